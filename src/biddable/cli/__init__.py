@@ -1,0 +1,63 @@
+"""The command line: the verbs of the loop, in its order. A verb loads its room when it is called, not before.
+
+What a user can mend (a missing file, a bad row, an unknown key, a full disk) is one line on stderr and exit status 2.
+"""
+
+import signal
+from typing import Annotated
+
+import typer
+
+from biddable import __version__
+from biddable.cli import machines, measuring, people, practice
+from biddable.cli.complaints import Loop
+
+app = typer.Typer(
+    name="biddable",
+    cls=Loop,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From people's labels to an aligned model, and back to a human verdict. The verbs stand in the loop's order.",
+)
+
+# The order of --help is the order of the loop.
+LOOP = (
+    people.init,
+    people.gather,
+    people.snapshot,
+    machines.sft,
+    machines.start,
+    machines.sample,
+    people.receive,
+    machines.reward,
+    machines.ppo,
+    measuring.measure,
+    measuring.report,
+    practice.quickstart,
+)
+for verb in LOOP:
+    app.command()(verb)
+app.add_typer(practice.hamlet, name="hamlet")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"biddable {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def biddable(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which, and stop.")
+    ] = False,
+) -> None:
+    del version  # its callback has spoken
+
+
+def main() -> None:
+    # A machine that is being taken away (SIGTERM) is left as by Ctrl-C: stopped, and ready to go on.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app(prog_name="biddable")

@@ -1,0 +1,159 @@
+"""The verbs of the people's wing, and the doorway: files of records out of the store and back into it."""
+
+import json
+import shutil
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+import biddable
+from biddable import config, records, runs
+from biddable.cli import project
+from biddable.cli.project import NAME, Project, say
+from biddable.config import ConfigError
+from biddable.records import Prompt, Source
+
+What = Literal["prompts", "demos", "rankings", "judgements", "verdicts"]
+Split = Literal["train", "valid", "test", "all"]
+Group = Literal["training", "held_out", "candidate", "researcher", "all"]
+TRAINING_DATA = ("prompts", "demos", "rankings")  # the others are for evaluation, and take everyone's by default
+
+TOML = """# A biddable project. Verbs find it from any folder below.
+
+# Where people's records are kept: a SQLite file beside this one, or postgresql://user@host/name. The environment
+# variable BIDDABLE_STORE wins, so that a password need not stand here.
+store = "store.db"
+"""
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder to be made, or an empty one.")]) -> None:
+    """Make a project: a folder with biddable.toml, store.db, recipes/ and runs/.
+
+    Example: `biddable init my-project`
+    """
+    from biddable import store
+
+    if (folder / NAME).exists():
+        raise ConfigError(f"{folder}: is a project already")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: is not an empty folder; name one that is to be made")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Made aside and renamed: a disk that fills leaves no half project.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+        made = Path(aside) / "project"
+        (made / "runs").mkdir(parents=True)
+        store.open_store(made / "store.db").close()
+        shutil.copytree(_recipes(), made / "recipes")
+        (made / NAME).write_text(TOML, encoding="utf-8")
+        made.rename(folder)
+    say(f"{folder}: {NAME}, store.db, recipes/ and runs/ are there; next: biddable gather FILE")
+
+
+def gather(
+    file: Annotated[Path, typer.Argument(help="Prompts: a .csv or .jsonl with a column text (or prompt).")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="What should differ from the paper's rules."),
+    ] = None,
+    source: Annotated[Source, typer.Option(help="Whose prompts, where no column says it.")] = "customer",
+    columns: Annotated[list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="A key's column.")] = None,
+) -> None:
+    """Import prompts: drop near-duplicates, cap each user, split by user, keep personal data out of training.
+
+    Example: `biddable gather prompts.csv --map text=question cap=100`
+    """
+    from biddable import gather as room
+
+    here = project.find()
+    recipe, rest = project.recipe_and_words(words)
+    settings = config.load(room.GatherConfig, rest, recipe=recipe, section="gather" if recipe else "")
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file")
+    mapping = dict(config.parse_word(word) for word in columns or [])
+    came = list(room.read_prompts(file, source=source, mapping=mapping))
+    # A file gathered with other rules is another run, so the name follows from both.
+    rules = (settings.model_dump_json(), source, repr(sorted(mapping.items())))
+    folder = here.runs / f"gather-{records.digest(runs.artifact(file).sha256, *rules)[:8]}"
+    kept, report = folder / "prompts.jsonl", folder / "report.json"
+    if not runs.finished(folder, "gather", settings, {"prompts": file}, settings.seed):
+        with (
+            runs.start(folder, "gather", settings, {"prompts": file}, settings.seed) as run,
+            project.open_store(here) as store,
+        ):
+            # Stopped after its prompts were stored, it would now find them all to be duplicates of themselves.
+            if not kept.exists():
+                gathered = room.gather(came, settings, known=store.prompts())
+                runs.write_aside(report, json.dumps(gathered.report, indent=2, ensure_ascii=False) + "\n")
+                records.write(kept, gathered.prompts)
+            store.add_prompts(prompt for prompt in records.read(kept) if isinstance(prompt, Prompt))
+            run.output("prompts", kept)
+            run.output("report", report)
+    _tell(json.loads(report.read_text(encoding="utf-8")), report)
+
+
+def _tell(counts: dict[str, Any], report: Path) -> None:
+    say(f"read: {counts['read']}")
+    for rule, count in counts["dropped"].items():
+        say(f"dropped, {rule.replace('_', ' ')}: {count}")
+    splits = ", ".join(f"{count} {split}" for split, count in counts["splits"].items())
+    say(f"kept: {counts['kept']} of {counts['owners']} users or organizations ({splits})")
+    say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
+
+
+def snapshot(
+    what: Annotated[What, typer.Argument(help="What to take out of the store.")],
+    split: Annotated[Split | None, typer.Option(help="Which prompts; train for training data, else all.")] = None,
+    group: Annotated[Group | None, typer.Option(help="Whose labels; training for training data, else all.")] = None,
+) -> None:
+    """Write records out of the store to a file that a run can be repeated from, with a manifest beside it.
+
+    Example: `biddable snapshot rankings --split valid --group all`
+    """
+    take(project.find(), what, split, group)
+
+
+def take(here: Project, what: What, split: Split | None = None, group: Group | None = None) -> Path:
+    """A snapshot named after its content: demos-3f9a02bc.jsonl, or demos-valid-….jsonl."""
+    from biddable.store import manifest_path
+
+    usual: Split = "train" if what in TRAINING_DATA else "all"
+    split = split or usual
+    group = group or ("training" if what in TRAINING_DATA else "all")
+    stem = what if split == usual else f"{what}-{split}"
+    with tempfile.TemporaryDirectory(dir=here.root, prefix=".snapshot-") as aside, project.open_store(here) as store:
+        made = Path(aside) / f"{stem}.jsonl"
+        manifest = store.snapshot(
+            what, made, split=None if split == "all" else split, group=None if group == "all" else group
+        )
+        path = here.root / f"{stem}-{manifest.sha256[:8]}.jsonl"
+        # The manifest first: a snapshot without one could not be traced.
+        named = manifest.model_copy(update={"path": path.name})
+        runs.write_aside(manifest_path(path), named.model_dump_json(indent=2) + "\n")
+        made.replace(path)
+    say(f"{path}: " + ", ".join(f"{count} {kind}s" for kind, count in manifest.counts.items()))
+    return path
+
+
+def receive(files: Annotated[list[Path], typer.Argument(help="Files of completions and scores.")]) -> None:
+    """Take back into the store what a machine elsewhere sampled or scored: all of a file, or nothing.
+
+    Example: `biddable receive runs/sample-sft-train/completions.jsonl`
+    """
+    here = project.find()
+    for file in files:
+        take_back(here, file)
+
+
+def take_back(here: Project, file: Path) -> None:
+    with project.open_store(here) as store:
+        counts = store.receive(file)
+    say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
+
+
+def _recipes() -> Path:
+    """Inside an installed package, beside src/ in a checkout."""
+    packaged = Path(str(resources.files(biddable))) / "recipes"
+    return packaged if packaged.is_dir() else Path(biddable.__file__).parents[2] / "recipes"

@@ -1,0 +1,10 @@
+"""Where prompts come from: importers, near-duplicates, a cap and a split per customer, personal data.
+
+gathered = gather(read_prompts(Path("prompts.csv")), GatherConfig())
+"""
+
+from biddable.gather.personal import Span, personal_data
+from biddable.gather.reading import read_prompts
+from biddable.gather.rules import GatherConfig, Gathered, gather
+
+__all__ = ["GatherConfig", "Gathered", "Span", "gather", "personal_data", "read_prompts"]

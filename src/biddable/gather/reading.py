@@ -1,0 +1,169 @@
+"""Prompts from the files that people have: JSONL, CSV, TSV. Row 1 of a table is its header, as in a spreadsheet."""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from pydantic import ValidationError
+
+from biddable.config import guess
+from biddable.records import BadRow, Prompt, Source, UseCase, complaint
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "text": ("text", "prompt"),
+    "user": ("user", "user_id"),
+    "organization": ("organization", "organization_id"),
+    "use_case": ("use_case",),
+    "source": ("source",),
+}
+KNOWN = {name for names in COLUMNS.values() for name in names}
+CHOICES = {"use_case": get_args(UseCase), "source": get_args(Source)}
+
+
+class Row(NamedTuple):
+    number: int
+    cells: Mapping[str, Any]
+
+
+def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, str] | None = None) -> Iterator[Prompt]:
+    """Read prompts; a bad row raises BadRow with file, row and key.
+
+    `source` is theirs where no column says it; `mapping` renames columns, ours → the file's: {"text": "instruction"}.
+    Columns that we do not know are left alone, but not those that look like a misspelling of ours: a cap per
+    organisation that found no `organization` would be no cap at all."""
+    columns = dict(COLUMNS)
+    for ours, theirs in (mapping or {}).items():
+        if ours not in COLUMNS:
+            raise ValueError(f"{ours}: no such field of a prompt{guess(ours, COLUMNS)}")
+        columns[ours] = (theirs,)
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson":
+            rows = _json_rows(path)
+        case ".csv":
+            rows = _table_rows(path, ",")
+        case ".tsv":
+            rows = _table_rows(path, "\t")
+        case other:
+            raise ValueError(
+                f"{path}: cannot tell what {other or 'no ending'} is; prompts come as .jsonl, .csv or .tsv"
+            )
+    checked: set[str] = set()
+    for row in rows:
+        for name in row.cells.keys() - checked:
+            _refuse_misspelt(path, row, name, columns)
+            checked.add(name)
+        yield _prompt(path, row, columns, source)
+
+
+def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:
+    fields = {ours: value for ours in columns if (value := _cell(path, row, ours, columns[ours])) is not None}
+    text = fields.pop("text", None)
+    if text is None or not text.strip():
+        has = "is empty" if any(name in row.cells for name in columns["text"]) else "is missing"
+        raise BadRow(f"{path}, row {row.number}: {columns['text'][0]}: {has}; each prompt needs a text")
+    try:
+        return Prompt.make(text, **{"source": source} | fields)
+    except ValidationError as error:
+        raise BadRow(f"{path}, row {row.number}: {complaint(error)}") from error
+
+
+def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
+    """The field's text; None where the row says nothing."""
+    name = next((name for name in names if row.cells.get(name) not in (None, "")), None)
+    if name is None:
+        return None
+    value = row.cells[name]
+    where = f"{path}, row {row.number}: {name}"
+    if isinstance(value, int) and not isinstance(value, bool) and ours != "text":
+        value = str(value)  # user 42
+    if not isinstance(value, str):
+        raise BadRow(f"{where}: is {json.dumps(value)[:40]}; it should be text")
+    if "\x00" in value:
+        raise BadRow(f"{where}: holds the character U+0000; take it out")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = ord(value[error.start])
+        raise BadRow(f"{where}: holds half a character (the lone surrogate U+{half:04X}); take it out") from error
+    if ours in CHOICES:
+        choice = value.strip().lower().replace(" ", "_").replace("-", "_")
+        if choice not in CHOICES[ours]:
+            raise BadRow(f"{where}: {value[:40]!r} is none of {', '.join(CHOICES[ours])}")
+        return choice
+    return value if ours == "text" else value.strip() or None
+
+
+def _refuse_misspelt(path: Path, row: Row, name: str, columns: Mapping[str, Sequence[str]]) -> None:
+    if name in KNOWN or any(name in names for names in columns.values()):
+        return
+    # `did you mean` guesses at 0.6, and `context` is no `text`: only a slip of a letter or two counts as one.
+    near = [known for known in sorted(KNOWN) if _slips(name, known) and known not in row.cells]
+    if near:
+        raise BadRow(f"{path}, row {row.number}: {name}: no such column; did you mean {near[0]}? rename it or map it")
+
+
+def _slips(name: str, known: str) -> bool:
+    """Equal but for case and separators, or one letter exchanged, missing or too many in a name of six or more."""
+    bare, right = (re.sub(r"[_\s-]", "", text.lower()) for text in (name, known))
+    if bare == right:
+        return name != known
+    if len(right) < 6 or abs(len(bare) - len(right)) > 1:
+        return False
+    start = next((n for n, (x, y) in enumerate(zip(bare, right, strict=False)) if x != y), min(len(bare), len(right)))
+    rests = (bare[start:], right[start:])
+    return rests[0][1:] == rests[1][1:] or rests[0][1:] == rests[1] or rests[0] == rests[1][1:]
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except (json.JSONDecodeError, RecursionError, ValueError) as error:
+            raise BadRow(f"{path}, row {number}: is not JSON: {error}") from error
+        if not isinstance(cells, dict):
+            raise BadRow(f'{path}, row {number}: is not a JSON object like {{"text": "…", "user": "…"}}')
+        yield Row(number, cells)
+
+
+def _table_rows(path: Path, delimiter: str) -> Iterator[Row]:
+    # A prompt may be longer than csv's 131,072 characters. The limit is the whole process's, and only ever raised.
+    csv.field_size_limit(sys.maxsize)
+    table = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = next(table, [])
+        if not any(header):
+            raise BadRow(f"{path}, row 1: is empty; it should name the columns, {', '.join(COLUMNS)}")
+        if twice := next((name for name in header if name and header.count(name) > 1), None):
+            raise BadRow(f"{path}, row 1: {twice}: is the name of two columns")
+        for number, cells in enumerate(table, start=2):
+            if not any(cells):
+                continue
+            if len(cells) != len(header):
+                raise BadRow(
+                    f"{path}, row {number}: has {len(cells)} cells, but the header names {len(header)} columns"
+                )
+            yield Row(number, dict(zip(header, cells, strict=True)))
+    except csv.Error as error:
+        raise BadRow(f"{path}, row {number + 1}: is not a table's row: {error}") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BadRow(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                # Excel writes a byte-order mark before the first column's name.
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                bad = line[error.start]
+                raise BadRow(f"{path}, row {number}: byte 0x{bad:02x} is not UTF-8; save the file as UTF-8") from error

@@ -1,0 +1,145 @@
+"""The paper's rules for prompts, in its order: duplicates, cap, split, personal data (Sec. 3.2, App. A.2)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from biddable.config import Settings
+from biddable.gather.duplicates import Seen
+from biddable.gather.owners import Key, owners, place
+from biddable.gather.personal import personal_data
+from biddable.records import Prompt, Split
+
+
+class GatherConfig(Settings):
+    prefix_share: Annotated[
+        float,
+        Field(gt=0, le=1, description="near-duplicates share this much of the shorter one, from its start (ours)"),
+    ] = 0.9
+    prefix_chars: Annotated[
+        int, Field(ge=1, description="and at least so many characters; the paper says only 'long' (ours)")
+    ] = 32
+    cap: Annotated[int, Field(ge=1, description="prompts an owner may have at most (paper: 200)")] = 200
+    key: Annotated[
+        Key, Field(description="whose a prompt is: paper 3.2 says user, A.2 organization; default the stricter")
+    ] = "organization_or_user"
+    valid: Annotated[float, Field(ge=0, lt=1, description="share of owners in the valid split (ours)")] = 0.1
+    test: Annotated[float, Field(ge=0, lt=1, description="share of owners in the test split (ours)")] = 0.1
+    seed: Annotated[int, Field(description="which owners fall into which split")] = 0
+    pii: Annotated[
+        Literal["train", "all", "off"],
+        Field(description="splits from which prompts with personal data are removed (paper: train)"),
+    ] = "train"
+    region: Annotated[
+        str, Field(pattern="^[A-Z]{2}$", description="where telephone numbers without +country are from (ours)")
+    ] = "US"
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Self:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid {self.valid} and test {self.test} leave nothing to train on")
+        return self
+
+
+class Gathered(NamedTuple):
+    prompts: list[Prompt]  # in the order in which they came, each with its split
+    report: dict[str, Any]  # read, the count of each rule, kept, splits, owners, personal
+
+
+def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prompt] = ()) -> Gathered:
+    """Apply the rules. `known` are prompts gathered before: they stay as they are, are not returned, and count."""
+    came, before = list(prompts), list(known)
+    dropped: Counter[str] = Counter(
+        dict.fromkeys(("duplicate", "near_duplicate", "over_cap", "two_splits", "personal"), 0)
+    )
+    owner = owners([*before, *came], config.key)
+
+    distinct = _distinct(came, before, config, dropped)
+    capped = _capped(distinct, before, owner, config.cap, dropped)
+    placed = _placed(capped, before, owner, config, dropped)
+    kept, spans = _without_personal(placed, config, dropped)
+
+    splits = Counter(prompt.split for prompt in kept)
+    report = {
+        "read": len(came),
+        "dropped": dict(dropped),
+        "kept": len(kept),
+        "splits": {split: splits[split] for split in ("train", "valid", "test")},
+        "owners": len({owner[prompt.id] for prompt in kept}),
+        "personal": spans,
+    }
+    return Gathered(kept, report)
+
+
+def _distinct(
+    came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Counter[str]
+) -> list[Prompt]:
+    seen = Seen(config.prefix_share, config.prefix_chars)
+    for prompt in before:
+        seen.add(prompt.text)
+    kept = []
+    for prompt in came:
+        if (verdict := seen.add(prompt.text)) == "new":
+            kept.append(prompt)
+        else:
+            dropped[verdict] += 1
+    return kept
+
+
+def _capped(
+    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], cap: int, dropped: Counter[str]
+) -> list[Prompt]:
+    """The first `cap` of each owner: gathered again with more, they are the same."""
+    has = Counter(owner[prompt.id] for prompt in before)
+    kept = []
+    for prompt in came:
+        has[owner[prompt.id]] += 1
+        if has[owner[prompt.id]] <= cap:
+            kept.append(prompt)
+        else:
+            dropped["over_cap"] += 1
+    return kept
+
+
+def _placed(
+    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], config: GatherConfig, dropped: Counter[str]
+) -> list[Prompt]:
+    """Each with the split of its owner; one that was gathered before stays where it was."""
+    settled: defaultdict[str, set[Split]] = defaultdict(set)
+    for prompt in before:
+        if prompt.split is not None:
+            settled[owner[prompt.id]].add(prompt.split)
+    kept = []
+    for prompt in came:
+        where = settled[owner[prompt.id]]
+        if len(where) > 1:  # a user who now turns out to join two owners that are in two splits
+            dropped["two_splits"] += 1
+            continue
+        split = next(iter(where)) if where else _split(place(owner[prompt.id], config.seed), config)
+        kept.append(prompt.model_copy(update={"split": split}))
+    return kept
+
+
+def _split(at: float, config: GatherConfig) -> Split:
+    if at < config.valid:
+        return "valid"
+    return "test" if at < config.valid + config.test else "train"
+
+
+def _without_personal(
+    came: Sequence[Prompt], config: GatherConfig, dropped: Counter[str]
+) -> tuple[list[Prompt], list[dict[str, Any]]]:
+    """Spans are reported of every split, and never their text: a report is read by more people than a prompt."""
+    kept, report = [], []
+    for prompt in came:
+        spans = personal_data(prompt.text, config.region) if config.pii != "off" else []
+        removed = bool(spans) and config.pii in ("all", prompt.split)
+        for span in spans:
+            report.append({"prompt": prompt.id, "split": prompt.split, "removed": removed} | span._asdict())
+        if removed:
+            dropped["personal"] += 1
+        else:
+            kept.append(prompt)
+    return kept, report

@@ -1,0 +1,68 @@
+"""When to stop PPO: the training reward only ever rises, so a reward model that it does not train on looks on."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from biddable.config import ConfigError
+from biddable.learn.loop import stream
+from biddable.model import reward
+from biddable.model.reward import RewardModel
+from biddable.sample.local import respond
+from biddable.text import snapshots
+from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
+
+
+@dataclass(frozen=True)
+class Onlooker:
+    """Held-out prompts and the reward model that scores answers to them."""
+
+    prompts: list[Ids]
+    judge: RewardModel
+    tokenizer: Tokenizer
+    answer_tokens: int
+    micro_tokens: int
+
+    @torch.no_grad()
+    def look(self, policy: PreTrainedModel) -> dict[str, float]:
+        """Greedy answers and their mean score (paper.md 8.2, line 45)."""
+        rollout = respond(
+            policy, self.tokenizer, self.prompts, self.answer_tokens, generator=stream(0, "look"), temperature=0
+        )
+        score_B = reward.scores(self.judge, rollout.rows(self.tokenizer.pad_token_id), self.micro_tokens)
+        return {
+            "held_out_score": float(score_B.mean()),
+            "held_out_length": float(rollout.mask_BT.sum(1).float().mean()),
+            "held_out_end_rate": float(rollout.finished_B.float().mean()),
+        }
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best look so far, and how many looks ago it was."""
+
+    score: float = float("-inf")
+    iteration: int = 0
+    waited: int = 0
+    weights: list[Tensor] = field(default_factory=list)
+
+    def after(self, score: float, iteration: int, weights: list[Tensor]) -> "Best":
+        if score > self.score:
+            return Best(score, iteration, 0, [w.clone() for w in weights])
+        return replace(self, waited=self.waited + 1)
+
+
+def onlooker(
+    valid: Path | None, held_out: Path | None, tokenizer: Tokenizer, answer_tokens: int, prompt_tokens: int, micro: int
+) -> Onlooker | None:
+    """None when nobody looks on."""
+    if valid is None and held_out is None:
+        return None
+    if valid is None or held_out is None:
+        raise ConfigError("valid: held-out prompts and a held-out reward model go together; give both or neither")
+    judge, _ = reward.load(held_out)
+    ids = prompt_ids(tokenizer, [prompt.text for prompt in snapshots.prompts(valid)])
+    return Onlooker([p for p in ids if len(p) <= prompt_tokens], judge, tokenizer, answer_tokens, micro)

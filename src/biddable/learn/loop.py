@@ -1,0 +1,112 @@
+"""What the stages share: random streams, data order, learning rates, the guarded optimiser step, accumulation.
+
+No state lives here. The order of the data and every random draw follow from (seed, stage, purpose, step), so that a
+resumed run has nothing to restore but tensors.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from biddable.config import Settings
+
+Positive = Field(gt=0)
+
+
+class OptimizerSettings(Settings):
+    """What all stages' optimisers have in common. β from the paper, App. C; the rest it does not state."""
+
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam β₁")
+    beta2: float = Field(0.95, ge=0, lt=1, description="Adam β₂")
+    adam_eps: float = Field(1e-8, gt=0, description="Adam ε, added outside the bias correction's root as PyTorch does")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay, on matrices only")
+    micro_tokens: int = Field(4096, gt=0, description="padded tokens of a forward pass: speed and memory, not results")
+    clip_norm: float = Field(1.0, gt=0, description="gradients longer than this are shortened to it")
+
+
+def stream(seed: int, *purpose: str | int) -> torch.Generator:
+    """A random stream of its own for one purpose, such as stream(seed, "ppo", "rollout", 7)."""
+    name = "/".join(map(str, (seed, *purpose)))
+    number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+    return torch.Generator().manual_seed(number % 2**63)
+
+
+def shuffled(size: int, generator: torch.Generator) -> list[int]:
+    """A permutation."""
+    return torch.randperm(size, generator=generator).tolist()
+
+
+def endless(size: int, start: int, count: int, seed: int, *purpose: str | int) -> list[int]:
+    """Places start … start+count−1 of an endless sequence of permutations of `size` items: each once, then again."""
+    places = []
+    while len(places) < count:
+        epoch, offset = divmod(start + len(places), size)
+        order = shuffled(size, stream(seed, *purpose, epoch))
+        places += order[offset : offset + count - len(places)]
+    return places
+
+
+def adamw(model: nn.Module, learning_rate: float, config: OptimizerSettings) -> Optimizer:
+    """AdamW over a model's parameters; the decay leaves vectors (norms, biases) alone."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return AdamW(groups, lr=learning_rate, betas=(config.beta1, config.beta2), eps=config.adam_eps, foreach=True)
+
+
+def cosine(step: int, steps: int, floor: float = 0.1) -> float:
+    """The share of the peak at a step: from 1 down to `floor` along half a cosine, no warmup (paper, App. C)."""
+    progress = step / max(steps - 1, 1)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def warmup(iteration: int, iterations: int = 10, start: float = 0.1) -> float:
+    """The share of the peak: from 1/10 up to 1 over the first ten iterations, then constant (paper, App. C.4)."""
+    return 1.0 if iteration >= iterations else start + (1 - start) * iteration / iterations
+
+
+def set_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def step(optimizer: Optimizer, config: OptimizerSettings, where: str) -> float:
+    """One update from the gathered gradients, which are then forgotten. Returns their norm before clipping."""
+    held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = float(nn.utils.clip_grad_norm_(held, config.clip_norm, foreach=True))
+    if not math.isfinite(norm):
+        raise ValueError(f"{where}: the gradient is {norm}; nothing was updated. Try a smaller learning rate")
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    return [p.grad for p in model.parameters() if p.grad is not None]
+
+
+def norm(tensors: Sequence[Tensor]) -> float:
+    """The Euclidean norm over several tensors."""
+    return float(torch.stack(torch._foreach_norm(list(tensors))).norm()) if tensors else 0.0
+
+
+def batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Consecutive pieces of `size`; a last smaller one is kept, so that every item is seen."""
+    return [order[at : at + size] for at in range(0, len(order), size)]
+
+
+def copied(model: nn.Module) -> list[Tensor]:
+    """The parameters as they are now, in float32."""
+    return [p.detach().float().clone() for p in model.parameters()]
+
+
+@torch.no_grad()
+def put(model: nn.Module, values: Iterable[Tensor]) -> None:
+    """Set a model's parameters."""
+    for parameter, value in zip(model.parameters(), values, strict=True):
+        parameter.copy_(value)

@@ -1,0 +1,181 @@
+"""The reward model (Ouyang et al. 2022, section 3.5): all pairs of a ranking in one batch element.
+
+N = answers of some rankings together.
+
+Each answer goes through the network once, a prompt once for all its answers, and a ranking's pairs are all in the same
+batch: shuffled loose, an answer would be in K−1 updates, and one epoch would overfit already (paper, section 3.5,
+footnote 5).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from biddable.config import ConfigError
+from biddable.learn import loop
+from biddable.learn.loop import OptimizerSettings, stream
+from biddable.losses.reward import pairs, ranking_loss
+from biddable.model import causal, checkpoint, reward
+from biddable.model.reward import RewardModel
+from biddable.model.rows import buckets, lay
+from biddable.runs import Run
+from biddable.text import snapshots
+from biddable.text.snapshots import RankedSet
+from biddable.text.tokenizer import Tokenizer
+
+
+class RewardConfig(OptimizerSettings):
+    epochs: int = Field(1, gt=0, description="passes over the rankings; more than one soon overfits (paper, 4)")
+    batch: int = Field(64, gt=0, description="rankings an update, each with all its pairs")
+    learning_rate: float = Field(9e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
+    ties: Literal["drop", "davidson", "rao_kupper"] = Field("drop", description="what ties teach")
+    center: Literal["demonstrations", "answers"] = Field("demonstrations", description="what scores 0 on average")
+    select: Literal["last", "valid_loss"] = Field("last", description="which epoch's weights are kept")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
+    max_tokens: int = Field(2048, gt=0, description="longer prompts with answers are left out")
+    checkpoint_every: int = Field(200, gt=0, description="steps")
+
+
+def train(
+    run: Run, config: RewardConfig, *, model: Path, rankings: Path, valid: Path | None = None, demos: Path | None = None
+) -> Path:
+    """The whole stage; returns the folder of the reward model, centred."""
+    if config.center == "demonstrations" and demos is None:
+        raise ConfigError("center: no demonstrations are given, which score 0 on average; give demos or center=answers")
+    if config.select == "valid_loss" and valid is None:
+        raise ConfigError("select: valid_loss needs valid rankings")
+    lm, tokenizer = causal.load(model, attention_dropout=config.attention_dropout)
+    net = RewardModel(lm, stream(run.seed, "reward", "head"))
+    longest = min(config.max_tokens, causal.context(lm))
+    sets = usable(snapshots.rankings(rankings, tokenizer), longest, config.ties, rankings)
+    checks = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
+    pad = tokenizer.pad_token_id
+
+    optimizer = loop.adamw(net, config.learning_rate, config)
+    per_epoch = -(-len(sets) // config.batch)
+    steps = config.epochs * per_epoch
+    first, best = resume(run, net, optimizer)
+    with run.progress("reward", steps) as bar:
+        bar.advance(first)
+        for i in range(first, steps):
+            epoch, nth = divmod(i, per_epoch)
+            order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))
+            loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
+            net.train(config.attention_dropout > 0)
+            seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]], pad)
+            seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
+            net.eval()
+            if nth + 1 == per_epoch and checks:
+                seen |= measure(net, config, checks, pad)
+                if config.select == "valid_loss" and seen["valid_loss"] < best[0]:
+                    best = seen["valid_loss"], loop.copied(net)
+            run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
+            bar.advance()
+            if (i + 1) % config.checkpoint_every == 0 or i + 1 == steps:
+                keep(run, net, optimizer, best, i + 1)
+    if best[1]:
+        loop.put(net, best[1])
+    shift(net, config, tokenizer, demos, sets)
+    return run.output("model", reward.save(net, tokenizer, run.folder / "model"))
+
+
+def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], pad: int) -> dict[str, float]:
+    """The gradient of the mean over rankings, gathered in pieces of whole rankings."""
+    loss_sum, right, of = 0.0, 0, 0
+    for some in pieces(sets, config.micro_tokens):
+        score_N, rank_N, group_N = judge(net, some, pad, config.micro_tokens)
+        loss = ranking_loss(score_N, rank_N, group_N, config.ties)
+        share = len(some) / len(sets)
+        (loss * share).backward()
+        loss_sum += share * float(loss.detach())
+        won, pairs_here = strict_wins(score_N.detach(), rank_N, group_N)
+        right, of = right + won, of + pairs_here
+    return {"loss": loss_sum, "accuracy": right / max(of, 1)}
+
+
+@torch.no_grad()
+def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], pad: int) -> dict[str, float]:
+    """Loss, and accuracy over strict pairs, of all and by the labeler's group."""
+    losses, wins, counts = 0.0, {}, {}
+    for some in pieces(sets, config.micro_tokens):
+        score_N, rank_N, group_N = judge(net, some, pad, config.micro_tokens)
+        losses += float(ranking_loss(score_N, rank_N, group_N)) * len(some)
+        for name in ("all", *{s.group for s in some}):
+            of_N = torch.tensor([name in ("all", some[g].group) for g in group_N.tolist()])
+            won, of = strict_wins(score_N[of_N], rank_N[of_N], group_N[of_N])
+            wins[name], counts[name] = wins.get(name, 0) + won, counts.get(name, 0) + of
+    seen = {f"valid_accuracy_{name}": wins[name] / counts[name] for name in sorted(wins)}
+    return {"valid_loss": losses / len(sets), "valid_accuracy": seen.pop("valid_accuracy_all"), **seen}
+
+
+def strict_wins(score_N: Float[Tensor, " N"], rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> tuple[int, int]:
+    """In how many strict pairs the better answer scores strictly higher (paper.md 8.2, line 41), and of how many."""
+    pair = pairs(rank_N, group_N)
+    right_P = (score_N[pair.better_P] > score_N[pair.worse_P])[~pair.tie_P]
+    return int(right_P.sum()), len(right_P)
+
+
+def pieces(sets: Sequence[RankedSet], tokens: int) -> list[list[RankedSet]]:
+    """Whole rankings, so that no pair is cut, of about `tokens` tokens."""
+    costs = [reward.tree_tokens(s.prompt, s.answers) for s in sets]
+    return [[sets[g] for g in index_g.tolist()] for index_g in buckets(costs, tokens)]
+
+
+def judge(
+    net: RewardModel, sets: Sequence[RankedSet], pad: int, tokens: int
+) -> tuple[Float[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]]:
+    """Each answer's score, given its prompt (paper.md 8.2, line 10), its rank, and which ranking it is of."""
+    score_N = net.branches([s.prompt for s in sets], [s.answers for s in sets], pad, tokens // 4)
+    rank_N = torch.tensor([rank for s in sets for rank in s.ranks])
+    return score_N, rank_N, torch.tensor([g for g, s in enumerate(sets) for _ in s.answers])
+
+
+def usable(sets: list[RankedSet], longest: int, ties: str, path: Path) -> list[RankedSet]:
+    """Rankings that fit the model and say something."""
+    short = [s for s in sets if s.longest <= longest]
+    if not short:
+        raise ValueError(f"{path}: every ranking is longer than {longest} tokens")
+    said = [s for s in short if ties != "drop" or len(set(s.ranks)) > 1]
+    if not said:
+        raise ValueError(f"{path}: every ranking is one great tie, so there is nothing to learn")
+    return said
+
+
+def shift(
+    net: RewardModel, config: RewardConfig, tokenizer: Tokenizer, demos: Path | None, sets: Sequence[RankedSet]
+) -> None:
+    """Center: the loss fixes differences only, and PPO's penalties and value network want a zero (paper, App. C.2)."""
+    if config.center == "demonstrations":
+        assert demos is not None
+        pairs_of = [(e.prompt, e.answer) for e in snapshots.demonstrations(demos, tokenizer)]
+    else:
+        pairs_of = [(s.prompt, a) for s in sets for a in s.answers]
+    fit = [(p, a) for p, a in pairs_of if len(p) + len(a) <= min(config.max_tokens, causal.context(net.lm))]
+    rows = lay([p for p, _ in fit], [a for _, a in fit], tokenizer.pad_token_id)
+    reward.center(net, float(reward.scores(net, rows, config.micro_tokens).double().mean()))
+
+
+Best = tuple[float, list[Tensor]]
+
+
+def keep(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer, best: Best, i: int) -> None:
+    tensors = (
+        checkpoint.parameters("net", net) | checkpoint.moments("adam", optimizer) | checkpoint.listed("best", best[1])
+    )
+    checkpoint.save(run.folder / "checkpoints", i, tensors, {"best": best[0] if best[1] else None})
+
+
+def resume(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer) -> tuple[int, Best]:
+    saved = checkpoint.newest(run.folder / "checkpoints")
+    run.truncate_metrics(saved.step if saved else 0)
+    if saved is None:
+        return 0, (float("inf"), [])
+    checkpoint.restore("net", net, saved.tensors)
+    checkpoint.restore_moments("adam", optimizer, saved.tensors)
+    weights = checkpoint.unlisted("best", saved.tensors)
+    return saved.step, (saved.state["best"] if weights else float("inf"), weights)

@@ -1,0 +1,183 @@
+"""Supervised fine-tuning on demonstrations (Ouyang et al. 2022, section 3.5 and App. C.1).
+
+Validation loss rises after the first epoch while people's ratings still rise: with a reward model the epoch is chosen
+by the mean score of sampled answers, as the paper does, and only without one by loss.
+
+The paper's residual dropout of 0.2 cannot be had in transformers' Llama, which has none; `attention_dropout` is offered
+in its place and is off by default.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from biddable.learn import loop
+from biddable.learn.loop import OptimizerSettings, stream
+from biddable.losses.sft import nll
+from biddable.model import causal, checkpoint, reward
+from biddable.model.rows import Rows, buckets, lay, lay_pages
+from biddable.runs import Run
+from biddable.sample.local import respond
+from biddable.text import snapshots
+from biddable.text.snapshots import Example
+from biddable.text.tokenizer import Tokenizer
+
+
+class SftConfig(OptimizerSettings):
+    epochs: int = Field(16, gt=0, description="passes over the demonstrations")
+    batch: int = Field(32, gt=0, description="demonstrations an update")
+    learning_rate: float = Field(9.65e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
+    loss_on: Literal["answer", "all"] = Field("answer", description="which tokens are learnt (the paper does not say)")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
+    prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
+    answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
+    score_prompts: int = Field(256, gt=0, description="valid prompts that are answered to choose an epoch by score")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best epoch so far. Higher `merit` is better: the mean score, or minus the loss."""
+
+    merit: float = float("-inf")
+    epoch: int = 0
+    weights: list[Tensor] = field(default_factory=list)
+
+
+def train(
+    run: Run,
+    config: SftConfig,
+    *,
+    model: Path,
+    demos: Path,
+    valid: Path | None = None,
+    reward_model: Path | None = None,
+) -> Path:
+    """The whole stage; returns the folder of the model of the chosen epoch (the last one when nothing can choose)."""
+    if reward_model and not valid:
+        raise ValueError("reward_model: choosing an epoch by reward score needs valid demonstrations")
+    lm, tokenizer = causal.load(model, attention_dropout=config.attention_dropout)
+    limits = lm, config.prompt_tokens, config.answer_tokens
+    examples = fitting(snapshots.demonstrations(demos, tokenizer), demos, *limits)
+    checks = fitting(snapshots.demonstrations(valid, tokenizer), valid, *limits) if valid else []
+
+    optimizer = loop.adamw(lm, config.learning_rate, config)
+    per_epoch = -(-len(examples) // config.batch)
+    steps = config.epochs * per_epoch
+    first, best = resume(run, lm, optimizer)
+    with run.progress("sft", steps) as bar:
+        bar.advance(first)
+        for i in range(first, steps):
+            epoch, nth = divmod(i, per_epoch)
+            order = loop.shuffled(len(examples), stream(run.seed, "sft", "order", epoch))
+            loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
+            some = [examples[j] for j in loop.batches(order, config.batch)[nth]]
+            lm.train(config.attention_dropout > 0)
+            seen = {"loss": gradient(lm, lay_examples(config, some, tokenizer.pad_token_id), config.micro_tokens)}
+            seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
+            lm.eval()
+            if nth + 1 == per_epoch:
+                if checks:
+                    seen |= look(lm, config, tokenizer, checks, reward_model, run.seed)
+                    merit = seen.get("valid_score", -seen["valid_loss"])
+                    best = Choice(merit, epoch + 1, loop.copied(lm)) if merit > best.merit else best
+                keep(run, lm, optimizer, best, i + 1)
+            run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
+            bar.advance()
+    if best.weights:
+        loop.put(lm, best.weights)
+    return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
+
+
+def gradient(lm: PreTrainedModel, rows: Rows, micro_tokens: int, scale: float = 1.0) -> float:
+    """The gradient of the mean over the batch's tokens, however it is cut into pieces; returns that mean."""
+    whole, total = rows.answer_tokens, 0.0
+    for index_b in buckets(rows.length_B.tolist(), micro_tokens):
+        piece = rows.take(index_b)
+        loss = nll(causal.predicting(lm, piece), causal.head(lm), piece.target_N)
+        share = piece.answer_tokens / whole
+        (scale * share * loss).backward()
+        total += share * float(loss.detach())
+    return total
+
+
+@torch.no_grad()
+def mean_nll(lm: PreTrainedModel, rows: Rows, micro_tokens: int) -> float:
+    """−log p a token."""
+    whole, total = rows.answer_tokens, 0.0
+    for index_b in buckets(rows.length_B.tolist(), micro_tokens):
+        piece = rows.take(index_b)
+        loss = nll(causal.predicting(lm, piece), causal.head(lm), piece.target_N)
+        total += float(loss.detach()) * piece.answer_tokens / whole
+    return total
+
+
+def look(
+    lm: PreTrainedModel,
+    config: SftConfig,
+    tokenizer: Tokenizer,
+    checks: Sequence[Example],
+    judge: Path | None,
+    seed: int,
+) -> dict[str, float]:
+    """Valid loss, and the mean score of answers sampled to the same prompts when there is a reward model."""
+    pad = tokenizer.pad_token_id
+    seen = {"valid_loss": mean_nll(lm, lay_examples(config, checks, pad), config.micro_tokens)}
+    if judge is not None:
+        net, _ = reward.load(judge)
+        prompts = [example.prompt for example in checks[: config.score_prompts]]
+        most = min(config.answer_tokens, causal.context(lm) - max(map(len, prompts)))
+        rollout = respond(
+            lm, tokenizer, prompts, most, generator=stream(seed, "sft", "look")
+        )  # the same luck each epoch
+        seen["valid_score"] = float(reward.scores(net, rollout.rows(pad), config.micro_tokens).mean())
+    return seen
+
+
+def lay_examples(config: SftConfig, examples: Sequence[Example], pad: int) -> Rows:
+    if config.loss_on == "all":
+        return lay_pages([[*example.prompt, *example.answer] for example in examples], pad)
+    return lay([example.prompt for example in examples], [example.answer for example in examples], pad)
+
+
+def fitting(
+    examples: list[Example], path: Path, lm: PreTrainedModel, prompt_tokens: int, answer_tokens: int
+) -> list[Example]:
+    """Demonstrations that are not too long (paper, App. C: prompts over 1k tokens are dropped)."""
+    room = causal.context(lm)
+    kept = [
+        example
+        for example in examples
+        if len(example.prompt) <= prompt_tokens
+        and len(example.answer) <= answer_tokens
+        and len(example.prompt) + len(example.answer) <= room
+    ]
+    if not kept:
+        raise ValueError(f"{path}: all {len(examples)} demonstrations are too long (prompt_tokens, answer_tokens)")
+    return kept
+
+
+def keep(run: Run, lm: PreTrainedModel, optimizer: Optimizer, best: Choice, i: int) -> None:
+    tensors = checkpoint.parameters("lm", lm) | checkpoint.moments("adam", optimizer)
+    tensors |= checkpoint.listed("best", best.weights)
+    state = {"merit": best.merit if best.weights else None, "epoch": best.epoch}
+    checkpoint.save(run.folder / "checkpoints", i, tensors, {"best": state}, keep=1)
+
+
+def resume(run: Run, lm: PreTrainedModel, optimizer: Optimizer) -> tuple[int, Choice]:
+    saved = checkpoint.newest(run.folder / "checkpoints")
+    run.truncate_metrics(saved.step if saved else 0)
+    if saved is None:
+        return 0, Choice()
+    checkpoint.restore("lm", lm, saved.tensors)
+    checkpoint.restore_moments("adam", optimizer, saved.tensors)
+    weights = checkpoint.unlisted("best", saved.tensors)
+    if not weights:
+        return saved.step, Choice()
+    return saved.step, Choice(saved.state["best"]["merit"], saved.state["best"]["epoch"], weights)

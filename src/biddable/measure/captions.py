@@ -1,0 +1,347 @@
+"""What the numbers say, in sentences. Every sentence follows from the data: an interval that holds "no difference"
+is never told as one."""
+
+from typing import Literal, NamedTuple
+
+from biddable.measure.agreement import Agreement
+from biddable.measure.frontier import Curve, peak, smooth
+from biddable.measure.interval import Interval
+from biddable.measure.results import ReportData, Results, in_order, name_of, pair
+
+GAP = "\u00a0"  # 87 % must not break before its sign
+Direction = Literal["above", "below", "open"]
+
+RATE_NAMES = {  # the rate, and the verb of an answer that has it
+    "hallucination": ("Hallucination", "invents facts"),
+    "toxicity": ("Toxicity", "is toxic"),
+    "constraint": ("Constraints met", "meets the stated constraint"),
+    "refusal": ("Refusal", "refuses"),
+    "fails_task": ("Fails the task", "fails the task"),
+    "inappropriate": ("Inappropriate", "is inappropriate for an assistant"),
+}
+
+
+class Headline(NamedTuple):
+    """One of the five numbers that matter."""
+
+    label: str
+    value: str
+    interval: str
+    meaning: str
+
+
+def percent(share: float, digits: int = 0) -> str:
+    text = f"{100 * share:.{digits}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")) + GAP + "%"
+
+
+def points(share: float) -> str:
+    size = f"{100 * abs(share):.1f}"
+    return f"{size} point{'' if size == '1.0' else 's'}"
+
+
+def between(interval: Interval, digits: int = 0) -> str:
+    low, high = (f"{100 * end:.{digits}f}".replace("-", "−") for end in (interval.low, interval.high))
+    return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"
+
+
+def span(interval: Interval, digits: int = 0) -> str:
+    return f"{percent(interval.value, digits)} ({between(interval, digits)})"
+
+
+def short(interval: Interval) -> str:
+    """With a decimal only where a whole percent would hide what there is."""
+    return span(interval, 1 if interval.value < 0.1 else 0)
+
+
+def number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def direction(interval: Interval, even: float = 0.5) -> Direction:
+    if interval.low > even:
+        return "above"
+    return "below" if interval.high < even else "open"
+
+
+def apart(one: Interval, other: Interval) -> bool:
+    """Intervals that do not touch: a cautious sign of a real difference."""
+    return one.low > other.high or other.low > one.high
+
+
+def listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def main_win_rates(results: Results) -> tuple[dict[str, Interval], str]:
+    """Gold where the truth is known, else what people said."""
+    return (results.gold_win_rate, "the truth") if results.gold_win_rate else (results.human_win_rate, "people")
+
+
+# What stands at the top
+
+
+def headlines(data: ReportData) -> list[Headline]:
+    """The five numbers that matter; those that were not measured say so."""
+    results = data.results
+    rates, judge = main_win_rates(results)
+    made = [
+        _win(rates.get("sft_vs_base"), "SFT over base", judge),
+        _win(rates.get("ppo_ptx_vs_sft"), "PPO-ptx over SFT", judge),
+        Headline(
+            "Labelers agree",
+            percent(results.agreement.value),
+            between(results.agreement),
+            f"{results.agreement.word}, which is {percent(results.agreement.chance)}",
+        ),
+    ]
+    who, accuracy = "held-out labelers", results.reward_accuracy.get("held_out_labelers")
+    if accuracy is None:
+        who, accuracy = "its labelers", results.reward_accuracy.get("train_labelers")
+    made.append(_simple("Reward model is right", accuracy, f"on pairs that {who} ranked"))
+    return [*made, _given_back(data)]
+
+
+def _simple(label: str, interval: Interval | None, meaning: str) -> Headline:
+    if interval is None:
+        return Headline(label, "–", "", "not measured")
+    return Headline(label, percent(interval.value), between(interval), meaning)
+
+
+def _win(interval: Interval | None, label: str, judge: str) -> Headline:
+    if interval is None:
+        return Headline(label, "–", "", "not measured")
+    said = {"above": "preferred", "below": "preferred less", "open": "no difference shown"}[direction(interval)]
+    return Headline(label, percent(interval.value), between(interval), f"{said}, by {judge}")
+
+
+def _given_back(data: ReportData) -> Headline:
+    if data.repair is None:
+        return Headline("Tax given back by ptx", "–", "", "not measured")
+    if data.repair.share is None:
+        return Headline("Tax given back by ptx", "–", "", "PPO pays no clear tax")
+    return _simple("Tax given back by ptx", data.repair.share, f"of the {points(data.repair.lost.value)} that PPO lost")
+
+
+def alerts(data: ReportData) -> list[str]:
+    """What a reader must know before any number: labels that mean nothing, gates that failed."""
+    found = []
+    agreement = data.results.agreement
+    if agreement.word != "above chance":
+        found.append(
+            f"The labelers agree no better than chance: {span(agreement)} of pairs, where guessing would reach "
+            f"{percent(agreement.chance)}. Whatever was learned from these rankings is noise, "
+            "and the win rates that people gave mean nothing either. Mend the labels first."
+        )
+    failed = [gate for gate in data.gates if not gate.passed]
+    if failed:
+        found.append(
+            f"{len(failed)} of {len(data.gates)} gates failed, so what comes after them cannot be relied on: "
+            + " ".join(f"{gate.question} Needed {gate.needed}, found {gate.found}." for gate in failed)
+        )
+    return found
+
+
+def summary(data: ReportData) -> list[str]:
+    """What happened, in a minute."""
+    counts = data.counts
+    taught = f"{counts.demonstrations:,} answers" if counts.demonstrations else "answers"
+    ranked = f"{counts.rankings:,} rankings" if counts.rankings else "rankings"
+    said = [
+        f"A base model was fine-tuned on {taught} that people wrote (SFT). A reward model learned what people prefer "
+        f"from {ranked} of sampled answers. PPO then trained the model to please the reward model; PPO-ptx is the "
+        "same, mixed with pretraining text so that it forgets less."
+    ]
+    rates, judge = main_win_rates(data.results)
+    if rates:
+        said.append(" ".join(comparison(key, rates[key], judge) for key in rates))
+    return said
+
+
+def comparison(key: str, interval: Interval, judge: str) -> str:
+    """One pair of models in a sentence."""
+    model, against = (name_of(each) for each in pair(key))
+    seen = f"{span(interval)} by {judge}"
+    match direction(interval):
+        case "above":
+            return f"{model} is preferred to {against}: {seen}."
+        case "below":
+            return f"{model} is preferred less than {against}: {seen}."
+        case "open":
+            return f"Between {model} and {against} no difference is shown: {seen}."
+
+
+# Captions, figure by figure
+
+
+def preference(data: ReportData) -> list[str]:
+    gold, human = data.results.gold_win_rate, data.results.human_win_rate
+    said = []
+    for key in dict.fromkeys((*gold, *human)):
+        if key in gold and key in human:
+            said.append(_both(key, gold[key], human[key]))
+        else:
+            said.append(comparison(key, *((gold[key], "the truth") if key in gold else (human[key], "people"))))
+    return said
+
+
+def _both(key: str, gold: Interval, human: Interval) -> str:
+    if direction(gold) == direction(human):
+        return comparison(key, gold, "the truth").removesuffix(".") + f", {span(human)} by people."
+    model, against = (name_of(each) for each in pair(key))
+    return (
+        f"On {model} against {against} the judges differ: {span(gold)} by the truth ({_plain(gold)}), "
+        f"{span(human)} by people ({_plain(human)})."
+    )
+
+
+def _plain(interval: Interval) -> str:
+    return {"above": "preferred", "below": "not preferred", "open": "no difference shown"}[direction(interval)]
+
+
+def labels(data: ReportData) -> list[str]:
+    agreement, accuracy = data.results.agreement, data.results.reward_accuracy
+    said = [
+        f"Two labelers say the same of {span(agreement)} of pairs; guessing would reach {percent(agreement.chance)}."
+    ]
+    if agreement.word != "above chance":
+        said.append("That is no better than chance, so no reward model can learn from them.")
+    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
+        if key in accuracy:
+            said.append(f"The reward model foresees {who} on {span(accuracy[key])} of pairs.")
+    said += _against_agreement(agreement, accuracy.get("train_labelers"))
+    if len(accuracy) == 2:
+        said.append(_held_out(accuracy["train_labelers"], accuracy["held_out_labelers"]))
+    if data.reward_ceiling is not None:
+        said.append(
+            f"The truth itself, which no model can beat for long, foresees them on {span(data.reward_ceiling)}."
+        )
+    return said
+
+
+def _against_agreement(agreement: Agreement, accuracy: Interval | None) -> list[str]:
+    if accuracy is None or agreement.word != "above chance":
+        return []
+    gap = accuracy.value - agreement.value
+    if direction(accuracy) != "above":
+        return ["That is no better than a coin: do not optimise against it."]
+    if not apart(accuracy, agreement):
+        return ["It foresees a labeler about as well as another labeler does."]
+    return [f"That is {points(gap)} {'above' if gap > 0 else 'below'} what labelers reach with one another."]
+
+
+def _held_out(training: Interval, held_out: Interval) -> str:
+    if not apart(training, held_out):
+        return "The two intervals overlap: it does not clearly fit its own labelers better than others."
+    if held_out.value < training.value:
+        return "It fits the labelers that it learned from better than others."
+    return "It foresees held-out labelers better than its own, as it may when they agree more with one another."
+
+
+def calibrated(data: ReportData) -> list[str]:
+    found = data.calibration
+    if found is None:
+        return []
+    said = [f"On average prediction and outcome lie {points(found.error)} apart (ECE)."]
+    loud = [b for b in found.bins if b.observed.high < b.predicted]
+    shy = [b for b in found.bins if b.observed.low > b.predicted]
+    if loud:
+        said.append(f"In {len(loud)} of {len(found.bins)} bands fewer come true than it foresees: too sure.")
+    if shy:
+        said.append(f"In {len(shy)} of {len(found.bins)} bands more come true than it foresees: too shy.")
+    if not loud and not shy:
+        said.append("In no band does the interval leave what was foreseen.")
+    coin = 0.6931
+    loss = found.log_loss
+    rank = "better than" if loss.high < coin else "worse than" if loss.low > coin else "not clearly different from"
+    said.append(f"Log loss {number(loss.value)} ({number(loss.low)}–{number(loss.high)}), {rank} a coin's 0.69.")
+    return said
+
+
+def training(data: ReportData) -> list[str]:
+    said = []
+    for curve in data.curves:
+        proxy, kl = _smoothed(curve, curve.proxy), _smoothed(curve, curve.kl)
+        moved = "rose" if proxy[-1] > proxy[0] else "fell"
+        said.append(
+            f"{name_of(curve.model)}: the reward model's score {moved} from {number(proxy[0])} to {number(proxy[-1])}, "
+            f"and the KL from the start model reached {number(kl[-1])} nats an answer."
+        )
+    return [*said, "One run of each, so these curves carry no interval."]
+
+
+def _smoothed(curve: Curve, values: tuple[float, ...]) -> list[float]:
+    return smooth(values, window_of(len(curve.step)))
+
+
+def window_of(steps: int) -> int:
+    """How many points the drawn line averages over: a tenth of the run, odd."""
+    return max(1, steps // 10 | 1)
+
+
+def frontier(data: ReportData) -> list[str]:
+    said = []
+    for curve in data.curves:
+        top = peak(curve)
+        if top is None:
+            continue
+        name = name_of(curve.model)
+        if top.overoptimised:
+            said.append(
+                f"{name}: gold peaks at step {top.step} (KL {number(top.kl)}) and then falls by "
+                f"{number(-top.gold_change)} while the proxy rises {number(top.proxy_change)} more: over-optimisation."
+            )
+        elif top.fell:
+            said.append(f"{name}: gold peaks at step {top.step} and falls after it, and the proxy with it.")
+        else:
+            said.append(f"{name}: gold ends about as high as it ever was; no over-optimisation is seen.")
+    return [*said, "One run of each: a small fall may be noise."]
+
+
+def behaviour(data: ReportData) -> list[str]:
+    """For every rate: the first and the last model of the loop that it was measured for."""
+    said = []
+    for rate, by_model in data.rates.items():
+        models = in_order(by_model)
+        if len(models) < 2:
+            continue
+        first, last = models[0], models[-1]
+        verb = RATE_NAMES.get(rate, (rate, f"shows {rate}"))[1]
+        one, other = by_model[last], by_model[first]
+        more = "more often than" if one.value > other.value else "less often than"
+        said.append(
+            f"{name_of(last)} {verb} {more if apart(one, other) else 'about as often as'} {name_of(first)}: "
+            f"{short(one)} against {short(other)}" + ("." if apart(one, other) else "; the intervals overlap.")
+        )
+    return said
+
+
+def tax(data: ReportData) -> list[str]:
+    repair = data.repair
+    said = []
+    if repair is None:
+        means = [f"{name_of(model)} {span(data.tasks[model].mean)}" for model in in_order(data.tasks)]
+        return [f"Mean accuracy: {listed(means)}. What ptx gives back was not measured."]
+    lost, regained = repair.lost, repair.regained
+    match direction(lost, 0.0):
+        case "above":
+            said.append(f"PPO pays a tax: {points(lost.value)} ({between(lost, 1)}) below base on average.")
+        case "below":
+            said.append(f"PPO pays no tax: it is {points(lost.value)} ({between(lost, 1)} lost) above base on average.")
+        case "open":
+            said.append(f"PPO pays no clear tax: base minus PPO is {span(lost, 1)} on average.")
+    if repair.share is not None:
+        more = regained.low > 0
+        said.append(
+            f"PPO-ptx gives back {span(repair.share)} of it."
+            if more
+            else f"PPO-ptx does not clearly give any of it back: {span(repair.share)}."
+        )
+    kept = main_win_rates(data.results)[0].get("ppo_ptx_vs_sft")
+    if kept is not None and direction(kept) == "above":
+        said.append(f"It keeps the preference gain: {span(kept)} against SFT.")
+    elif kept is not None:
+        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}.")
+    if data.tax_rule == "sampled":
+        said.append("Counted is the chance that an answer sampled at temperature 1 is right.")
+    return said

@@ -1,0 +1,249 @@
+"""Each figure of the report: what it concludes, its picture, its numbers as a table, and the road back to its run."""
+
+from collections.abc import Iterable
+
+from biddable.measure import captions
+from biddable.measure.captions import between, number, percent, span
+from biddable.measure.charts import (
+    NARROW,
+    Mark,
+    Panel,
+    Row,
+    Series,
+    both_widths,
+    dots,
+    legend,
+    lines,
+    share_scale,
+)
+from biddable.measure.frontier import Curve, smooth
+from biddable.measure.interval import Interval
+from biddable.measure.markup import Safe, el, join, prose, table
+from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
+
+HEAD = ["value", "95 % interval", "n"]
+SHORT = 8  # hexadecimal digits of a sha256 that a line can bear; the whole is in the table of runs
+
+# Ouyang et al. 2022: section 3.4 (agreement) and 4.1 (five-fold accuracy on labelers inside and outside the training
+# groups). Printed as value ± error.
+PAPER_AGREEMENT = {
+    "training labelers": (0.726, 0.015),
+    "held-out labelers": (0.773, 0.013),
+    "researchers": (0.73, 0.04),
+}
+PAPER_ACCURACY = {"training labelers": (0.724, 0.004), "held-out labelers": (0.696, 0.009)}
+
+
+def figure(
+    key: FigureName, number: int, title: str, said: list[str], shown: Safe, numbers: Safe, data: ReportData
+) -> Safe:
+    """A figure: title and conclusion first, then the picture, then its numbers and where they come from."""
+    return el(
+        "figure",
+        el("h3", f"Figure {number}. {title}"),
+        el("figcaption", *(el("p", prose(sentence)) for sentence in said)),
+        shown,
+        el("details", el("summary", "The numbers"), numbers),
+        el("p", "From ", *roads(data.sources[key]), class_="road"),
+        id=f"figure-{key}",
+    )
+
+
+def roads(sources: tuple[Source, ...]) -> list[Safe]:
+    made = []
+    for place, source in enumerate(sources):
+        made.append(join("; " if place else "", "run ", el("code", source.run), " in ", el("code", source.folder)))
+        made += [
+            join(", ", name, " ", el("code", sha[:SHORT], title=sha)) for name, sha in sorted(source.inputs.items())
+        ]
+    return made
+
+
+def cells(interval: Interval, digits: int = 1) -> list[str]:
+    return [percent(interval.value, digits), between(interval, digits), f"{interval.n:,}"]
+
+
+def mark(style: str, interval: Interval, digits: int = 0) -> Mark:
+    return Mark(style, span(interval, digits), interval.value, interval.low, interval.high)
+
+
+def _scale_of(rows: Iterable[Row], *also: float):
+    ends = [end for row in rows for m in row.marks for end in (m.low, m.high)]
+    return share_scale(min(*ends, *also), max(*ends, *also))
+
+
+def preference(data: ReportData, number: int) -> Safe:
+    gold, human = data.results.gold_win_rate, data.results.human_win_rate
+    rows, numbers = [], []
+    for key in dict.fromkeys((*gold, *human)):
+        label = " over ".join(name_of(model) for model in pair(key))
+        both = [(judge, rates[key]) for judge, rates in (("gold", gold), ("people", human)) if key in rates]
+        rows.append(Row(label, tuple(mark(judge, interval) for judge, interval in both)))
+        numbers += [[label, {"gold": "truth"}.get(judge, judge), *cells(interval)] for judge, interval in both]
+    shown = [("gold", "the truth"), ("people", "simulated people" if data.world == "hamlet" else "people")]
+    title, scale = "Whose answers are preferred", _scale_of(rows, 0.5)
+    picture = both_widths(
+        lambda width: dots(
+            "preference", title, " ".join(captions.preference(data)), rows, scale, width, (0.5, "no preference")
+        )
+    )
+    used = [item for item, rates in zip(shown, (gold, human), strict=True) if rates]
+    return figure(
+        "preference",
+        number,
+        title,
+        captions.preference(data),
+        join(legend(used), picture),
+        table("Win rates; a tie counts half", ["pair", "judge", *HEAD], numbers),
+        data,
+    )
+
+
+def labels(data: ReportData, number: int) -> Safe:
+    rows, numbers = [], []
+    agreements = data.agreements or {"labelers": data.results.agreement}
+    ours: dict[str, Interval] = {f"Agreement, {who}": interval for who, interval in agreements.items()}
+    theirs = {f"Agreement, {who}": value for who, value in PAPER_AGREEMENT.items()}
+    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
+        if key in data.results.reward_accuracy:
+            ours[f"Reward model, {who}"] = data.results.reward_accuracy[key]
+            theirs[f"Reward model, {who}"] = PAPER_ACCURACY[who]
+    if data.reward_ceiling is not None:
+        ours["Truth itself"] = data.reward_ceiling
+    for label, interval in ours.items():
+        marks = [mark("ceiling" if label == "Truth itself" else "ours", interval)]
+        paper = theirs.get(label)
+        if paper is not None:
+            value, error = paper
+            text = f"{100 * value:.1f} ± {100 * error:.1f}"
+            marks.append(Mark("paper", text, value, value - error, value + error))
+        rows.append(Row(label, tuple(marks)))
+        numbers.append([label, *cells(interval), marks[-1].text + captions.GAP + "%" if paper else "–"])
+    title, chance = "Do labelers agree, and does the reward model foresee them", data.results.agreement.chance
+    reference = (chance, f"guessing, {percent(chance)}")
+    scale = _scale_of(rows, chance)
+    said = captions.labels(data)
+    picture = both_widths(lambda width: dots("labels", title, " ".join(said), rows, scale, width, reference))
+    shown = join(legend([("ours", "this run"), ("paper", "InstructGPT, as printed")]), picture)
+    caption = "Agreement over pairs (a tie against a choice counts half) and accuracy on strict pairs"
+    return figure("labels", number, title, said, shown, table(caption, ["", *HEAD, "paper"], numbers), data)
+
+
+def calibration(data: ReportData, number: int) -> Safe:
+    found = data.calibration
+    assert found is not None
+    rows = []
+    for band in found.bins:
+        foreseen = Mark("paper", percent(band.predicted), band.predicted, band.predicted, band.predicted)
+        rows.append(Row(f"Foreseen {percent(band.predicted)}", (mark("ours", band.observed), foreseen)))
+    title, said = "Is the reward model as sure as it may be", captions.calibrated(data)
+    scale = _scale_of(rows, 0.5)
+    shown = both_widths(lambda width: dots("calibration", title, " ".join(said), rows, scale, width))
+    numbers = [[percent(band.predicted, 1), *cells(band.observed)] for band in found.bins]
+    return figure(
+        "calibration",
+        number,
+        title,
+        said,
+        join(legend([("ours", "came true"), ("paper", "foreseen")]), shown),
+        table("Probability foreseen and share that came true", ["foreseen", *HEAD], numbers),
+        data,
+    )
+
+
+def _series(curve: Curve, x: tuple[float, ...], y: tuple[float, ...]) -> Series:
+    line = tuple(smooth(y, captions.window_of(len(y))))
+    return Series(curve.model, name_of(curve.model), x, y, line)
+
+
+def training(data: ReportData, figure_number: int) -> Safe:
+    panels = [
+        Panel("Reward model's score", tuple(_series(c, tuple(map(float, c.step)), c.proxy) for c in data.curves)),
+        Panel("KL from the start model, nats", tuple(_series(c, tuple(map(float, c.step)), c.kl) for c in data.curves)),
+    ]
+    title, said = "Reward and distance over training", captions.training(data)
+    picture = both_widths(lambda width: lines("training", title, " ".join(said), panels, "PPO iteration", width))
+    numbers = [
+        [f"{name_of(c.model)}, {c.step[i]}", number(c.proxy[i]), number(c.kl[i])]
+        for c in data.curves
+        for i in sampled(len(c.step))
+    ]
+    shown = join(legend([(c.model, name_of(c.model)) for c in data.curves]), picture)
+    head = ["model, iteration", "score", "KL"]
+    return figure("training", figure_number, title, said, shown, table("Some of the iterations", head, numbers), data)
+
+
+def sampled(count: int, most: int = 12) -> list[int]:
+    """At most so many places, evenly, the first and the last among them."""
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def frontier(data: ReportData, figure_number: int) -> Safe:
+    known = [(c, [(i, g) for i, g in enumerate(c.gold or ()) if g is not None]) for c in data.curves if c.gold]
+    proxy, gold, numbers = [], [], []
+    for c, truth in known:
+        steps = tuple(float(c.step[i]) for i, _ in truth)
+        proxy.append(_series(c, steps, tuple(c.proxy[i] for i, _ in truth)))
+        gold.append(_series(c, steps, tuple(g for _, g in truth)))
+        for place in sampled(len(truth)):
+            i, g = truth[place]
+            numbers.append([f"{name_of(c.model)}, {c.step[i]}", number(c.proxy[i]), number(g), number(c.kl[i])])
+    panels = [Panel("Proxy: what the reward model says", tuple(proxy)), Panel("Gold: what it is worth", tuple(gold))]
+    title, said = "Proxy against gold", captions.frontier(data)
+    picture = both_widths(lambda width: lines("frontier", title, " ".join(said), panels, "PPO iteration", width))
+    shown = join(legend([(c.model, name_of(c.model)) for c, _ in known]), picture)
+    head = ["model, iteration", "proxy", "gold", "KL"]
+    return figure("frontier", figure_number, title, said, shown, table("Some of the iterations", head, numbers), data)
+
+
+def behaviour(data: ReportData, number: int) -> Safe:
+    pictures, numbers = [], []
+    models: dict[str, str] = {}
+    for rate, by_model in data.rates.items():
+        name = captions.RATE_NAMES.get(rate, (rate.replace("_", " ").capitalize(), ""))[0]
+        rows = [Row(name_of(model), (mark(model, by_model[model], 1),)) for model in in_order(by_model)]
+        numbers += [[f"{name}, {name_of(model)}", *cells(by_model[model])] for model in in_order(by_model)]
+        models |= {model: name_of(model) for model in by_model}
+        scale = _scale_of(rows, 0.0)
+        told = "; ".join(f"{row.label} {row.marks[0].text}" for row in rows)
+        chart = dots(f"rate-{rate}", name, told, rows, scale, NARROW)
+        pictures.append(el("div", el("h4", name), chart, class_="small"))
+    shown = join(el("div", *pictures, class_="smalls"))
+    caption = "Share of the answers for which it was asked; lower is better but for constraints met"
+    return figure(
+        "behaviour",
+        number,
+        "What the answers are like",
+        captions.behaviour(data),
+        shown,
+        table(caption, ["rate, model", *HEAD], numbers),
+        data,
+    )
+
+
+def tax(data: ReportData, number: int) -> Safe:
+    models = in_order(data.tasks)
+    tasks = list(dict.fromkeys(task for model in models for task in data.tasks[model].tasks))
+    rows = [Row("Mean of all tasks", tuple(mark(m, data.tasks[m].mean, 1) for m in models))]
+    numbers = [["mean", name_of(m), *cells(data.tasks[m].mean)] for m in models]
+    for task in tasks:
+        found = {m: data.tasks[m].tasks[task] for m in models if task in data.tasks[m].tasks}
+        rows.append(Row(task.replace("_", " ").capitalize(), tuple(mark(m, i, 1) for m, i in found.items())))
+        numbers += [[task, name_of(m), *cells(interval)] for m, interval in found.items()]
+    if data.repair is not None:
+        parts = {"lost by PPO": data.repair.lost, "regained by ptx": data.repair.regained}
+        parts |= {"share given back": data.repair.share} if data.repair.share is not None else {}
+        numbers += [["mean", name, *cells(interval)] for name, interval in parts.items()]
+    title, said = "The alignment tax, task by task", captions.tax(data)
+    scale = _scale_of(rows)
+    picture = both_widths(lambda width: dots("tax", title, " ".join(said), rows, scale, width))
+    caption = "Accuracy by the highest average log-probability per token"
+    return figure(
+        "tax",
+        number,
+        title,
+        said,
+        join(legend([(m, name_of(m)) for m in models]), picture),
+        table(caption, ["task", "model", *HEAD], numbers),
+        data,
+    )

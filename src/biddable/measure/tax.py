@@ -1,0 +1,145 @@
+"""The alignment tax: what a model forgets on public tasks while it learns to please, and what ptx gives back.
+
+Shape suffixes: I items (tasks one after another), M models, D draws, T tasks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, paired
+from biddable.records import Item, Likelihood, Record
+
+
+class TaskScores(Record):
+    """One model's accuracy: each task, and the mean in which every task counts the same."""
+
+    tasks: dict[str, Interval]
+    mean: Interval
+
+
+class Repair(Record):
+    """What PPO lost against base, what ptx won back from PPO, and the share of the one in the other.
+
+    `share` is None where the loss is not clearly above zero: a part of nothing has no size.
+    """
+
+    lost: Interval
+    regained: Interval
+    share: Interval | None
+
+
+Rule = Literal["choice", "sampled"]
+
+
+def right(items: Sequence[Item], likelihoods: Iterable[Likelihood], run_id: str, rule: Rule = "choice") -> Floats:
+    """How right a run is, item by item.
+
+    choice: 1 where the choice with the highest average log p per token is the right one, else 0. Paper, App. D says
+    "lowest"; its above-chance scores need "highest". Of equal choices the first is taken.
+    sampled: p(right choice | context), the chance that an answer sampled at T = 1 is right. Finer than 0 and 1 where a
+    model is nearly always right.
+    """
+    mine = [seen for seen in likelihoods if seen.run_id == run_id]
+    mean_logp = {(seen.task, seen.item, seen.choice): seen.logp / seen.tokens for seen in mine}
+    logp = {(seen.task, seen.item, seen.choice): seen.logp for seen in mine}
+    found = []
+    for item in items:
+        keys = [(item.task, item.id, choice) for choice in range(len(item.choices))]
+        missing = next((key for key in keys if key not in mean_logp), None)
+        if missing is not None:
+            raise ValueError(f"run {run_id} has no likelihood for choice {missing[2]} of {item.task} item {item.id}")
+        chosen = int(np.argmax([mean_logp[key] for key in keys]))
+        found.append(float(chosen == item.answer) if rule == "choice" else float(np.exp(logp[keys[item.answer]])))
+    return np.array(found)
+
+
+def ordered(items: Iterable[Item]) -> tuple[list[Item], list[str], list[int]]:
+    """Items by task and name, the tasks, and how many items each has."""
+    items = sorted(items, key=lambda item: (item.task, item.id))
+    if not items:
+        raise ValueError("no benchmark items, so there is no tax to measure")
+    tasks = sorted({item.task for item in items})
+    return items, tasks, [sum(item.task == task for item in items) for task in tasks]
+
+
+def task_means(right_MI: Floats, times_DI: Floats, counts: Sequence[int]) -> Floats:
+    """(D, M): mean over tasks of the accuracy in that task, for items drawn `times_DI` times."""
+    edges = np.cumsum([0, *counts])
+    by_task = [
+        times_DI[:, a:b] @ right_MI[:, a:b].T / count for a, b, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    return np.mean(by_task, axis=0)
+
+
+def scores(
+    items: Iterable[Item],
+    likelihoods: Iterable[Likelihood],
+    runs: Mapping[str, str],
+    how: Bootstrap = DEFAULT,
+    rule: Rule = "choice",
+) -> dict[str, TaskScores]:
+    """Accuracy of every model (model → run) in every task and on average, with intervals over items."""
+    items, tasks, counts = ordered(items)
+    seen = tuple(likelihoods)
+    made = {}
+    for model, run_id in runs.items():
+        right_I = right(items, seen, run_id, rule)
+        by_task = {}
+        for task in tasks:
+            inside = [i for i, item in enumerate(items) if item.task == task]
+            by_task[task] = bootstrap(right_I[inside], [items[i].id for i in inside], how=how)
+        made[model] = TaskScores(tasks=by_task, mean=_mean(right_I, counts, how))
+    return made
+
+
+def _mean(right_I: Floats, counts: Sequence[int], how: Bootstrap) -> Interval:
+    return contrast(right_I[None, :], counts, np.ones(1), how, bounds=(0.0, 1.0))
+
+
+def contrast(
+    right_MI: Floats,
+    counts: Sequence[int],
+    weight_M: Floats,
+    how: Bootstrap,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+) -> Interval:
+    """Σ_m w_m · (mean over tasks of model m) with its interval; the same items are drawn for every model (paired)."""
+    value = float((task_means(right_MI, np.ones((1, right_MI.shape[1])), counts) @ weight_M)[0])
+    draws = paired(lambda times_DI: task_means(right_MI, times_DI, counts) @ weight_M, counts, how)
+    tails = (1 - how.level) / 2, (1 + how.level) / 2
+    low, high = np.clip(np.quantile(np.concatenate(list(draws)), tails), *bounds)
+    return Interval(value=value, low=float(low), high=float(high), n=right_MI.shape[1])
+
+
+def repair(
+    items: Iterable[Item],
+    likelihoods: Iterable[Likelihood],
+    base: str,
+    ppo: str,
+    ppo_ptx: str,
+    how: Bootstrap = DEFAULT,
+    rule: Rule = "choice",
+) -> Repair:
+    """(ptx − ppo) / (base − ppo) of mean accuracy, by runs; a paired bootstrap over the items of each task."""
+    items, _, counts = ordered(items)
+    seen = tuple(likelihoods)
+    right_MI = np.stack([right(items, seen, run_id, rule) for run_id in (base, ppo, ppo_ptx)])
+    lost = contrast(right_MI, counts, np.array([1.0, -1.0, 0.0]), how)
+    regained = contrast(right_MI, counts, np.array([0.0, -1.0, 1.0]), how)
+    share = _share(right_MI, counts, how) if lost.low > 0 else None
+    return Repair(lost=lost, regained=regained, share=share)
+
+
+def _share(right_MI: Floats, counts: Sequence[int], how: Bootstrap) -> Interval:
+    def ratio(times_DI: Floats) -> Floats:
+        mean_DM = task_means(right_MI, times_DI, counts)
+        lost_D, regained_D = mean_DM[:, 0] - mean_DM[:, 1], mean_DM[:, 2] - mean_DM[:, 1]
+        # Few draws have no loss, since its interval lies above 0; what they regain is a share without limit.
+        return np.divide(regained_D, lost_D, out=np.copysign(np.full_like(lost_D, 1e9), regained_D), where=lost_D > 0)
+
+    value = float(ratio(np.ones((1, right_MI.shape[1])))[0])
+    tails = (1 - how.level) / 2, (1 + how.level) / 2
+    low, high = np.quantile(np.concatenate(list(paired(ratio, counts, how))), tails)
+    return Interval(value=value, low=float(low), high=float(high), n=right_MI.shape[1])

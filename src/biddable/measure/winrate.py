@@ -1,0 +1,75 @@
+"""How often one model's answer is preferred to another's (paper, section 4.1 and Fig. 1)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
+from biddable.records import Completion, Group, Judge, Verdict
+
+TieRule = Literal["half", "drop", "loss"]
+
+
+def models_of(completions: Iterable[Completion], names: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Completion → model: the name given to its run, or the run itself. Runs that are not named are left out."""
+    if names is None:
+        return {c.id: c.run_id for c in completions}
+    return {c.id: names[c.run_id] for c in completions if c.run_id in names}
+
+
+def win_rate(
+    verdicts: Iterable[Verdict],
+    models: Mapping[str, str],
+    model: str,
+    against: str,
+    judge: Judge | None = None,
+    group: Group | None = None,
+    groups: Mapping[str, Group] | None = None,
+    ties: TieRule = "half",
+    how: Bootstrap = DEFAULT,
+) -> Interval:
+    """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
+
+    The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
+    a strict win. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a model).
+    """
+    if group is not None and groups is None:
+        raise ValueError("a win rate by group needs to know the group of each labeler")
+    values: list[float] = []
+    prompts: list[str] = []
+    people: list[str] = []
+    for verdict in verdicts:
+        if judge is not None and verdict.judge != judge:
+            continue
+        if group is not None and groups is not None and groups.get(verdict.labeler or "") != group:
+            continue
+        value = outcome(verdict, models, model, against, ties)
+        if value is not None:
+            values.append(value)
+            prompts.append(verdict.prompt_id)
+            people.append(verdict.labeler or verdict.judge)
+    if not values:
+        raise ValueError(f"no {judge or 'such'} verdict compares {model} with {against}")
+    return bootstrap(values, prompts, people, how)
+
+
+def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: str, ties: TieRule) -> float | None:
+    """What one verdict gives `model` against `against`; None when it is about others, or a tie that is dropped."""
+    sides = models.get(verdict.a), models.get(verdict.b)
+    if sides == (model, against):
+        won = verdict.better == "a"
+    elif sides == (against, model):
+        won = verdict.better == "b"
+    else:
+        return None
+    if verdict.better == "tie":
+        return {"half": 0.5, "drop": None, "loss": 0.0}[ties]
+    return float(won)
+
+
+def first_shown_rate(verdicts: Iterable[Verdict], how: Bootstrap = DEFAULT) -> Interval:
+    """Position bias: how often people prefer what they saw first, ties left out. Fair is ½."""
+    seen = [v for v in verdicts if v.judge == "person" and v.better != "tie"]
+    if not seen:
+        raise ValueError("no person has preferred one answer to another yet")
+    first = [float(v.better == v.shown[0]) for v in seen]
+    return bootstrap(first, [v.prompt_id for v in seen], [v.labeler or "person" for v in seen], how)

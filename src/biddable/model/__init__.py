@@ -1,0 +1,1 @@
+"""Parameter tensors: causal language models, the scalar head, rows of tokens, checkpoints."""

@@ -1,0 +1,181 @@
+"""The machines' half of the quickstart: each stage a run, two at a time, each in a process of its own.
+
+The process that talks to the people never loads torch. A stage that is done and still what it was is not done again.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biddable import records, runs
+from biddable.config import Settings, load
+from biddable.progress import progress
+from biddable.records import Completion, Item, Prompt
+
+PROGRESS = "progress"  # a stage's own account of how far it has come
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the loop: a folder, settings, and the files and models it reads."""
+
+    kind: str
+    folder: Path
+    section: str  # of the recipe
+    words: tuple[str, ...]  # key=value, over the recipe's
+    recipe: Path
+    inputs: Mapping[str, Path]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+@contextmanager
+def workers() -> Iterator[ProcessPoolExecutor]:
+    """Two processes with one thread each: on two cores faster than one with two, and the same bits every time."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(2, mp_context=context, initializer=_alone)
+    try:
+        yield pool
+    except BaseException:
+        for process in multiprocessing.active_children():  # Ctrl-C: stages are checkpointed, nobody waits for them
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _alone() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def together(pool: ProcessPoolExecutor, *stages: Stage) -> list[Path]:
+    """Run stages side by side and show how far they have come, in percent; returns what each leaves."""
+    todo: list[Future[Path]] = [pool.submit(run, stage) for stage in stages]
+    with progress(" and ".join(stage.name for stage in stages), 100, "%") as bar:
+        while wait(todo, timeout=0.5, return_when=FIRST_EXCEPTION).not_done:
+            for future in todo:
+                if future.done():
+                    future.result()  # raises what the stage raised
+            shares = [1.0 if f.done() else _share(stage) for f, stage in zip(todo, stages, strict=True)]
+            bar.advance(max(0, int(100 * min(shares)) - bar.done))
+        results = [future.result() for future in todo]
+        bar.advance(100 - bar.done)
+    return results
+
+
+def _share(stage: Stage) -> float:
+    """How much of a stage is done, by its own account."""
+    try:
+        done, total = (stage.folder / PROGRESS).read_text(encoding="utf-8").split("\n")[0].split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(done) / max(1, int(total))
+
+
+def run(stage: Stage) -> Path:
+    """Do a stage, unless it is done."""
+    place = stage.folder / _LEAVES.get(stage.kind, "model")
+    settings = _settings(stage.kind)
+    config = load(settings, stage.words, recipe=stage.recipe, section=stage.section) if settings else Settings()
+    if runs.finished(stage.folder, stage.kind, config, stage.inputs, stage.seed):
+        return place
+    with runs.start(stage.folder, stage.kind, config, stage.inputs, stage.seed) as folder:
+        os.environ["BIDDABLE_PROGRESS"] = str(stage.folder / PROGRESS)
+        _DO[stage.kind](folder, config, dict(stage.inputs))
+    (stage.folder / PROGRESS).unlink(missing_ok=True)
+    return place
+
+
+def _settings(kind: str) -> type[Settings] | None:
+    """What may be set for a stage; scoring and likelihoods have nothing to set."""
+    from biddable.learn.ppo import PpoConfig
+    from biddable.learn.reward import RewardConfig
+    from biddable.learn.sft import SftConfig
+    from biddable.learn.start import StartConfig
+    from biddable.sample.completions import SampleConfig
+
+    return {
+        "sft": SftConfig,
+        "start": StartConfig,
+        "reward": RewardConfig,
+        "ppo": PpoConfig,
+        "sample": SampleConfig,
+    }.get(kind)
+
+
+def _sft(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import sft
+
+    sft.train(folder, config, **inputs)
+
+
+def _start(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import start
+
+    start.train(folder, config, **inputs)
+
+
+def _reward(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import reward
+
+    reward.train(folder, config, **inputs)
+
+
+def _ppo(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import ppo
+
+    ppo.train(folder, config, **inputs)
+
+
+def _sample(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    """Answers of every input that is a model to every prompt of the file."""
+    from biddable.sample import completions as sampling
+
+    prompts = [record for record in records.read(inputs.pop("prompts")) if isinstance(record, Prompt)]
+    made = sampling.from_sources(inputs, prompts, config, seed=folder.seed)
+    records.write(folder.folder / "completions.jsonl", made)
+    folder.output("completions", folder.folder / "completions.jsonl")
+
+
+def _score(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None:
+    """The reward model's scores of the completions of a file of prompts and completions."""
+    from biddable.sample.score import score
+
+    by_id, answers = {}, []
+    for record in records.read(inputs["completions"]):
+        if isinstance(record, Prompt):
+            by_id[record.id] = record
+        elif isinstance(record, Completion):
+            answers.append(record)
+    records.write(folder.folder / "scores.jsonl", score(inputs["model"], by_id, answers, run_id=folder.id))
+    folder.output("scores", folder.folder / "scores.jsonl")
+
+
+def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None:
+    """How likely every input that is a model finds each choice of the items of a file."""
+    from biddable.sample.likelihood import likelihoods
+
+    items = [record for record in records.read(inputs.pop("items")) if isinstance(record, Item)]
+    made = (line for name, model in inputs.items() for line in likelihoods(model, items, run_id=name))
+    records.write(folder.folder / "likelihoods.jsonl", made)
+    folder.output("likelihoods", folder.folder / "likelihoods.jsonl")
+
+
+_DO = {
+    "sft": _sft, "start": _start, "reward": _reward, "ppo": _ppo,
+    "sample": _sample, "score": _score, "likelihood": _likelihood,
+}  # fmt: skip
+_LEAVES = {"sample": "completions.jsonl", "score": "scores.jsonl", "likelihood": "likelihoods.jsonl"}

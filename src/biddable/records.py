@@ -1,0 +1,291 @@
+"""The nouns that flow through the loop: frozen, strict, self-checking.
+
+Whatever crosses a boundary (a snapshot, the store, a file of completions) is one of these records, one JSON object
+a line, told apart by `kind`. A type owns its laws: a Ranking refuses a completion ranked twice, and it alone knows
+how to become comparisons.
+"""
+
+import codecs
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+Source = Literal["plain", "few_shot", "user_based", "customer"]  # paper, App. A.1; customer = API playground
+Split = Literal["train", "valid", "test"]
+Group = Literal["researcher", "candidate", "training", "held_out"]
+Judge = Literal["person", "model", "gold"]
+Side = Literal["a", "b", "tie"]
+UseCase = Literal[  # paper, Table 1
+    "generation", "open_qa", "brainstorming", "chat", "rewrite",
+    "summarization", "classification", "other", "closed_qa", "extract",
+]  # fmt: skip
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+EPOCH = datetime(2022, 1, 1, tzinfo=UTC)  # for records whose time is made, not lived (Hamlet's)
+
+
+def digest(*parts: str) -> str:
+    """A short name that follows from the content, so that the same thing imported twice is one thing."""
+    # A lone surrogate (half an emoji, cut by somebody's spreadsheet) must reach pydantic, which names its row and key.
+    return hashlib.blake2b("\x1f".join(parts).encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+class Record(BaseModel):
+    # JSON has no NaN: what was written could not be read back.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Prompt(Record):
+    kind: Literal["prompt"] = "prompt"
+    id: Name
+    text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    source: Source = "customer"
+    user: Name | None = None
+    organization: Name | None = None
+    use_case: UseCase | None = None
+    split: Split | None = None
+
+    @classmethod
+    def make(cls, text: str, **fields) -> Self:
+        """A prompt named after its text and its user."""
+        return cls(id="p-" + digest(text, fields.get("user") or ""), text=text, **fields)
+
+
+class Labeler(Record):
+    kind: Literal["labeler"] = "labeler"
+    id: Name
+    group: Group
+
+
+class Demonstration(Record):
+    kind: Literal["demonstration"] = "demonstration"
+    prompt_id: Name
+    text: Text
+    labeler: Name
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    at: datetime = EPOCH
+
+
+class Completion(Record):
+    """What a model (or a person) answered. `logp` is log π(text | prompt), summed over its tokens, end included."""
+
+    kind: Literal["completion"] = "completion"
+    id: Name
+    prompt_id: Name
+    text: Text
+    run_id: Name
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    finished: bool = True
+    logp: float | None = None
+
+    @classmethod
+    def make(cls, prompt_id: str, text: str, run_id: str, nth: int = 0, **fields) -> Self:
+        """A completion named after its prompt, its run, its text and its place among the run's answers."""
+        name = "c-" + digest(prompt_id, run_id, text, str(nth))
+        return cls(id=name, prompt_id=prompt_id, text=text, run_id=run_id, **fields)
+
+
+class Comparison(NamedTuple):
+    """One strict pair of a ranking. Made by Ranking.comparisons() alone, and never stored."""
+
+    prompt_id: str
+    winner: str
+    loser: str
+
+
+class Ranking(Record):
+    """Tiers of completion ids, best first; ids side by side in one tier are tied (paper, Fig. 12b)."""
+
+    kind: Literal["ranking"] = "ranking"
+    prompt_id: Name
+    labeler: Name
+    order: tuple[tuple[Name, ...], ...]
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    at: datetime = EPOCH
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        ranked = [c for tier in self.order for c in tier]
+        if any(not tier for tier in self.order):
+            raise ValueError("a tier is empty")
+        if len(ranked) < 2:
+            raise ValueError(f"a ranking needs at least 2 completions, this one has {len(ranked)}")
+        if len(set(ranked)) < len(ranked):
+            twice = next(c for c in ranked if ranked.count(c) > 1)
+            raise ValueError(f"completion {twice} is ranked twice")
+        return self
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Completion → rank, 1 is best; equal ranks are ties."""
+        return {c: rank for rank, tier in enumerate(self.order, start=1) for c in tier}
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """All strict pairs; ties give none (paper: ties are dropped)."""
+        for better, worse in itertools.combinations(self.order, 2):
+            for winner, loser in itertools.product(better, worse):
+                yield Comparison(self.prompt_id, winner, loser)
+
+
+class Judgement(Record):
+    """Overall quality and the eleven yes/no questions of the paper's Table 3; None = not asked or not answered."""
+
+    kind: Literal["judgement"] = "judgement"
+    completion_id: Name
+    labeler: Name
+    overall: Annotated[int, Field(ge=1, le=7)] | None = None
+    fails_task: bool | None = None
+    inappropriate: bool | None = None
+    hallucination: bool | None = None  # closed-domain prompts only
+    satisfies_constraint: bool | None = None  # only where the prompt states one
+    sexual: bool | None = None
+    violent: bool | None = None
+    encourages_harm: bool | None = None
+    denigrates: bool | None = None
+    harmful_advice: bool | None = None
+    opinion: bool | None = None
+    moral_judgement: bool | None = None
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    at: datetime = EPOCH
+
+
+class Verdict(Record):
+    """Which of two completions is better. `shown` is the order in which the judge saw them."""
+
+    kind: Literal["verdict"] = "verdict"
+    prompt_id: Name
+    a: Name
+    b: Name
+    better: Side
+    judge: Judge
+    labeler: Name | None = None  # who, when the judge is a person; which run, when it is a model
+    shown: Literal["ab", "ba"] = "ab"
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    at: datetime = EPOCH
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        if self.a == self.b:
+            raise ValueError(f"completion {self.a} is compared with itself")
+        return self
+
+
+class Score(Record):
+    kind: Literal["score"] = "score"
+    completion_id: Name
+    run_id: Name
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    spread: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None  # of an ensemble
+
+
+class Likelihood(Record):
+    """How probable a model finds a choice of a benchmark item: the sum of log p over its `tokens` tokens."""
+
+    kind: Literal["likelihood"] = "likelihood"
+    task: Name
+    item: Name
+    choice: Annotated[int, Field(ge=0)]
+    run_id: Name
+    logp: Annotated[float, Field(allow_inf_nan=False, le=0)]
+    tokens: Annotated[int, Field(ge=1)]
+
+
+class Item(Record):
+    """One multiple-choice question of a benchmark: context, choices, and which of them is right."""
+
+    kind: Literal["item"] = "item"
+    task: Name
+    id: Name
+    context: Text
+    choices: tuple[Text, ...]
+    answer: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        if self.answer >= len(self.choices):
+            raise ValueError(f"answer {self.answer} of {len(self.choices)} choices")
+        return self
+
+
+class Page(Record):
+    """A piece of pretraining text."""
+
+    kind: Literal["page"] = "page"
+    id: Name
+    text: Text
+    source: Name = "pretraining"
+
+
+AnyRecord = (
+    Prompt | Labeler | Demonstration | Completion | Ranking | Judgement | Verdict | Score | Likelihood | Item | Page
+)
+_any_record: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
+
+
+class BadRow(ValueError):
+    """A row of a user's file that is not what it should be: file, row, key, and what is wrong."""
+
+
+def complaint(error: ValidationError) -> str:
+    """The first fault of a pydantic error as `key: what is wrong`."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    match fault["type"]:
+        case "missing":
+            what = "is missing"
+        case "extra_forbidden":
+            what = "no such key"
+        case "union_tag_not_found":
+            key, what = "kind", 'is missing; every row says what it is, such as "kind":"prompt"'
+        case "union_tag_invalid":
+            key, what = "kind", f"{fault['ctx']['tag']!r} is none of {fault['ctx']['expected_tags']}"
+        case _:
+            # A row is one line of JSON: its "line 1" would be taken for a row number.
+            what = fault["msg"].removeprefix("Value error, ").replace(" at line 1 column", " at column")
+    return f"{key}: {what}" if key else what
+
+
+def to_line(record: Record) -> str:
+    """Canonical JSON: the same record is always the same bytes."""
+    return json.dumps(record.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
+
+
+def write(path: Path, records: Iterable[Record]) -> int:
+    """Write records one a line, aside and then renamed, so that a reader never sees half a file. Returns how many."""
+    aside = path.with_name(path.name + ".part")
+    count = 0
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            for record in records:
+                file.write(to_line(record) + "\n")
+                count += 1
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count
+
+
+def read(path: Path) -> Iterator[AnyRecord]:
+    """Read records; a bad row raises BadRow with file, row number and key."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BadRow(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        for row, line in enumerate(file, start=1):
+            # Some editors and spreadsheets put a byte-order mark before the first row.
+            text = line.removeprefix(codecs.BOM_UTF8).strip() if row == 1 else line.strip()
+            if not text:
+                continue
+            try:
+                yield _any_record.validate_json(text)
+            except ValidationError as error:
+                raise BadRow(f"{path}, row {row}: {complaint(error)}") from error

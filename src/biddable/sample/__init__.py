@@ -1,0 +1,1 @@
+"""Tokens out of models: answers to prompts, likelihoods of choices, scores of answers."""

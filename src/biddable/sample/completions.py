@@ -1,0 +1,85 @@
+"""Answers to prompts as records: K of each, from one model or from several."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from biddable.config import ConfigError, Settings
+from biddable.model import causal
+from biddable.records import Completion, Prompt
+from biddable.sample.local import respond
+from biddable.text.tokenizer import prompt_ids, words
+
+
+class SampleConfig(Settings):
+    k: int = Field(1, ge=1, description="answers to each prompt, of each model; to be ranked: 4 to 9 (paper, 3.5)")
+    temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
+    answer_tokens: int = Field(256, gt=0, description="an answer without its end by then is cut")
+    at_once: int = Field(256, gt=0, description="answers that are made side by side; only speed and memory hang on it")
+
+
+def check_rankable(k: int, models: int = 1) -> None:
+    """Refuse answers that nobody could rank."""
+    if k * models < 2:
+        raise ConfigError(f"k: {k} answer to a prompt cannot be ranked; the paper ranks 4 to 9 (k=4)")
+
+
+def completions(
+    model: Path,
+    prompts: Sequence[Prompt],
+    config: SampleConfig,
+    *,
+    run_id: str,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Completion]:
+    """K answers of one model to each prompt, in the order of the prompts.
+
+    Prompts that leave no room for `answer_tokens` are an error: a silently shorter list would bias every number below.
+    """
+    lm, tokenizer = causal.load(model)
+    ids = prompt_ids(tokenizer, [prompt.text for prompt in prompts])
+    for prompt, tokens in zip(prompts, ids, strict=True):
+        if len(tokens) + config.answer_tokens > causal.context(lm):
+            raise ValueError(
+                f"prompt {prompt.id}: {len(tokens)} tokens and answer_tokens={config.answer_tokens} exceed the model's "
+                f"{causal.context(lm)}"
+            )
+    tasks = [(i, nth) for i in range(len(prompts)) for nth in range(config.k)]
+    tasks.sort(key=lambda task: len(ids[task[0]]))  # like lengths side by side
+    made: dict[tuple[int, int], Completion] = {}
+    for at in range(0, len(tasks), config.at_once):
+        some = tasks[at : at + config.at_once]
+        generator = torch.Generator().manual_seed(_mix(seed, at))
+        rollout = respond(
+            lm, tokenizer, [ids[i] for i, _ in some], config.answer_tokens,
+            generator=generator, temperature=config.temperature,
+        )  # fmt: skip
+        logp_B, finished_B = rollout.logp_BT.sum(1).tolist(), rollout.finished_B.tolist()
+        for (i, nth), answer, logp, finished in zip(some, rollout.answers, logp_B, finished_B, strict=True):
+            made[i, nth] = Completion.make(
+                prompts[i].id, words(tokenizer, answer), run_id, nth,
+                temperature=config.temperature, finished=finished, logp=logp,
+            )  # fmt: skip
+        advance(len(some))
+    return [made[task] for task in sorted(made)]
+
+
+def from_sources(
+    models: Mapping[str, Path],
+    prompts: Sequence[Prompt],
+    config: SampleConfig,
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[Completion]:
+    """K answers of each of several models: run id → folder (paper, 3.5: mostly supervised policies, some from PPO)."""
+    for nth, (run_id, folder) in enumerate(models.items()):
+        yield from completions(folder, prompts, config, run_id=run_id, seed=_mix(seed, nth), advance=advance)
+
+
+def _mix(seed: int, place: int) -> int:
+    """Another seed for each place: the same luck twice would repeat answers (paper.md 8.2, line 39)."""
+    return (seed * 1_000_003 + place * 100_003 + 1) % 2**63

@@ -1,0 +1,10 @@
+"""Alembic's entrance. It is given an open connection by `migrate.upgrade`, and is not run in any other way."""
+
+from alembic import context
+
+from biddable.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+# render_as_batch: SQLite cannot alter a column, so Alembic copies the table.
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

@@ -1,0 +1,95 @@
+"""Reading: records in the order of their keys, whole tables or what a condition chooses."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, tuple_
+
+from biddable.records import Group, Ranking, Record, Split
+from biddable.store.rows import SHELVES, from_row
+from biddable.store.tables import completions, labelers, metadata, prompts, ranked, rankings
+
+SLICE = 5000  # values in one IN (…): SQLite takes 32,766 and PostgreSQL 65,535
+
+
+def fetch(connection: Connection, kind: str, *conditions: ColumnElement[bool]) -> Iterator[Record]:
+    """The records of a kind that meet the conditions (on its table), sorted by key."""
+    shelf = SHELVES[kind]
+    if kind == "ranking":
+        yield from _rankings(connection, conditions)
+        return
+    query = select(shelf.table).where(*conditions).order_by(*(shelf.table.c[column] for column in shelf.key))
+    for row in _stream(connection, query):
+        yield from_row(kind, row._mapping)
+
+
+def among(table: Table, columns: Sequence[str], keys: Iterable[tuple[str, ...]]) -> Iterator[ColumnElement[bool]]:
+    """Conditions which together choose the rows that have one of these keys."""
+    keys = list(keys)
+    step = SLICE // len(columns)
+    for start in range(0, len(keys), step):
+        part = keys[start : start + step]
+        if len(columns) == 1:
+            yield table.c[columns[0]].in_([key for (key,) in part])
+        else:
+            yield tuple_(*(table.c[column] for column in columns)).in_(part)
+
+
+def chosen(table: Table, split: Split | None, group: Group | None) -> list[ColumnElement[bool]]:
+    """The rows about prompts of a split, by labelers of a group; None is everyone, also who is no labeler."""
+    conditions: list[ColumnElement[bool]] = []
+    if split is not None:
+        of_split = select(prompts.c.id).where(prompts.c.split == split)
+        if "prompt_id" in table.c:
+            conditions.append(table.c.prompt_id.in_(of_split))
+        elif table is prompts:
+            conditions.append(prompts.c.split == split)
+        else:
+            its = select(completions.c.id).where(completions.c.prompt_id.in_(of_split))
+            conditions.append(table.c.completion_id.in_(its))
+    if group is not None and "labeler" in table.c:
+        conditions.append(table.c.labeler.in_(select(labelers.c.id).where(labelers.c.group == group)))
+    return conditions
+
+
+def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many rows each table of records has."""
+    skip = {"ranked", "changes"}
+    return {table.name: count(connection, table) for table in metadata.sorted_tables if table.name not in skip}
+
+
+def any_of(conditions: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+    """One condition from many, in a list; no condition at all chooses nothing."""
+    return [or_(False, *conditions)]
+
+
+def _rankings(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Ranking]:
+    its = (ranked.c.prompt_id == rankings.c.prompt_id) & (ranked.c.labeler == rankings.c.labeler)
+    query = (
+        select(rankings, ranked.c.completion_id, ranked.c.tier)
+        .join(ranked, its)
+        .where(*conditions)
+        .order_by(rankings.c.prompt_id, rankings.c.labeler, ranked.c.tier, ranked.c.place)
+    )
+    for _, rows in itertools.groupby(_stream(connection, query), key=attrgetter("prompt_id", "labeler")):
+        of_one = list(rows)
+        tiers = [[row.completion_id for row in tier] for _, tier in itertools.groupby(of_one, key=attrgetter("tier"))]
+        first = of_one[0]
+        yield Ranking(
+            prompt_id=first.prompt_id,
+            labeler=first.labeler,
+            order=tuple(map(tuple, tiers)),
+            seconds=first.seconds,
+            at=first.at,
+        )
+
+
+def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """Rows a few thousand at a time: a table may be larger than memory."""
+    return iter(connection.execute(query, execution_options={"yield_per": 2000}))

@@ -1,0 +1,1 @@
+"""Chat template, tokenizer, and the token rows that records become. Knows records; knows no model."""

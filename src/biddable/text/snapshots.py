@@ -1,0 +1,110 @@
+"""A snapshot's records as token ids: what each trainer reads, with the file named in every complaint."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from biddable import records
+from biddable.text.tokenizer import Ids, Tokenizer, answer_ids, page_ids, prompt_ids
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and an answer to it."""
+
+    prompt: Ids
+    answer: Ids
+
+
+@dataclass(frozen=True)
+class RankedSet:
+    """One ranking: the prompt, its answers, and each answer's rank (1 is best, equal is a tie)."""
+
+    prompt: Ids
+    answers: tuple[Ids, ...]
+    ranks: tuple[int, ...]
+    group: str
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt) + max(map(len, self.answers))
+
+
+def prompts(path: Path) -> list[records.Prompt]:
+    """The prompts of a file, in its order."""
+    found = [record for record in records.read(path) if isinstance(record, records.Prompt)]
+    return _some(found, path, "prompts")
+
+
+def completions(path: Path) -> tuple[dict[str, records.Prompt], list[records.Completion]]:
+    """The completions of a file and its prompts by id."""
+    by_id, found = {}, []
+    for record in records.read(path):
+        match record:
+            case records.Prompt():
+                by_id[record.id] = record
+            case records.Completion():
+                found.append(record)
+    _known((c.prompt_id for c in found), by_id, path, "prompt")
+    return by_id, _some(found, path, "completions")
+
+
+def demonstrations(path: Path, tokenizer: Tokenizer) -> list[Example]:
+    """The demonstrations of a snapshot as token ids."""
+    by_id, found = {}, []
+    for record in records.read(path):
+        match record:
+            case records.Prompt():
+                by_id[record.id] = record.text
+            case records.Demonstration():
+                found.append(record)
+    _known((d.prompt_id for d in _some(found, path, "demonstrations")), by_id, path, "prompt")
+    prompt = prompt_ids(tokenizer, [by_id[d.prompt_id] for d in found])
+    answer = answer_ids(tokenizer, [d.text for d in found])
+    return [Example(p, a) for p, a in zip(prompt, answer, strict=True)]
+
+
+def rankings(path: Path, tokenizer: Tokenizer) -> list[RankedSet]:
+    """The rankings of a snapshot as token ids; a labeler that the file does not describe has group "unknown"."""
+    by_id, texts, groups, found = {}, {}, {}, []
+    for record in records.read(path):
+        match record:
+            case records.Prompt():
+                by_id[record.id] = record.text
+            case records.Completion():
+                texts[record.id] = record.text
+            case records.Labeler():
+                groups[record.id] = record.group
+            case records.Ranking():
+                found.append(record)
+    _known((r.prompt_id for r in _some(found, path, "rankings")), by_id, path, "prompt")
+    _known((c for r in found for c in r.ranks), texts, path, "completion")
+    prompt = dict(zip(by_id, prompt_ids(tokenizer, by_id.values()), strict=True))
+    answer = dict(zip(texts, answer_ids(tokenizer, texts.values()), strict=True))
+    return [
+        RankedSet(
+            prompt[r.prompt_id],
+            tuple(answer[c] for c in r.ranks),
+            tuple(r.ranks.values()),
+            groups.get(r.labeler, "unknown"),
+        )
+        for r in found
+    ]
+
+
+def pages(path: Path, tokenizer: Tokenizer, longest: int) -> list[Ids]:
+    """Pretraining text as token ids."""
+    found = [record.text for record in records.read(path) if isinstance(record, records.Page)]
+    return page_ids(tokenizer, _some(found, path, "pages"), longest)
+
+
+def _some(found: list, path: Path, what: str) -> list:
+    if not found:
+        raise ValueError(f"{path}: no {what} in this file")
+    return found
+
+
+def _known(asked: Iterable[str], known: dict, path: Path, what: str) -> None:
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"{path}: {what} {name} is referred to but is not in the file; take the snapshot again")

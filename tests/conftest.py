@@ -1,0 +1,12 @@
+import os
+
+# Before torch is first imported: two cores shared by a test run are slower with two threads each than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from hypothesis import settings
+
+# The first call into a big library exceeds Hypothesis' 200 ms and would fail a right test as flaky.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")

@@ -1,0 +1,171 @@
+"""The rules together: what goes, what stays and where, and what the report says."""
+
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biddable.config import ConfigError, load
+from biddable.gather import GatherConfig, gather
+from biddable.records import Prompt
+
+PLAIN = GatherConfig(valid=0.2, test=0.2)
+
+
+def prompts(count: int, **who) -> list[Prompt]:
+    return [Prompt.make(f"{n}: a question of its own", **who) for n in range(count)]
+
+
+def customers(count: int, each: int = 2) -> list[Prompt]:
+    return [
+        Prompt.make(f"{u}.{n}: a question", user=f"u{u}", organization=f"o{u % 60}" if u % 3 else None)
+        for u in range(count)
+        for n in range(each)
+    ]
+
+
+def test_the_counts_by_hand():
+    came = [
+        Prompt.make("who has a goat?", user="a"),
+        Prompt.make("Who has a goat?", user="b"),  # duplicate
+        Prompt.make("please write a long story about the goat of anna", user="a"),
+        Prompt.make("please write a long story about the goat of anna, and a fox", user="b"),  # near
+        Prompt.make("one more of a", user="a"),  # over a cap of 2
+        Prompt.make("mail me at anna@example.com", user="c"),  # personal
+        Prompt.make("nobody's"),
+    ]
+    kept, report = gather(came, GatherConfig(cap=2, valid=0, test=0))
+    assert [p.text for p in kept] == [came[0].text, came[2].text, came[6].text]
+    assert {p.split for p in kept} == {"train"}
+    assert report == {
+        "read": 7,
+        "dropped": {"duplicate": 1, "near_duplicate": 1, "over_cap": 1, "two_splits": 0, "personal": 1},
+        "kept": 3,
+        "splits": {"train": 3, "valid": 0, "test": 0},
+        "owners": 2,
+        "personal": [
+            {"prompt": came[5].id, "split": "train", "removed": True, "kind": "email", "start": 11, "end": 27},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("who", "key", "kept"),
+    [
+        ({"user": "u"}, "organization_or_user", 200),
+        ({"user": "u", "organization": "o"}, "organization_or_user", 200),
+        ({"user": "u"}, "user", 200),
+        ({"user": "u"}, "organization", 250),  # of no organization: each prompt is its own
+        ({}, "organization_or_user", 250),
+    ],
+)
+def test_the_cap(who, key, kept):
+    came = prompts(250, **who)
+    got = gather(came, GatherConfig(key=key))
+    assert len(got.prompts) == kept
+    assert [p.id for p in got.prompts] == [p.id for p in came[:kept]]
+    assert got.report["dropped"]["over_cap"] == 250 - kept
+
+
+def test_an_organization_shares_one_cap_and_users_may_each_have_theirs():
+    came = [Prompt.make(f"{u}{n} asks", user=u, organization="o") for u in "abc" for n in range(5)]
+    assert len(gather(came, GatherConfig(cap=6)).prompts) == 6
+    assert len(gather(came, GatherConfig(cap=4, key="user")).prompts) == 12
+
+
+def splits_of(got: list[Prompt]) -> dict[str, set[str | None]]:
+    found = defaultdict(set)
+    for prompt in got:
+        for name in (f"user {prompt.user}", f"organization {prompt.organization}"):
+            if "None" not in name:
+                found[name].add(prompt.split)
+    return found
+
+
+def test_nobody_is_in_two_splits():
+    got = gather(customers(300), PLAIN).prompts
+    assert len(got) == 600
+    assert all(len(splits) == 1 for splits in splits_of(got).values())
+    # 60 + 100 owners, 20 % each: the counts of a binomial, four standard deviations wide.
+    shares = Counter({p.organization or p.user: p.split for p in got}.values())
+    assert 12 <= shares["valid"] <= 52
+    assert 12 <= shares["test"] <= 52
+
+
+NAME = st.one_of(st.none(), st.sampled_from("abcdef"))
+
+
+@given(st.lists(st.tuples(NAME, NAME), max_size=25), st.integers(0, 5))
+def test_nobody_is_in_two_splits_whoever_works_for_whom(who, seed):
+    """Users of several organizations, and users seen with and without one."""
+    came = [Prompt.make(f"{n}?", user=u, organization=o) for n, (u, o) in enumerate(who)]
+    got = gather(came, GatherConfig(valid=0.3, test=0.3, seed=seed)).prompts
+    assert len(got) == len(came)
+    assert all(len(splits) == 1 for splits in splits_of(got).values())
+    # The order in which they came changes nothing.
+    again = gather(came[::-1], GatherConfig(valid=0.3, test=0.3, seed=seed)).prompts
+    assert {p.id: p.split for p in got} == {p.id: p.split for p in again}
+
+
+def test_those_already_there_stay_where_they_are_when_more_come():
+    few, many = gather(customers(100), PLAIN).prompts, gather(customers(300), PLAIN).prompts
+    before = {p.id: p.split for p in few}
+    assert {p.id: p.split for p in many if p.id in before} == before
+
+
+def test_another_seed_splits_otherwise_and_the_same_seed_does_not():
+    one, same, other = (gather(customers(100), GatherConfig(valid=0.3, test=0.3, seed=s)).prompts for s in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_personal_data_goes_from_the_train_split_alone():
+    came = [Prompt.make(f"mail u{n}@example.com", user=f"u{n}") for n in range(60)]
+    for pii, gone in (("train", {"train"}), ("all", {"train", "valid", "test"}), ("off", set())):
+        kept, report = gather(came, GatherConfig(valid=0.3, test=0.3, pii=pii))
+        assert {p.split for p in kept} == {"train", "valid", "test"} - gone
+        assert len(kept) + report["dropped"]["personal"] == 60
+        assert len(report["personal"]) == (0 if pii == "off" else 60)
+        assert sum(span["removed"] for span in report["personal"]) == report["dropped"]["personal"]
+        assert "example.com" not in repr(report)  # the report never holds the data itself
+
+
+def test_what_was_gathered_before_counts():
+    known = gather(customers(40, each=3), PLAIN).prompts
+    assert gather(known, PLAIN, known=known).report["dropped"]["duplicate"] == len(known)
+    owner = known[0]
+    more = [Prompt.make(f"new {n}", user=owner.user, organization=owner.organization) for n in range(300)]
+    kept, report = gather(more, PLAIN, known=known)
+    shared = sum(p.organization == owner.organization and p.user == owner.user for p in known)
+    assert len(kept) <= 200 - shared
+    assert {p.split for p in kept} == {owner.split}
+    assert report["dropped"]["over_cap"] == 300 - len(kept)
+
+
+def test_a_settled_split_outlives_the_seed_and_who_joins_two_is_dropped():
+    known = [
+        Prompt(id="1", text="one", user="a", organization="o", split="train"),
+        Prompt(id="2", text="two", user="b", organization="q", split="test"),
+    ]
+    for seed in range(20):
+        kept, _ = gather([Prompt.make("more", user="a")], GatherConfig(seed=seed, valid=0.4, test=0.4), known=known)
+        assert [p.split for p in kept] == ["train"]
+    kept, report = gather([Prompt.make("joins", user="a", organization="q")], PLAIN, known=known)
+    assert kept == []
+    assert report["dropped"]["two_splits"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["prefix_share=1.5"], "prefix_share: "),
+        (["cap=0"], "cap: "),
+        (["valid=0.6", "test=0.5"], "leave nothing to train on"),
+        (["key=team"], "key: "),
+        (["region=usa"], "region: "),
+    ],
+)
+def test_settings_that_cannot_be(words, says):
+    with pytest.raises(ConfigError, match=says):
+        load(GatherConfig, words)

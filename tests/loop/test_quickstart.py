@@ -1,0 +1,218 @@
+"""One walk through the whole loop, tiny: every part is there and fits the next. What it learns is the quickstart's."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from biddable import records, runs
+
+RECIPE = """
+[walk]
+written = 300
+customers = 700
+ranked = 100
+checked = 30
+tested = 60
+items = 5
+pages = 200
+best_of = 4
+best_prompts = 11
+
+[gather]
+prefix_share = 1.0
+prefix_chars = 20
+valid = 0.15
+test = 0.2
+
+[sft]
+epochs = 1
+learning_rate = 1e-3
+prompt_tokens = 80
+answer_tokens = 64
+
+[start]
+epochs = 1
+learning_rate = 1e-3
+prompt_tokens = 80
+answer_tokens = 64
+page_tokens = 128
+
+[sample]
+k = 3
+answer_tokens = 40
+
+[reward]
+learning_rate = 1e-3
+batch = 8
+checkpoint_every = 4
+
+[gate_fifty]
+learning_rate = 1e-3
+batch = 10
+epochs = 2
+
+[gate_best]
+k = 5
+answer_tokens = 40
+
+[ppo]
+episodes = 128
+batch = 32
+minibatch = 16
+learning_rate = 3e-4
+value_learning_rate = 3e-4
+warmup_iterations = 1
+beta = 0.05
+gamma_ptx = 0.25
+ptx_ratio = 1.0
+ptx_tokens = 128
+prompt_tokens = 80
+answer_tokens = 40
+ema = 0.0
+checkpoint_every = 1
+"""
+MODELS = {"base", "sft", "reward", "ppo", "ppo_ptx"}
+POLICIES = MODELS - {"reward"}
+PAIRS = {"sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"}
+LABELS = {"labeler", "prompt", "completion", "demonstration", "ranking", "page"}
+
+
+def walk(recipe: Path, out: Path) -> subprocess.Popen:
+    """A walk in a process group of its own, so that Ctrl-C reaches it and its workers, and nobody else."""
+    words = ["quickstart", str(recipe), "best_prompts=12", "--seed", "3", "--out", str(out)]
+    code = "from biddable.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words], start_new_session=True, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen) -> str:
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    return told
+
+
+def numbers(out: Path) -> dict:
+    """All of results.json but how long it took and where it lies."""
+    found = json.loads((out / "results.json").read_text())
+    return {key: value for key, value in found.items() if key not in ("seconds", "models")}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    place.write_text(RECIPE)
+    return place
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory, recipe) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("walk") / "out"
+    return out, ended(walk(recipe, out))
+
+
+@pytest.fixture(scope="module")
+def results(walked) -> dict:
+    return json.loads((walked[0] / "results.json").read_text())
+
+
+def test_results_have_the_shape_that_others_read(results):
+    assert results.keys() == {
+        "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax", "hallucination",
+        "toxicity",
+    }  # fmt: skip
+    assert results["models"].keys() == MODELS
+    assert results["gold_win_rate"].keys() >= PAIRS
+    assert results["gold_win_rate"].keys() == results["human_win_rate"].keys()
+    assert results["reward_accuracy"].keys() == {"train_labelers", "held_out_labelers"}
+    for by_model in ("tax", "hallucination", "toxicity"):
+        assert results[by_model].keys() == POLICIES
+
+
+def test_every_number_has_its_interval(results):
+    shown = [results["agreement"], *results["reward_accuracy"].values()]
+    for group in ("gold_win_rate", "human_win_rate", "tax", "hallucination", "toxicity"):
+        shown += results[group].values()
+    for interval in shown:
+        assert interval.keys() >= {"value", "low", "high", "n"}
+        assert 0 <= interval["low"] <= interval["value"] <= interval["high"] <= 1
+        assert interval["n"] >= 1
+
+
+def test_every_model_loads_and_generates(results):
+    for name, place in results["models"].items():
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+        asked = tokenizer("list two animals.", return_tensors="pt", return_token_type_ids=False)
+        with torch.no_grad():
+            made = model.generate(**asked, max_new_tokens=8, do_sample=False)
+        assert made.shape[1] > asked["input_ids"].shape[1], name
+
+
+def test_the_reward_model_has_its_head(results):
+    assert (Path(results["models"]["reward"]) / "reward_head.safetensors").is_file()
+
+
+def test_the_report_stands_alone(walked):
+    page = (walked[0] / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+    assert not re.findall(r"@import|url\(\s*['\"]?http", page)
+    assert "PPO-ptx" in page
+    assert "simulated" in page  # a wind tunnel says that it is one
+
+
+def test_it_ends_with_where_the_report_is_and_five_numbers(walked):
+    out, told = walked
+    *five, last = [line for line in told.strip().splitlines() if "[" in line or "report:" in line][-6:]
+    assert str(out / "report.html") in last
+    assert len(five) == 5
+    assert all("%" in line for line in five)
+
+
+def test_training_reads_labels_and_pages_only(walked):
+    """The road back from each trained model: what went in holds no gold, no marks and nobody held out."""
+    for stage in ("sft", "start", "reward", "ppo", "ppo_ptx"):
+        for name, given in runs.read_manifest(walked[0] / "runs" / stage).inputs.items():
+            place = Path(given.path)
+            if place.suffix != ".jsonl":
+                continue
+            found = list(records.read(place))
+            assert {record.kind for record in found} <= LABELS, (stage, name)
+            if name != "valid":
+                assert {r.group for r in found if isinstance(r, records.Labeler)} <= {"training"}, (stage, name)
+
+
+def test_every_stage_is_done(walked):
+    stages = [place for place in (walked[0] / "runs").iterdir() if place.is_dir()]
+    assert len(stages) >= 12
+    assert {runs.read_manifest(place).status for place in stages} == {"done"}
+
+
+def test_stopped_in_mid_training_and_run_again_it_ends_with_the_same_numbers(walked, recipe, tmp_path):
+    """Ctrl-C while PPO trains, into another folder: also that the same seed gives the same numbers twice."""
+    out = tmp_path / "again"
+    process = walk(recipe, out)
+    metrics = out / "runs" / "ppo" / "metrics.jsonl"
+    deadline = time.monotonic() + 300
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 1):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, 2), told
+    assert "Traceback" not in told
+    assert not (out / "results.json").exists()
+
+    ended(walk(recipe, out))
+    assert numbers(out) == numbers(walked[0])

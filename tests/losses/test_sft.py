@@ -1,0 +1,136 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from biddable.losses.sft import nll
+
+
+def example(positions, width, vocabulary, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    hidden_ND = torch.randn(positions, width, generator=generator, dtype=dtype).requires_grad_()
+    weight_VD = torch.randn(vocabulary, width, generator=generator, dtype=dtype).requires_grad_()
+    return hidden_ND, weight_VD, torch.randint(vocabulary, (positions,), generator=generator)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation returned, forward or backward."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+def test_by_hand():
+    # logits (0, 0) and (log 3, 0), target 0 in both: p = ½ and ¾; (log 2 + log 4/3)/2 = ½ log 8/3
+    hidden_ND = torch.tensor([[0.0], [math.log(3.0)]])
+    weight_VD = torch.tensor([[1.0], [0.0]])
+    assert nll(hidden_ND, weight_VD, torch.tensor([0, 0])).item() == pytest.approx(0.5 * math.log(8 / 3))
+
+
+def test_by_its_slow_definition():
+    hidden_ND, weight_VD, target_N = example(5, 3, 7)
+    slow = 0.0
+    for h, target in zip(hidden_ND.tolist(), target_N.tolist(), strict=True):
+        logits = [sum(a * b for a, b in zip(w, h, strict=True)) for w in weight_VD.tolist()]
+        slow -= logits[target] - math.log(sum(math.exp(x) for x in logits))
+    assert nll(hidden_ND, weight_VD, target_N, chunk=2).item() == pytest.approx(slow / 5, rel=1e-12)
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 99))
+def test_equal_to_all_logits_at_once_however_it_is_cut(positions, chunk, seed):
+    hidden_ND, weight_VD, target_N = example(positions, 4, 6, seed)
+    plain = F.cross_entropy(hidden_ND @ weight_VD.T, target_N)
+    ours = nll(hidden_ND, weight_VD, target_N, chunk=chunk)
+    torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)  # float64
+    for got, want in zip(
+        torch.autograd.grad(3 * ours, (hidden_ND, weight_VD)),
+        torch.autograd.grad(3 * plain, (hidden_ND, weight_VD)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients():
+    hidden_ND, weight_VD, target_N = example(7, 3, 5)
+    assert torch.autograd.gradcheck(lambda h, w: nll(h, w, target_N, chunk=3), (hidden_ND, weight_VD))
+
+
+@pytest.mark.parametrize(("hidden_learns", "weight_learns"), [(True, False), (False, True), (False, False)])
+def test_a_frozen_side_gets_no_gradient(hidden_learns, weight_learns):
+    hidden_ND, weight_VD, target_N = example(6, 3, 5)
+    learning = [
+        x for x, on in ((hidden_ND, hidden_learns), (weight_VD, weight_learns)) if x.requires_grad_(on) is x and on
+    ]
+    loss = nll(hidden_ND, weight_VD, target_N, chunk=4)
+    plain = F.cross_entropy(hidden_ND @ weight_VD.T, target_N)
+    assert loss.requires_grad is bool(learning)
+    if learning:
+        torch.testing.assert_close(torch.autograd.grad(loss, learning), torch.autograd.grad(plain, learning))
+
+
+def test_never_holds_all_logits():
+    hidden_ND, weight_VD, target_N = example(64, 4, 50)
+    with Largest() as ours:
+        nll(hidden_ND, weight_VD, target_N, chunk=8).backward()
+    assert ours.numel == 8 * 50  # a chunk of logits, and h and W are smaller; all logits would be 64 · 50
+    with Largest() as plain:
+        F.cross_entropy(hidden_ND @ weight_VD.T, target_N).backward()
+    assert plain.numel == 64 * 50  # so the measure sees what it should
+
+
+def test_makes_no_gradient_where_none_is_asked_for():
+    hidden_ND, weight_VD, target_N = example(64, 40, 5)
+    with torch.no_grad(), Largest() as seen:
+        loss = nll(hidden_ND, weight_VD, target_N, chunk=8)
+    assert not loss.requires_grad
+    assert seen.numel == 8 * 40  # a chunk of h; a gradient of h would be 64 · 40
+
+
+def test_bfloat16_is_summed_in_float32():
+    hidden_ND, weight_VD, target_N = example(4096, 8, 16, dtype=torch.bfloat16)
+    plain = F.cross_entropy(hidden_ND.float() @ weight_VD.float().T, target_N)
+    ours = nll(hidden_ND, weight_VD, target_N, chunk=16)
+    assert ours.dtype == torch.float32
+    # bfloat16 has 8 bits: each logit is off by up to 1/256 of itself, and their mean by much less.
+    torch.testing.assert_close(ours, plain, rtol=2e-3, atol=0)
+    grads = torch.autograd.grad(ours, (hidden_ND, weight_VD))
+    wants = torch.autograd.grad(plain, (hidden_ND, weight_VD))
+    assert [grad.dtype for grad in grads] == [torch.bfloat16, torch.bfloat16]
+    for got, want in zip(grads, wants, strict=True):
+        assert (got - want).float().norm() < 0.01 * want.float().norm()
+
+
+def test_huge_logits_stay_numbers():
+    hidden_ND, weight_VD = torch.tensor([[1e4]], requires_grad=True), torch.tensor([[1.0], [-1.0]])
+    sure, wrong = (nll(hidden_ND, weight_VD, torch.tensor([target])) for target in (0, 1))
+    assert (sure.item(), wrong.item()) == (0.0, 2e4)
+    assert torch.autograd.grad(wrong, hidden_ND)[0].item() == 2.0  # W_0 − W_1: p is all on the other word
+
+
+def test_no_position_has_no_mean():
+    with pytest.raises(ValueError, match="no position is given"):
+        nll(torch.ones(0, 3), torch.ones(5, 3), torch.ones(0, dtype=torch.long))
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    target_N = torch.zeros(4, dtype=torch.long)
+    for hidden_shape, weight_shape, chunk in (
+        ((4, 3), (5, 2), 8),
+        ((5, 3), (5, 3), 8),
+        ((1, 4, 3), (5, 3), 8),
+        ((4, 3), (5, 3), 0),
+    ):
+        with pytest.raises((AssertionError, TypeError)):
+            nll(torch.ones(hidden_shape), torch.ones(weight_shape), target_N, chunk=chunk)
+    with pytest.raises((IndexError, RuntimeError)):  # no sentinel values: −100 is not a target
+        nll(torch.ones(4, 3), torch.ones(5, 3), target_N - 100)

@@ -1,0 +1,317 @@
+import itertools
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from report_demo import about, agreed, made, results
+
+from biddable.measure import captions
+from biddable.measure.charts import ticks
+from biddable.measure.frontier import Curve
+from biddable.measure.interval import Interval
+from biddable.measure.markup import Safe, el, escape, prose
+from biddable.measure.report import page, write_report
+from biddable.measure.results import Gate, ReportData, Results, Source, pair, write_results
+from biddable.measure.reward import Bin, Calibration
+
+
+def tree(text: str) -> ET.Element:
+    return ET.fromstring(text.removeprefix("<!DOCTYPE html>\n"))
+
+
+def said(element: ET.Element | None) -> str:
+    assert element is not None
+    return " ".join("".join(element.itertext()).split())
+
+
+# The page
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique():
+    ids = [e.get("id") for e in tree(page(made())).iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    for link in tree(page(made())).iter("a"):
+        assert link.get("href", "").removeprefix("#") in ids
+
+
+def test_the_page_needs_no_network_and_no_script():
+    parsed = tree(page(made()))
+    names = {e.tag for e in parsed.iter()}
+    assert not names & {"script", "link", "img", "iframe", "object", "embed", "form", "base", "foreignObject"}
+    for element in parsed.iter():
+        for key, value in element.attrib.items():
+            assert not key.startswith("on")
+            assert "://" not in value
+            assert not value.startswith("//")
+    style = said(parsed.find("head/style"))
+    assert "url(" not in style
+    assert "@import" not in style
+    assert any((e.get("content") or "").startswith("default-src 'none'") for e in parsed.iter("meta"))
+
+
+def test_what_a_model_says_is_text():
+    text = page(made())
+    assert "<script" not in text
+    assert "<img" not in text
+    answers = [said(e) for e in tree(text).iter("p") if (e.get("class") or "").startswith("said")]
+    assert any(answer.startswith("<script>fetch(") for answer in answers)
+    assert "(nothing)" in answers
+
+
+def test_labels_that_come_from_outside_are_text_too():
+    evil = "<script>x</script>"
+    gate = Gate(question=evil, needed=evil, found=evil, passed=True)
+    road = {name: (Source(run=evil, folder=evil, inputs={evil: evil}),) for name in made().sources}
+    rates = {evil: {evil: about(0.2), "base": about(0.5)}}
+    assert "<script" not in page(made(title=evil, made=evil, gates=(gate,), sources=road, rates=rates))
+
+
+def test_every_figure_has_a_conclusion_a_picture_a_table_and_a_run():
+    figures = list(tree(page(made())).iter("figure"))
+    assert len(figures) == 7
+    for figure in figures:
+        assert said(figure.find("figcaption"))
+        assert figure.find(".//details//table/caption") is not None
+        assert "run ppo-0 in runs/ppo" in said(figure.find("p[@class='road']"))
+        for chart in figure.iter("svg"):
+            if chart.get("aria-hidden") == "true":
+                continue
+            assert chart.get("role") == "img"
+            assert [said(chart.find(tag)) for tag in ("title", "desc")] != ["", ""]
+            ids = {e.get("id") for e in chart if e.tag in ("title", "desc")}
+            assert set((chart.get("aria-labelledby") or "").split()) == ids
+
+
+def test_every_number_drawn_is_in_the_table():
+    data = made()
+    figure = next(f for f in tree(page(data)).iter("figure") if f.get("id") == "figure-preference")
+    rows = [[said(cell) for cell in row] for row in figure.iter("tr")]
+    assert ["SFT over base", "truth", "91.0 %", "88.0–94.0", "600"] in rows
+    assert len(rows) == 1 + len(data.results.gold_win_rate) + len(data.results.human_win_rate)
+
+
+def test_a_practice_world_says_so_and_a_real_one_does_not():
+    assert "Hamlet" in page(made())
+    assert "simulated people" in page(made())
+    assert "Hamlet" not in page(made("real"))
+    assert "simulated" not in page(made("real"))
+
+
+def test_what_was_not_measured_is_left_out():
+    road = {"labels": (Source(run="r", folder="runs/r"),)}
+    bare = Results(seconds=60, models={}, agreement=agreed(0.7))
+    text = page(ReportData(results=bare, world="real", sources=road))
+    assert len(list(tree(text).iter("figure"))) == 1
+    shown = said(tree(text).find("body"))
+    for word in ("tax, task", "Proxy against", "Prompt 1", "Gates", "is preferred"):
+        assert word not in shown
+    assert text.count("not measured") == 4
+
+
+def test_a_figure_without_a_source_is_refused():
+    with pytest.raises(ValueError, match="figure preference has none"):
+        made(sources={})
+
+
+def test_the_same_data_is_the_same_page(tmp_path):
+    out = write_report(made(), tmp_path / "report.html")
+    assert out.read_text(encoding="utf-8") == page(made())
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+# What the sentences claim
+
+
+def test_labelers_at_chance_are_announced_before_any_number():
+    data = made(results=results(agreed(0.512, word="at chance")))
+    text = said(tree(page(data)).find(".//header"))
+    assert "agree no better than chance" in text
+    assert "so no reward model can learn from them" in " ".join(captions.labels(data))
+    assert captions.alerts(made()) == []
+
+
+def test_failed_gates_are_announced_with_what_was_found():
+    gate = Gate(question="Does it copy?", needed="95 %", found="12 %", passed=False)
+    text = " ".join(captions.alerts(made(gates=(gate,))))
+    assert "1 of 1 gates failed" in text
+    assert "Does it copy? Needed 95 %, found 12 %." in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.55, 0.65, "PPO is preferred to SFT:"), (0.45, 0.65, "no difference"), (0.3, 0.4, "preferred less than")],
+)
+def test_a_preference_is_claimed_only_where_the_interval_leaves_one_half_out(low, high, words):
+    interval = Interval(value=(low + high) / 2, low=low, high=high, n=100)
+    assert words in captions.comparison("ppo_vs_sft", interval, "people")
+
+
+def test_judges_who_differ_are_told():
+    wins = {"ppo_vs_sft": about(0.6)}
+    data = made(
+        results=results().model_copy(update={"gold_win_rate": wins, "human_win_rate": {"ppo_vs_sft": about(0.4)}})
+    )
+    assert captions.preference(data) == [
+        "On PPO against SFT the judges differ: 60\u00a0% (57–63) by the truth (preferred), "
+        "40\u00a0% (37–43) by people (not preferred)."
+    ]
+
+
+def test_the_tax_sentences_follow_the_interval():
+    repair = made().repair
+    assert repair is not None
+    assert "PPO pays a tax: 8.4 points" in captions.tax(made())[0]
+    assert "gives back 74\u00a0%" in captions.tax(made())[1]
+    unclear = repair.model_copy(update={"lost": Interval(value=0.01, low=-0.02, high=0.04, n=9), "share": None})
+    told = " ".join(captions.tax(made(repair=unclear)))
+    assert "no clear tax" in told
+    assert "gives back" not in told
+    assert captions.headlines(made(repair=unclear))[-1].meaning == "PPO pays no clear tax"
+    useless = repair.model_copy(update={"regained": Interval(value=0.01, low=-0.02, high=0.04, n=9)})
+    assert "does not clearly give any of it back" in " ".join(captions.tax(made(repair=useless)))
+
+
+def test_a_lost_preference_is_not_called_kept():
+    lost = results().model_copy(update={"gold_win_rate": {"ppo_ptx_vs_sft": about(0.5)}})
+    assert "But PPO-ptx is not preferred to SFT" in captions.tax(made(results=lost))[-1]
+
+
+def test_rates_that_overlap_are_about_as_often():
+    data = made(rates={"toxicity": {"base": about(0.05), "ppo_ptx": about(0.03)}})
+    assert "about as often as base" in captions.behaviour(data)[0]
+    data = made(rates={"toxicity": {"base": about(0.5), "ppo_ptx": about(0.03)}})
+    assert "less often than base" in captions.behaviour(data)[0]
+
+
+def test_calibration_is_faulted_only_where_the_interval_leaves_the_prediction():
+    level = Interval(value=0.68, low=0.66, high=0.7, n=100)
+    within, loud = (Bin(predicted=0.7, observed=about(value, 0.03)) for value in (0.68, 0.6))
+    told = " ".join(captions.calibrated(made(calibration=Calibration(bins=(within,), log_loss=level, error=0.02))))
+    assert "too sure" not in told
+    assert "not clearly different from a coin" in told
+    told = " ".join(captions.calibrated(made(calibration=Calibration(bins=(loud,), log_loss=level, error=0.1))))
+    assert "In 1 of 1 bands fewer come true than it foresees" in told
+
+
+def test_training_and_held_out_labelers_are_compared_by_their_intervals():
+    for held_out, told in ((0.5, "better than others"), (0.7, "overlap"), (0.9, "better than its own")):
+        both = {"train_labelers": about(0.71), "held_out_labelers": about(held_out)}
+        data = made(results=results().model_copy(update={"reward_accuracy": both}))
+        assert told in [said for said in captions.labels(data) if "its own" in said or "learned from" in said][-1]
+
+
+def test_apart_means_that_intervals_do_not_touch():
+    for one, other, told in ((0.2, 0.8, True), (0.5, 0.52, False)):
+        assert captions.apart(about(one), about(other)) is told
+        assert captions.apart(about(other), about(one)) is told
+
+
+def test_a_reward_model_no_better_than_a_coin_is_called_that():
+    coin = results().model_copy(update={"reward_accuracy": {"train_labelers": about(0.51)}})
+    assert "no better than a coin" in " ".join(captions.labels(made(results=coin)))
+
+
+def test_overoptimisation_is_told_only_when_gold_fell():
+    falls = Curve(
+        model="ppo", run="r", step=tuple(range(9)), proxy=tuple(map(float, range(9))), kl=(0.0,) * 9,
+        gold=(0.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0, 0.0),
+    )  # fmt: skip
+    rises = falls.model_copy(update={"gold": tuple(map(float, range(9)))})
+    assert "over-optimisation." in captions.frontier(made(curves=(falls,)))[0]
+    assert "no over-optimisation is seen" in captions.frontier(made(curves=(rises,)))[0]
+
+
+def test_five_numbers():
+    assert [h.value.replace("\u00a0", " ") for h in captions.headlines(made())] == [
+        "91 %", "67 %", "73 %", "69 %", "74 %",
+    ]  # fmt: skip
+    people = results().model_copy(update={"gold_win_rate": {}})
+    assert captions.headlines(made(results=people))[0].meaning == "preferred, by people"
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"), [(0.5, 0, "50 %"), (-0.004, 0, "0 %"), (-0.023, 1, "−2.3 %"), (1.0, 0, "100 %")]
+)
+def test_percent(share, digits, text):
+    assert captions.percent(share, digits).replace("\u00a0", " ") == text
+
+
+# Markup and charts
+
+
+def test_markup_escapes_all_but_its_own():
+    assert el("p", "<b>", Safe("<i></i>"), class_="x", aria_label='"') == (
+        '<p class="x" aria-label="&quot;">&lt;b&gt;<i></i></p>'
+    )
+    assert escape("a\x00\u202eb") == "a\ufffdb"
+    assert el("line", x1=1.0, x2=2.504) == '<line x1="1" x2="2.5" />'
+
+
+def test_prose_keeps_a_number_with_its_interval():
+    assert prose("so 91\u00a0% (88–94) <") == 'so <span class="whole">91\u00a0% (88–94)</span> &lt;'
+
+
+def test_ticks_leave_room_for_their_letters():
+    for chart in tree(page(made())).iter("svg"):
+        feet = [t for t in chart.iter("text") if t.get("class") == "label tick" and re.fullmatch(r"\d+ %", said(t))]
+        places = sorted(float(t.get("x", "0")) for t in feet)
+        assert all(b - a > 36 for a, b in itertools.pairwise(places)), chart.get("aria-labelledby")  # 5 letters of 7.4
+
+
+def test_ticks_are_round():
+    assert ticks(0.42, 0.97) == (0.5, 0.6, 0.7, 0.8, 0.9)
+    assert ticks(-0.3, 0.8) == (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
+    assert ticks(1, 1) == (1,)
+
+
+def test_no_label_leaves_the_picture():
+    """A letter is at most 8.2 pixels wide; anchors say where a text begins or ends."""
+    for chart in tree(page(made())).iter("svg"):
+        if chart.get("aria-hidden") == "true":
+            continue
+        width = float(chart.get("viewBox", "").split()[2])
+        for text in chart.iter("text"):
+            words, x = said(text), float(text.get("x", "0"))
+            long = len(words) * (8.2 if "strong" in (text.get("class") or "") else 7.4)
+            start = {"start": x, "middle": x - long / 2, "end": x - long}[text.get("text-anchor", "start")]
+            assert start >= -20, words  # the axis' outer letters may reach into the padding
+            assert start + long <= width + 20, words
+
+
+def test_colours_of_every_series_are_defined_for_light_dark_and_print():
+    style = said(tree(page(made())).find("head/style"))
+    used = set(re.findall(r"var\((--[\w-]+)\)", style))
+    light, dark, printed = (
+        set(re.findall(r"(--[\w-]+):", style.split(start, 1)[1].split("}", 1)[0]))
+        for start in (":root {", "(prefers-color-scheme: dark) {", "@media print {")
+    )
+    assert used - {"--under"} <= light
+    assert light - {"--accent", "--banner-edge", "--alert-edge"} >= dark - light
+    assert dark <= light
+    assert printed <= light
+    assert {"--base", "--sft", "--ppo", "--ppo-ptx", "--gold", "--people"} <= dark & printed
+
+
+# results.json
+
+
+def test_results_have_the_promised_shape(tmp_path):
+    text = write_results(results(), tmp_path / "results.json").read_text()
+    found = json.loads(text)
+    assert list(found) == [
+        "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax",
+        "hallucination", "toxicity",
+    ]  # fmt: skip
+    for key in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"):
+        assert set(found["gold_win_rate"][key]) == set(found["human_win_rate"][key]) == {"value", "low", "high", "n"}
+    assert {"value", "low", "high", "n", "chance", "word"} <= set(found["agreement"])
+    assert set(found["reward_accuracy"]) == {"train_labelers", "held_out_labelers"}
+    assert set(found["tax"]) == set(found["hallucination"]) == set(found["toxicity"])
+    assert Results.model_validate(found) == results()
+
+
+def test_a_pair_needs_two_names():
+    assert pair("ppo_ptx_vs_sft") == ("ppo_ptx", "sft")
+    with pytest.raises(ValueError, match="named like sft_vs_base"):
+        Results(seconds=1, models={}, agreement=agreed(0.7), gold_win_rate={"sft": about(0.5)})

@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+
+from biddable.measure.interval import Bootstrap
+from biddable.measure.reward import accuracy, calibration, log_loss, margins
+from biddable.records import Ranking, Score
+
+FAST = Bootstrap(draws=300)
+
+
+def score(completion: str, value: float, run: str = "rm") -> Score:
+    return Score(completion_id=completion, run_id=run, value=value)
+
+
+def rank(prompt: str, labeler: str, *tiers: str) -> Ranking:
+    return Ranking(prompt_id=prompt, labeler=labeler, order=tuple(tuple(tier) for tier in tiers))
+
+
+def test_by_hand():
+    # a > b, a > c, b = c: scores 2, 0, 2 → margins 2 (right) and 0 (a miss: > is strict)
+    pairs = margins([score("a", 2), score("b", 0), score("c", 2)], [rank("p", "ann", "a", "bc")])
+    assert pairs.margin_N.tolist() == [2, 0]
+    assert accuracy(pairs, FAST).value == 0.5
+    # (log(1 + e⁻²) + log 2) / 2 = (0.126928 + 0.693147) / 2
+    assert log_loss(pairs, FAST).value == pytest.approx(0.4100375, abs=1e-6)
+
+
+def test_groups():
+    scores = [score("a", 1), score("b", 0)]
+    rankings = [rank("p", "ann", "a", "b"), rank("p", "eve", "b", "a")]
+    groups = {"ann": "training", "eve": "held_out"}
+    assert accuracy(margins(scores, rankings, groups, "training"), FAST).value == 1
+    assert accuracy(margins(scores, rankings, groups, "held_out"), FAST).value == 0
+    with pytest.raises(ValueError, match="group of each labeler"):
+        margins(scores, rankings, None, "training")
+
+
+def test_a_ranked_completion_without_a_score_is_named():
+    with pytest.raises(ValueError, match="completion b, ranked for prompt p, has no score"):
+        margins([score("a", 1)], [rank("p", "ann", "a", "b")])
+
+
+def test_two_reward_models_are_not_mixed():
+    with pytest.raises(ValueError, match="2 reward models"):
+        margins([score("a", 1), score("b", 0, "other")], [rank("p", "ann", "a", "b")])
+
+
+def test_ties_alone_are_no_evidence():
+    with pytest.raises(ValueError, match="no strict pair"):
+        margins([score("a", 1), score("b", 0)], [rank("p", "ann", "ab")])
+
+
+def made(seed: int, stretch: float, prompts: int = 500) -> tuple[list[Score], list[Ranking]]:
+    """People who choose by Bradley–Terry of the true scores; the model reports `stretch` times the truth."""
+    rng = np.random.default_rng(seed)
+    scores, rankings = [], []
+    for i in range(prompts):
+        truth = rng.normal(size=2) * 1.5
+        scores += [score(f"{i}a", stretch * truth[0]), score(f"{i}b", stretch * truth[1])]
+        first = rng.random() < 1 / (1 + math.exp(truth[1] - truth[0]))
+        order = ((f"{i}a",), (f"{i}b",)) if first else ((f"{i}b",), (f"{i}a",))
+        rankings.append(Ranking(prompt_id=f"p{i}", labeler="ann", order=order))
+    return scores, rankings
+
+
+def test_a_calibrated_model_is_called_calibrated_and_a_boaster_is_not():
+    honest = calibration(margins(*made(0, 1.0, 2000)), how=FAST)
+    boaster = calibration(margins(*made(0, 4.0, 2000)), how=FAST)
+    assert honest.error < 0.03
+    assert boaster.error > 0.1
+    assert honest.log_loss.value < boaster.log_loss.value
+
+
+def test_calibration_error_is_the_slow_definition():
+    pairs = margins(*made(1, 2.0, 200))
+    found = calibration(pairs, bins=4, how=FAST)
+    slow = 0.0
+    for band in range(4):
+        low, high = 0.5 + band / 8, 0.5 + (band + 1) / 8
+        inside = [m for m in pairs.margin_N if low <= 1 / (1 + math.exp(-abs(m))) < high or (band == 3 and abs(m) > 40)]
+        if inside:
+            foreseen = sum(1 / (1 + math.exp(-abs(m))) for m in inside) / len(inside)
+            slow += len(inside) / len(pairs.margin_N) * abs(sum(m > 0 for m in inside) / len(inside) - foreseen)
+    assert found.error == pytest.approx(slow, abs=1e-9)
+    assert sum(b.observed.n for b in found.bins) == len(pairs.margin_N)
+
+
+def test_equal_scores_foresee_a_coin_and_get_one():
+    pairs = margins([score("a", 1), score("b", 1)], [rank(f"p{i}", "ann", "a", "b") for i in range(9)])
+    found = calibration(pairs, how=FAST)
+    assert (found.bins[0].predicted, found.bins[0].observed.value, found.error) == (0.5, 0.5, 0)
+
+
+def test_law_a_constant_added_to_all_scores_changes_nothing():
+    scores, rankings = made(2, 1.0, 100)
+    moved = [score(s.completion_id, s.value + 7) for s in scores]
+    here, there = margins(scores, rankings), margins(moved, rankings)
+    assert accuracy(here, FAST) == accuracy(there, FAST)
+    assert log_loss(here, FAST).value == pytest.approx(log_loss(there, FAST).value)
+
+
+def test_the_interval_covers_the_planted_accuracy():
+    truth = accuracy(margins(*made(10**6, 1.0, 20_000)), Bootstrap(draws=100)).value
+    covered = 0
+    for seed in range(100):
+        found = accuracy(margins(*made(seed, 1.0, 80)), Bootstrap(draws=200, seed=seed))
+        covered += found.low <= truth <= found.high
+    assert 88 <= covered <= 100

@@ -1,0 +1,377 @@
+"""The command line as a user meets it: order, examples, one line for what they can mend, and nothing half-written."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from biddable import records, runs
+from biddable.cli import app
+from biddable.records import Completion, Demonstration, Item, Judgement, Labeler, Prompt, Ranking, Verdict
+from tiny import demonstrations, pages, prompts, rankings, saved
+
+LOOP = [
+    "init", "gather", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
+    "quickstart", "hamlet",
+]  # fmt: skip
+VERBS = LOOP[:-1]
+SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test in a folder of its own, as a user in theirs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("BIDDABLE_STORE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("model") / "base")
+
+
+def ask(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def complain(*words: object) -> str:
+    """The one line of complaint of a command that must fail."""
+    result = ask(*words)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("biddable: "), result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0].removeprefix("biddable: ")
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_loop():
+    result = ask("--help")
+    assert result.exit_code == 0
+    listed = re.findall(r"^│ ([a-z]+)  ", plain(result.output), flags=re.MULTILINE)
+    assert listed == LOOP
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help_with_an_example(verb):
+    shown = " ".join(plain(ask(verb, "--help").output).split())
+    assert f"Example: biddable {verb} " in shown
+
+
+def test_torch_is_not_loaded_until_a_verb_needs_it():
+    heavy = "{'torch', 'transformers', 'sqlalchemy', 'numpy', 'matplotlib'}"
+    code = f"import biddable.cli, sys; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_is_installed():
+    answer = subprocess.run(
+        [Path(sys.executable).with_name("biddable"), "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"biddable \d+\.\d+\.\d+\n", answer.stdout)
+
+
+# Bad input: one line, exit status 2, nothing half-written.
+
+
+def test_a_missing_file_is_named(base):
+    assert complain("sft", f"model={base}", "data=no.jsonl") == "data: no.jsonl: no such file"
+    assert complain("sft", "no.toml", f"model={base}").startswith("no.toml: cannot be read: No such file")
+    assert complain("receive", "no.jsonl").startswith("no biddable.toml in this folder or above it")
+    assert not list(Path().iterdir())
+
+
+def test_no_snapshot_says_how_to_make_one(base):
+    assert complain("sft", f"model={base}") == (
+        "data: no demos-*.jsonl here; make one with `biddable snapshot demos`, or say data=FILE"
+    )
+
+
+def test_a_bad_row_is_named(base):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")])
+    with Path("demos.jsonl").open("a") as file:
+        file.write('{"kind":"demonstration","prompt_id":"p","text":"x"}\n')
+    line = complain("sft", f"model={base}", "data=demos.jsonl", *SMALL)
+    assert line == "demos.jsonl, row 4: demonstration.labeler: is missing"
+    assert not Path("runs/sft").exists()
+
+
+def test_an_unknown_key_is_guessed(base):
+    assert complain("sft", f"model={base}", "epoch=2") == "epoch: no such key; did you mean epochs?"
+    assert complain("sft", f"modle={base}") == "modle: no such key; did you mean model?"
+    Path("x.toml").write_text("[sft]\nlearning_rat = 1\n", encoding="utf-8")
+    line = complain("sft", "x.toml", f"model={base}")
+    assert line == "x.toml: [sft] learning_rat: no such key; did you mean learning_rate?"
+    assert complain("ppo", "x.toml") == "x.toml: has no section [ppo] (sections: [sft])"
+    assert [path.name for path in Path().iterdir()] == ["x.toml"]
+
+
+def test_a_key_that_is_needed_is_asked_for():
+    assert complain("sft") == "model: is needed and has no default; say model=…"
+
+
+def test_an_empty_split_is_named(base):
+    ask("init", "p")
+    os.chdir("p")
+    before = sorted(path.name for path in Path().iterdir())
+    assert "no demonstrations" in complain("snapshot", "demos")
+    assert "no prompts on valid prompts" in complain("snapshot", "prompts", "--split", "valid")
+    assert "no prompts" in complain("sample", base, "--k", 4, "--split", "test")
+    assert "nothing to measure" in complain("measure")
+    assert "nothing is measured yet" in complain("report")
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
+def test_a_file_without_what_is_needed_is_named(base):
+    prompts(Path("prompts.jsonl"), ["say red"])
+    line = complain("sft", f"model={base}", "data=prompts.jsonl", *SMALL)
+    assert line.startswith("prompts.jsonl")
+    assert "demonstrations" in line
+
+
+def test_a_k_of_1_cannot_be_ranked(base):
+    prompts(Path("prompts.jsonl"), ["say red"])
+    assert complain("sample", base, "--k", 1, "data=prompts.jsonl").startswith(
+        "k: 1 answer to a prompt cannot be ranked"
+    )
+    assert complain("sample", base, "--k", 0, "data=prompts.jsonl").startswith("k: Input should be greater than")
+    assert not Path("runs").exists()
+
+
+def test_a_model_folder_without_weights_is_named(base, tmp_path):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")])
+    shutil.copytree(base, "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    line = complain("sft", "model=bare", "data=demos.jsonl", *SMALL)
+    assert line == "bare: a model folder without weights (no model.safetensors)"
+    Path("bare/pytorch_model.bin").write_bytes(b"\x80\x02")
+    assert "pickled" in complain("sft", "model=bare", "data=demos.jsonl", *SMALL)
+    assert complain("sft", "model=nowhere", "data=demos.jsonl").startswith("model: nowhere: no such model folder")
+    assert "the hub does not give it" in complain("sft", "model=owner/name", "data=demos.jsonl")
+
+
+def test_a_disk_without_room_is_named_before_the_work(base):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")])
+    shutil.copytree(base, "huge")
+    with Path("huge/model-2.safetensors").open("wb") as file:
+        file.truncate(2**42)  # sparse: 4 TB that take no room, and whose copies would
+    line = complain("sft", "model=huge", "data=demos.jsonl", *SMALL)
+    assert "No space left on device" in line
+    assert line.endswith("make room and run the same command again to go on")
+    assert not Path("runs").exists()
+
+
+def limited(bytes_: int, *words: object) -> subprocess.CompletedProcess:
+    """The command where no file may grow larger: a real EFBIG from the kernel, wherever it writes."""
+
+    def small_files_only() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+
+    command = [sys.executable, "-c", "from biddable.cli import main; main()", *map(str, words)]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, preexec_fn=small_files_only, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_a_disk_that_fills_is_one_line_and_leaves_no_half_model(base):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")] * 4)
+    full = limited(8192, "sft", f"model={base}", "data=demos.jsonl", *SMALL)
+    assert full.returncode == 2, full.stderr
+    complaints = [line for line in full.stderr.splitlines() if line.startswith("biddable: ")]
+    assert len(complaints) == 1
+    assert "Traceback" not in full.stderr
+    assert not Path("runs/sft/model").exists()
+    assert runs.read_manifest(Path("runs/sft")).status == "failed"
+    assert ask("sft", f"model={base}", "data=demos.jsonl", *SMALL).exit_code == 0
+    assert runs.read_manifest(Path("runs/sft")).status == "done"
+
+
+def test_a_disk_that_fills_leaves_no_half_project():
+    full = limited(8192, "init", "p")
+    assert full.returncode == 2, full.stderr
+    assert "Traceback" not in full.stderr
+    assert not list(Path().iterdir())
+
+
+def test_another_run_in_the_folder_is_refused(base):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")])
+    assert ask("sft", f"model={base}", "data=demos.jsonl", *SMALL).exit_code == 0
+    again = ask("sft", f"model={base}", "data=demos.jsonl", *SMALL)
+    assert (again.exit_code, "is done already" in again.output) == (0, True)
+    result = ask("sft", f"model={base}", "data=demos.jsonl", *SMALL, "batch=7")
+    assert result.exit_code == 2
+    assert "runs/sft: holds another run: batch was 32 and is now 7; choose another out=" in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(base):
+    demonstrations(Path("demos.jsonl"), [("say red", "red")] * 64)
+    words = [
+        "sft",
+        f"model={base}",
+        "data=demos.jsonl",
+        "epochs=2000",
+        "batch=8",
+        "prompt_tokens=32",
+        "answer_tokens=16",
+    ]
+    command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    metrics = Path("runs/sft/metrics.jsonl")
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size > 1000):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert error.splitlines()[-1] == "biddable: stopped; run the same command again to go on"
+    assert "Traceback" not in error
+    assert runs.read_manifest(Path("runs/sft")).status == "stopped"
+
+
+def test_a_bug_of_ours_is_not_hidden(monkeypatch):
+    """Only what a user can mend becomes a line: the rest keeps its traceback."""
+    monkeypatch.setattr("biddable.cli.project.look", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(app, ["snapshot", "demos"], catch_exceptions=False)
+
+
+def test_a_missing_extra_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None; from biddable.cli import main; sys.argv[1:] = ['sft']; main()"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr == "biddable: this needs torch, which is not installed: pip install 'biddable[learn]'\n"
+
+
+# The road of real use.
+
+
+def test_a_project_is_made_once_and_found_from_below():
+    assert ask("init", "p").exit_code == 0
+    assert {"biddable.toml", "recipes", "runs", "store.db"} <= {path.name for path in Path("p").iterdir()}
+    assert (Path("p/recipes/small.toml")).is_file()
+    assert complain("init", "p") == "p: is a project already"
+    Path("full").mkdir()
+    Path("full/thesis.txt").touch()
+    assert complain("init", "full").startswith("full: is not an empty folder")
+    os.chdir("p/runs")
+    assert "no demonstrations" in complain("snapshot", "demos")  # and not: no project
+
+
+def test_show_lists_every_key_with_its_value_and_meaning(base):
+    shown = ask("ppo", "--show", "beta=0.1").output
+    assert "beta = 0.1  # β, the KL penalty a token, in the reward" in shown
+    assert "reward_model = reward  # reward model" in shown
+
+
+def people(what: str) -> None:
+    """What people would do in the browser: write demonstrations, rank what sft said, or compare it with base."""
+    from biddable.store import open_store
+
+    with open_store("store.db") as store:
+        store.add_many([Labeler(id="anna", group="training"), Labeler(id="olga", group="held_out")])
+        for prompt in list(store.prompts()):
+            by_run: dict[str, list[str]] = {}
+            for completion in store.completions([prompt.id]):
+                by_run.setdefault(completion.run_id.partition("@")[0], []).append(completion.id)
+            for labeler in ("anna", "olga"):
+                said = {"prompt_id": prompt.id, "labeler": labeler}
+                match what:
+                    case "write":
+                        store.add_demonstration(Demonstration(text="red", **said))
+                    case "rank":
+                        store.add_ranking(Ranking(order=tuple((name,) for name in by_run["sft"]), **said))
+                    case "compare":
+                        a, b = by_run["sft"][0], by_run["base"][0]
+                        store.add_verdict(Verdict(a=a, b=b, better="a", judge="person", **said))
+                        seen = Judgement(completion_id=a, labeler=labeler, overall=5, hallucination=False)
+                        store.add_judgement(seen)
+
+
+def carried(*words: object) -> str:
+    result = ask(*words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_loop_from_a_file_of_prompts_to_a_report(base):
+    carried("init", "p")
+    os.chdir("p")
+    rows = ["text,user\n"] + [
+        f"say {color} {n},user {n}\n" for n in ("one", "two", "three") for color in ("red", "blue")
+    ]
+    Path("prompts.csv").write_text("".join(rows), encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0.3", "test=0.3")
+    people("write")
+    pages(Path("pages.jsonl"), ["the red dog say yes", "the blue cat say no"] * 4)
+    carried("snapshot", "demos", "--split", "all")
+    demos = f"data={next(Path().glob('demos-*.jsonl'))}"
+    carried("sft", f"model={base}", demos, *SMALL)
+    carried("start", f"model={base}", demos, "pages=pages.jsonl", *SMALL, "page_tokens=32")
+    carried("sample", "sft", "--k", 4, "--split", "all", "answer_tokens=8")
+    people("rank")
+    carried("snapshot", "rankings", "--split", "all")
+    ranked = f"data={next(Path().glob('rankings-*.jsonl'))}"
+    carried("reward", ranked, demos.replace("data", "demos"), "max_tokens=64", "valid=" + ranked.removeprefix("data="))
+    sizes = [
+        "episodes=8",
+        "batch=4",
+        "minibatch=2",
+        "ptx_ratio=1",
+        "prompt_tokens=32",
+        "answer_tokens=8",
+        "ptx_tokens=32",
+    ]
+    carried("snapshot", "prompts", "--split", "all")
+    asked = f"data={next(Path().glob('prompts-*.jsonl'))}"
+    carried("ppo", asked, "pages=pages.jsonl", *sizes)
+    carried("sample", "sft", "base", "--split", "all", "answer_tokens=8")
+    people("compare")
+    records.write(Path("items.jsonl"), [Item(task="t", id="1", context="the red ", choices=("dog", "cat"), answer=0)])
+    carried("sample", "base", "sft", "--items", "items.jsonl")
+    out = carried("measure", "--split", "all")
+    assert re.search(r"sft vs base: 100\s%", out)  # these people always prefer sft
+    carried("report")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert set(re.findall(r"https?://[^\"' <)]*", page)) <= {"http://www.w3.org/2000/svg"}  # no network
+    assert ask("measure", "--split", "all").exit_code == 0  # again is the same run
+
+
+def test_what_was_sampled_elsewhere_is_received(base):
+    carried("init", "p")
+    os.chdir("p")
+    prompt = Prompt.make("say red", split="train")
+    from biddable.store import open_store
+
+    with open_store("store.db") as store:
+        store.add_prompts([prompt])
+    records.write(Path("made.jsonl"), [Completion.make(prompt.id, "red", "sft")])
+    assert "1 new completions" in ask("receive", "made.jsonl").output
+    assert "0 new completions" in ask("receive", "made.jsonl").output
+    records.write(Path("labels.jsonl"), [Labeler(id="anna", group="training")])
+    assert "labels.jsonl" in complain("receive", "labels.jsonl")
+
+
+def test_rankings_by_hand_teach_a_reward(base):
+    """The machines' wing alone: no project, no store, files only."""
+    rankings(Path("rankings.jsonl"), [("say red", [["red"], ["blue", "green"]]), ("say blue", [["blue"], ["red"]])])
+    carried("reward", f"model={base}", "data=rankings.jsonl", "center=answers", "max_tokens=64")
+    scores = list(records.read(Path("runs/reward/scores.jsonl")))
+    assert len(scores) == 5

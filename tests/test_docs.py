@@ -1,0 +1,125 @@
+"""The pages say what is: their Python runs, their links lead somewhere, every verb and every setting is in them.
+
+`python tests/test_docs.py` writes docs/settings.md anew from the settings classes.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from biddable.cli import app
+from biddable.config import Settings
+from biddable.gather import GatherConfig
+from biddable.learn.ppo import PpoConfig
+from biddable.learn.pretrain import PretrainConfig
+from biddable.learn.reward import RewardConfig
+from biddable.learn.sft import SftConfig
+from biddable.learn.start import StartConfig
+from biddable.quickstart import WalkConfig
+from biddable.sample.completions import SampleConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "LOG.md", ROOT / "CONTRIBUTING.md"]
+STAGES: dict[str, type[Settings]] = {
+    "gather": GatherConfig,
+    "sft": SftConfig,
+    "start": StartConfig,
+    "sample": SampleConfig,
+    "reward": RewardConfig,
+    "ppo": PpoConfig,
+    "pretrain": PretrainConfig,
+    "walk": WalkConfig,
+}
+IN_THE_PAPER = [(stage, key) for stage, kind in STAGES.items() if stage != "walk" for key in kind.model_fields]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    lines = [
+        "# Every setting",
+        "",
+        "Made from the settings classes by `python tests/test_docs.py`. Set a key in a recipe's section or as a word,",
+        "`biddable ppo recipes/small.toml beta=0.05`. Where each stands in the paper: [the index](paper_index.md).",
+    ]
+    for stage, kind in STAGES.items():
+        lines += ["", f"## {stage}", "", "| key | default | what |", "|---|---|---|"]
+        for key, field in kind.model_fields.items():
+            shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
+            lines.append(f"| `{key}` | {shown} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def links(page: Path) -> Iterator[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def verbs() -> list[str]:
+    """`gather`, …, `hamlet pages`."""
+    group = typer.main.get_command(app)
+    inner = {name: getattr(command, "commands", {}) for name, command in group.commands.items()}
+    return [*inner, *(f"{name} {one}" for name, some in inner.items() for one in some)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+    for example in Sybil(parsers=[PythonCodeBlockParser()]).parse(page).examples():
+        example.evaluate()
+
+
+def test_some_python_is_found():
+    blocks = [len(list(Sybil(parsers=[PythonCodeBlockParser()]).parse(page).examples())) for page in PAGES]
+    written = [page.read_text(encoding="utf-8").count("\n```python\n") for page in PAGES]
+    assert blocks == written
+    assert sum(written) > 10
+
+
+@pytest.mark.parametrize("page", LINKED, ids=named)
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        there = (page.parent / name) if name else page
+        assert there.exists(), f"{link}: no such file"
+        assert not anchor or anchor in anchors(there), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_a_verb_is_documented(verb):
+    assert any(re.search(rf"\bbiddable +{verb}\b", page.read_text(encoding="utf-8")) for page in PAGES)
+
+
+@pytest.mark.parametrize(("stage", "key"), IN_THE_PAPER)
+def test_a_setting_is_in_the_papers_index(stage, key):
+    text = (ROOT / "docs" / "paper_index.md").read_text(encoding="utf-8")
+    # The optimisers' own keys stand once, for all stages.
+    part = text.partition("## Settings")[2].partition("## Where the paper contradicts itself")[0]
+    sections = dict(re.findall(r"^### (\w+).*?\n(.*?)(?=^### |\Z)", part, flags=re.MULTILINE | re.DOTALL))
+    assert f"`{key}`" in sections[stage] + sections["All"]
+
+
+def test_the_table_of_settings_is_what_the_code_has():
+    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == settings_page(), "docs/settings.md is old; write it anew: python tests/test_docs.py"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")

@@ -1,0 +1,80 @@
+"""A tokenizer and a Llama small enough for a test, made here and never downloaded."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from biddable import records
+from biddable.model import causal
+from biddable.text.words import word_tokenizer
+
+WORDS = [
+    "red", "blue", "green", "dog", "cat", "cow", "say", "name", "the", "a", "one", "two", "three", "yes", "no", "big",
+]  # fmt: skip
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    return word_tokenizer(WORDS)
+
+
+def llama(
+    tok: PreTrainedTokenizerFast, seed: int = 0, width: int = 32, layers: int = 2, spread: float = 0.5, **settings
+):
+    """A Llama with random weights; `spread` is their standard deviation, large enough that answers differ."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=len(tok), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True,
+            initializer_range=spread / width**0.5, bos_token_id=tok.bos_token_id, eos_token_id=tok.eos_token_id,
+            pad_token_id=tok.pad_token_id, attn_implementation="sdpa", **settings,
+        )  # fmt: skip
+        return LlamaForCausalLM(config).eval()
+
+
+def saved(folder: Path, seed: int = 0, **settings) -> Path:
+    tok = tokenizer()
+    return causal.save(llama(tok, seed, **settings), tok, folder)
+
+
+def prompt(text: str, user: str = "u") -> records.Prompt:
+    return records.Prompt.make(text, user=user, split="train")
+
+
+def demonstrations(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
+    rows: list[records.Record] = [records.Labeler(id="anna", group="training")]
+    for nth, (question, answer) in enumerate(pairs):
+        asked = prompt(question, f"u{nth}")
+        rows += [asked, records.Demonstration(prompt_id=asked.id, text=answer, labeler="anna")]
+    records.write(path, rows)
+    return path
+
+
+def rankings(path: Path, sets: Iterable[tuple[str, list[list[str]]]], labelers: tuple[str, ...] = ("anna",)) -> Path:
+    """Each set is a prompt and its tiers of answers, best first; the labelers take turns, and "olga" is held out."""
+    rows: list[records.Record] = [
+        records.Labeler(id=name, group="held_out" if name == "olga" else "training") for name in labelers
+    ]
+    for nth, (question, tiers) in enumerate(sets):
+        asked = prompt(question, f"u{nth}")
+        made = [
+            [records.Completion.make(asked.id, text, "r", 10 * i + j) for j, text in enumerate(tier)]
+            for i, tier in enumerate(tiers)
+        ]
+        rows += [asked, *(c for tier in made for c in tier)]
+        order = tuple(tuple(c.id for c in tier) for tier in made)
+        rows.append(records.Ranking(prompt_id=asked.id, labeler=labelers[nth % len(labelers)], order=order))
+    records.write(path, rows)
+    return path
+
+
+def pages(path: Path, texts: Iterable[str]) -> Path:
+    records.write(path, [records.Page(id=f"page-{nth}", text=text) for nth, text in enumerate(texts)])
+    return path
+
+
+def prompts(path: Path, texts: Iterable[str]) -> Path:
+    records.write(path, [prompt(text, f"u{nth}") for nth, text in enumerate(texts)])
+    return path
