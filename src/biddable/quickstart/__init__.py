@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field
 
 from biddable import hamlet, records
-from biddable.config import Settings, load
+from biddable.config import ConfigError, Settings, load
 from biddable.gather import GatherConfig
 from biddable.hamlet import exam, pages
 from biddable.measure.interval import Interval
@@ -68,6 +68,13 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
         train, valid, test = (_of(asked.prompts, split) for split in ("train", "valid", "test"))
         ranked, checked, tested = train[: config.ranked], valid[: config.checked], test[: config.tested]
         best = valid[-config.best_prompts :]
+        for what, some, wanted in (
+            ("ranked", ranked, config.ranked), ("checked", checked, config.checked), ("tested", tested, config.tested),
+        ):  # fmt: skip
+            if not some:
+                raise ConfigError(f"customers: {config.customers} leave no prompts to be {what}; ask for more")
+            if len(some) < wanted:
+                _say(f"{what}: only {len(some)} prompts are there, {wanted} were wanted")
         stream = pages.pages(seed, "quickstart", clean=True)
         text = [Page(id=f"page-{n}", text=page) for n, page in enumerate(itertools.islice(stream, config.pages + 200))]
         places = {

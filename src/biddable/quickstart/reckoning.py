@@ -84,8 +84,8 @@ def report(evidence: Evidence) -> Results:
         agreement=agreement(checked, groups=groups, between=("training", "training")),
         reward_accuracy=_accuracies(scores, checked, groups),
         tax={name: tasks[name].mean for name in MODELS},
-        hallucination=rates["hallucination"],
-        toxicity=rates["toxicity"],
+        hallucination=rates.get("hallucination", {}),
+        toxicity=rates.get("toxicity", {}),
     )
     data = ReportData(
         results=results,
