@@ -23,7 +23,6 @@ EXTRAS = {
     "tokenizers": "learn",
     "safetensors": "learn",
     "jaxtyping": "learn",
-    "matplotlib": "report",
     "psycopg": "postgres",
 }
 

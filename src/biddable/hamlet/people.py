@@ -48,7 +48,7 @@ def _person(seed: int, name: str, group: Group, steady: float) -> Person:
 
 
 def crowd(seed: int) -> list[Person]:
-    """Researchers, candidates, and people of the same vendors who never took the test (paper, 2.3)."""
+    """Researchers, candidates, and people of the same vendors who never took the test (paper, App. B.1)."""
     researchers = [_person(seed, f"researcher-{n}", "researcher", 0.3) for n in range(1, RESEARCHERS + 1)]
     candidates = [_person(seed, f"labeler-{n:02}", "candidate", 1.0) for n in range(1, CANDIDATES + 1)]
     return [

@@ -28,7 +28,7 @@ class Onlooker:
 
     @torch.no_grad()
     def look(self, policy: PreTrainedModel) -> dict[str, float]:
-        """Greedy answers and their mean score (paper.md 8.2, line 45)."""
+        """Greedy answers and their mean score (paper_index, checklist 45)."""
         rollout = respond(
             policy, self.tokenizer, self.prompts, self.answer_tokens, generator=stream(0, "look"), temperature=0
         )

@@ -5,7 +5,7 @@ S = tokens of a row, V = vocabulary.
 
 Four networks: the policy, the reference (the start model, frozen), the reward model (frozen), and the value network
 with weights of its own, which starts as the reward model, head included. Where the paper is silent we follow its
-predecessors (paper.md 8.1): λ 0.95, value clip 0.2, whitened advantages, dropout off.
+predecessors (docs/paper_index.md): λ 0.95, value clip 0.2, whitened advantages, dropout off.
 """
 
 import copy

@@ -30,7 +30,7 @@ from biddable.text.tokenizer import Tokenizer
 
 
 class RewardConfig(OptimizerSettings):
-    epochs: int = Field(1, gt=0, description="passes over the rankings; more than one soon overfits (paper, 4)")
+    epochs: int = Field(1, gt=0, description="passes over the rankings; more than one soon overfits (paper, App. C.2)")
     batch: int = Field(64, gt=0, description="rankings an update, each with all its pairs")
     learning_rate: float = Field(9e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
     ties: Literal["drop", "davidson", "rao_kupper"] = Field("drop", description="what ties teach")
@@ -114,7 +114,7 @@ def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], p
 
 
 def strict_wins(score_N: Float[Tensor, " N"], rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> tuple[int, int]:
-    """In how many strict pairs the better answer scores strictly higher (paper.md 8.2, line 41), and of how many."""
+    """In how many strict pairs the better answer scores strictly higher (checklist 41), and of how many."""
     pair = pairs(rank_N, group_N)
     right_P = (score_N[pair.better_P] > score_N[pair.worse_P])[~pair.tie_P]
     return int(right_P.sum()), len(right_P)
@@ -129,7 +129,7 @@ def pieces(sets: Sequence[RankedSet], tokens: int) -> list[list[RankedSet]]:
 def judge(
     net: RewardModel, sets: Sequence[RankedSet], pad: int, tokens: int
 ) -> tuple[Float[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """Each answer's score, given its prompt (paper.md 8.2, line 10), its rank, and which ranking it is of."""
+    """Each answer's score, given its prompt (paper_index, checklist 10), its rank, and which ranking it is of."""
     score_N = net.branches([s.prompt for s in sets], [s.answers for s in sets], pad, tokens // 4)
     rank_N = torch.tensor([rank for s in sets for rank in s.ranks])
     return score_N, rank_N, torch.tensor([g for g, s in enumerate(sets) for _ in s.answers])
@@ -149,7 +149,7 @@ def usable(sets: list[RankedSet], longest: int, ties: str, path: Path) -> list[R
 def shift(
     net: RewardModel, config: RewardConfig, tokenizer: Tokenizer, demos: Path | None, sets: Sequence[RankedSet]
 ) -> None:
-    """Center: the loss fixes differences only, and PPO's penalties and value network want a zero (paper, App. C.2)."""
+    """Center: the loss fixes differences only, and PPO's penalties and value network want a zero (section 3.5)."""
     if config.center == "demonstrations":
         assert demos is not None
         pairs_of = [(e.prompt, e.answer) for e in snapshots.demonstrations(demos, tokenizer)]

@@ -135,7 +135,7 @@ def predicting(model: PreTrainedModel, rows: Rows) -> Float[Tensor, "N D"]:
 
 
 def answer_logits(model: PreTrainedModel, rows: Rows, temperature: float | int = 1.0) -> Float[Tensor, "N V"]:
-    """Logits of each answer token's place, divided by the temperature (paper.md 8.2, line 15)."""
+    """Logits of each answer token's place, divided by the temperature (paper_index, checklist 15)."""
     logit_NV = nn.functional.linear(predicting(model, rows), head(model))
     return logit_NV if temperature == 1.0 else logit_NV / temperature
 

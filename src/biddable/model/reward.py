@@ -32,7 +32,7 @@ class RewardModel(nn.Module):
         self.lm = lm
         width = causal.head(lm).shape[1]
         self.head = nn.Linear(width, 1)
-        with torch.no_grad():  # std 1/√(d+1), bias 0: small and stable first scores (paper.md 8.2, line 11)
+        with torch.no_grad():  # std 1/√(d+1), bias 0: small and stable first scores (paper_index, checklist 11)
             self.head.weight.normal_(0, 1 / math.sqrt(width + 1), generator=generator)
             self.head.bias.zero_()
 
@@ -83,7 +83,7 @@ def tree_tokens(prompt: Ids, answers: Sequence[Ids]) -> int:
 
 @torch.no_grad()
 def center(model: RewardModel, mean: float) -> None:
-    """Shift all scores so that what scored `mean` on average scores 0: bias only, never the scale (paper.md 4)."""
+    """Shift all scores so that what scored `mean` on average scores 0: bias only, no scale (section 3.5)."""
     model.head.bias.sub_(mean)
 
 

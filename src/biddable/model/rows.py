@@ -38,7 +38,7 @@ class Rows:
 
     @property
     def predicts_BS(self) -> Bool[Tensor, "B S"]:
-        """True at the places whose next token is an answer token: prompt−1 … length−2 (paper.md 8.2, line 25)."""
+        """True at the places whose next token is an answer token: prompt−1 … length−2 (paper_index, checklist 25)."""
         place_S = torch.arange(self.token_BS.shape[1], device=self.token_BS.device)
         return (place_S >= self.prompt_B[:, None] - 1) & (place_S < self.length_B[:, None] - 1)
 

@@ -96,5 +96,5 @@ def left_padded(real_GP: Bool[Tensor, "G P"]) -> Bool[Tensor, "G P P"]:
 
 
 def positions(real_GP: Bool[Tensor, "G P"]) -> Int[Tensor, "G P"]:
-    """Positions that count real tokens only (paper.md 8.2, line 2)."""
+    """Positions that count real tokens only (paper_index, checklist 2)."""
     return (real_GP.cumsum(1) - 1).clamp(min=0)

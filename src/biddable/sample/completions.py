@@ -81,5 +81,5 @@ def from_sources(
 
 
 def _mix(seed: int, place: int) -> int:
-    """Another seed for each place: the same luck twice would repeat answers (paper.md 8.2, line 39)."""
+    """Another seed for each place: the same luck twice would repeat answers (paper_index, checklist 39)."""
     return (seed * 1_000_003 + place * 100_003 + 1) % 2**63

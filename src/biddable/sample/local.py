@@ -2,7 +2,8 @@
 
 B = rows, P = tokens of the longest prompt, T = most new tokens, V = vocabulary; b = rows still going.
 
-No top-k and no top-p: filtered sampling is off the distribution whose log-probabilities PPO needs (paper.md 8.2, 16).
+No top-k and no top-p: filtered sampling is off the distribution whose log-probabilities PPO needs (docs/paper_index.md,
+checklist 16).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The tokenizer of a model folder, how a prompt is rendered, and what an answer's tokens are.
 
 Two things go wrong here in every project of this field: a pad token that is the end token (the end is masked with
-the padding and never learnt; paper.md 8.2, line 4) and an answer without its end token (line 5). Both are settled
+the padding and never learnt; docs/paper_index, checklist 4) and an answer without its end token (5). Both are settled
 here, once: an answer is its text's tokens and the end token, and a tokenizer whose pad is its end is not used.
 """
 
