@@ -6,6 +6,7 @@ The process that talks to the people never loads torch. A stage that is done and
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -55,10 +56,19 @@ def workers() -> Iterator[ProcessPoolExecutor]:
 
 def _alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
+    threading.Thread(target=_orphaned, daemon=True).start()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
 
     torch.set_num_threads(1)
+
+
+def _orphaned() -> None:
+    """A parent that was killed cannot end us; and while we live, our runs are locked."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def together(pool: ProcessPoolExecutor, *stages: Stage) -> list[Path]:
