@@ -39,7 +39,7 @@ class WalkConfig(Settings):
     ranked: int = Field(4200, gt=10, description="customers' prompts that are ranked for training")
     checked: int = Field(240, gt=10, description="valid prompts that are ranked by two of each group")
     tested: int = Field(400, gt=10, description="test prompts on which the models are compared")
-    items: int = Field(250, gt=4, description="questions of each tax task")
+    items: int = Field(250, gt=4, description="questions of each tax task, where there are as many")
     pages: int = Field(4000, gt=10, description="pretraining pages that start and ptx draw from")
     best_of: int = Field(16, gt=1, description="answers among which the reward model chooses, for its gate")
     best_prompts: int = Field(150, gt=10, description="prompts of that gate")
