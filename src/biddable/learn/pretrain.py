@@ -7,6 +7,7 @@ part. On the same pages Muon learnt the dictionary and copying in fewer tokens t
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from pydantic import Field
@@ -57,7 +58,7 @@ def train(run: Run, config: PretrainConfig, tokenizer: Tokenizer, pages: Callabl
     run.truncate_metrics(done)
 
     model.train()
-    total = 0.0
+    losses: list[float] = []
     with run.progress("pretraining", steps) as bar:
         bar.advance(done)
         for step, token_BS in enumerate(itertools.islice(batches(tokenizer, pages(), config), done, steps), start=done):
@@ -70,11 +71,11 @@ def train(run: Run, config: PretrainConfig, tokenizer: Tokenizer, pages: Callabl
             for optimizer in (muon, adam):
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            total += float(loss.detach())
+            losses.append(float(loss.detach()))
             bar.advance()
             if (step + 1) % config.log_every == 0 or step + 1 == steps:
-                run.log(step + 1, loss=total / config.log_every, tokens=(step + 1) * token_BS.numel())
-                total = 0.0
+                run.log(step + 1, loss=fmean(losses), tokens=(step + 1) * token_BS.numel())
+                losses.clear()
             if (step + 1) % config.save_every == 0 and step + 1 < steps:
                 tensors = checkpoint.parameters("model", model)
                 tensors |= checkpoint.moments("muon", muon) | checkpoint.moments("adam", adam)
