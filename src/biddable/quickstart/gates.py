@@ -52,7 +52,7 @@ def base(items: Path, likelihoods: Path) -> Gate:
     found = tax.scores(of(Item, items), of(Likelihood, likelihoods), {"base": "base"})["base"].tasks
     worst = min(found, key=lambda task: found[task].value)
     return Gate(
-        question="The base model copies, matches and counts on pages it never read",
+        question="The base model copies, matches and counts on pages it never read.",
         needed=f"at least {READS:.0%} of each",
         found=", ".join(f"{task} {found[task].value:.0%}" for task in found),
         passed=found[worst].value >= READS,
@@ -63,7 +63,7 @@ def overfits(folder: Path) -> Gate:
     last = read_metrics(folder)[-8:]
     accuracy = sum(line["accuracy"] for line in last) / len(last)
     return Gate(
-        question="The reward model can learn fifty rankings by heart",
+        question="The reward model can learn fifty rankings by heart.",
         needed=f"at least {OVERFITS:.0%} of their pairs",
         found=f"{accuracy:.0%}",
         passed=accuracy >= OVERFITS,
@@ -90,7 +90,7 @@ def near_truth(rankings: Path, scores: Path) -> Gate:
     found = reward.accuracy(reward.margins(of(Score, scores), of(Ranking, rankings)))
     best = ceiling(rankings)
     return Gate(
-        question="The reward model foresees held-out rankings nearly as well as the truth itself",
+        question="The reward model foresees held-out rankings nearly as well as the truth itself.",
         needed=f"within {100 * NEAR:.0f} points of {best.value:.1%}",
         found=f"{found.value:.1%}",
         passed=found.value >= best.value - NEAR,
@@ -111,7 +111,7 @@ def best_of(choosing: Path, scores: Path, n: int) -> Gate:
         wins.append(_wins(by_id[name], chosen, plain))
     rate = bootstrap(wins, prompts)
     return Gate(
-        question=f"The best of {n} answers by the reward model is truly better than one taken blindly",
+        question=f"The best of {n} answers by the reward model is truly better than one taken blindly.",
         needed=f"won more than {CHOOSES:.0%} of the time, the whole interval",
         found=f"{rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}]",
         passed=rate.low > CHOOSES,
