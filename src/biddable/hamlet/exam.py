@@ -78,6 +78,17 @@ def copying(rng: random.Random) -> Question:
     return f"say: {first}. again: {' '.join(words[:place])}", choices, words[place]
 
 
+def after(page: Callable[[random.Random], str], ask: Callable[[random.Random], Question]) -> Callable:
+    """The question at the end of a page that pretraining never read."""
+
+    def asked(rng: random.Random) -> Question:
+        read = page(rng)
+        context, choices, right = ask(rng)
+        return f"{read} {context.removeprefix('in the old tongue. ')}", choices, right
+
+    return asked
+
+
 TAX: dict[str, Callable[[random.Random], Question]] = {
     "facts": facts,
     "reading": reading,
@@ -87,8 +98,11 @@ TAX: dict[str, Callable[[random.Random], Question]] = {
     "counting": counting,
 }
 GATE: dict[str, Callable[[random.Random], Question]] = {
-    "copying": copying, "matching": reading, "counting": counting, "old_tongue": old_tongue,
-}  # fmt: skip
+    "copying": copying,
+    "matching": reading,
+    "counting": after(pages.counting, counting),
+    "old_tongue": after(pages.dictionary, old_tongue),
+}
 
 
 def items(tasks: dict[str, Callable[[random.Random], Question]], count: int, seed: int = 0) -> Iterator[Item]:
