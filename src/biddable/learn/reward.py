@@ -37,6 +37,7 @@ class RewardConfig(OptimizerSettings):
     center: Literal["demonstrations", "answers"] = Field("demonstrations", description="what scores 0 on average")
     select: Literal["last", "valid_loss"] = Field("last", description="which epoch's weights are kept")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
+    extra_layers: int = Field(0, ge=0, description="layers on top of the model's own: a judge deeper than the writer")
     max_tokens: int = Field(2048, gt=0, description="longer prompts with answers are left out")
     checkpoint_every: int = Field(200, gt=0, description="steps")
 
@@ -50,6 +51,7 @@ def train(
     if config.select == "valid_loss" and valid is None:
         raise ConfigError("select: valid_loss needs valid rankings")
     lm, tokenizer = causal.load(model, attention_dropout=config.attention_dropout)
+    lm = reward.deepen(lm, config.extra_layers, stream(run.seed, "reward", "layers"))
     net = RewardModel(lm, stream(run.seed, "reward", "head"))
     longest = min(config.max_tokens, causal.context(lm))
     sets = usable(snapshots.rankings(rankings, tokenizer), longest, config.ties, rankings)

@@ -6,6 +6,7 @@ A reward folder is an ordinary causal-LM folder (the unembedding is kept, unused
 it, so that every model folder of ours loads with `AutoModelForCausalLM.from_pretrained`.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from biddable.model.tree import last_hidden
 from biddable.text.tokenizer import Ids, Tokenizer
 
 HEAD = "reward_head.safetensors"
+WRITES = ("o_proj", "down_proj", "dense", "dense_4h_to_h", "c_proj", "out_proj", "fc2")  # a layer's last two maps
 
 
 class RewardModel(nn.Module):
@@ -51,6 +53,39 @@ class RewardModel(nn.Module):
     def values(self, rows: Rows) -> Float[Tensor, "B T"]:
         """V(s) before each answer token; 0 where a row has none."""
         return causal.spread(self.head(causal.predicting(self.lm, rows)).squeeze(-1), rows)
+
+
+@torch.no_grad()
+def deepen(lm: PreTrainedModel, layers: int, generator: torch.Generator) -> PreTrainedModel:
+    """Put `layers` more on top of a model's own, which add nothing yet to what passes through them.
+
+    A judge must see where an answer departs from its prompt *and* weigh all such places at its last token, which takes
+    more depth than to write the answer. The untrained scores stay what they were, as in Net2Net (Chen et al. 2016), but
+    the layers' inner weights are fresh: copies of the last layer learnt less (LOG.md).
+    """
+    stack = next(
+        some
+        for some in lm.base_model.modules()
+        if isinstance(some, nn.ModuleList) and len(some) == lm.config.num_hidden_layers
+    )
+    for _ in range(layers):
+        layer = copy.deepcopy(stack[-1])
+        for parameter in layer.parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0, parameter.shape[1] ** -0.5, generator=generator)
+        writes = [part for name, part in layer.named_modules() if name.rpartition(".")[2] in WRITES]
+        if len(writes) != 2:
+            raise ValueError(f"extra_layers: {lm.config.model_type} has layers of a shape that cannot be added to yet")
+        for parameter in (p for part in writes for p in part.parameters()):
+            parameter.zero_()
+        for part in layer.modules():
+            if hasattr(part, "layer_idx"):
+                part.layer_idx = len(stack)
+        stack.append(layer)
+    if getattr(lm.config, "layer_types", None):
+        lm.config.layer_types = [*lm.config.layer_types, *lm.config.layer_types[-1:] * layers]
+    lm.config.num_hidden_layers += layers
+    return lm
 
 
 @torch.no_grad()
