@@ -26,7 +26,15 @@ from biddable.learn.held_out import Best, onlooker
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import k1, k2
 from biddable.losses.masked import masked_mean, whiten
-from biddable.losses.ppo import clip_fraction, gae, policy_loss, token_rewards, value_loss
+from biddable.losses.ppo import (
+    clip_fraction,
+    entropy,
+    explained_variance,
+    gae,
+    policy_loss,
+    token_rewards,
+    value_loss,
+)
 from biddable.losses.sft import nll
 from biddable.model import causal, checkpoint, reward
 from biddable.model.reward import RewardModel
@@ -133,7 +141,6 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
     value_BT = causal.in_pieces(actors.value.values, rows, config.micro_tokens)
     reward_BT = token_rewards(judged_B, logp_BT, ref_logp_BT, mask_BT, config.beta)
     advantage_BT, return_BT = gae(reward_BT, value_BT, mask_BT, config.gamma, config.lam)
-    spread = return_BT[mask_BT].var(correction=0).clamp(min=1e-12)
     if config.whiten_advantages:
         advantage_BT = whiten(advantage_BT, mask_BT)
     seen = {
@@ -143,7 +150,7 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
         "value": masked_mean(value_BT, mask_BT),
-        "explained_variance": 1 - (return_BT - value_BT)[mask_BT].var(correction=0) / spread,
+        "explained_variance": explained_variance(value_BT, return_BT, mask_BT),
     }
     return Credit(rows, logp_BT, value_BT, advantage_BT, return_BT), {key: float(x) for key, x in seen.items()}
 
@@ -201,12 +208,6 @@ def pretrain(policy: PreTrainedModel, config: PpoConfig, pages: Sequence[Ids], p
         (config.gamma_ptx * share * loss).backward()
         total += share * float(loss.detach())
     return total
-
-
-def entropy(logit_NV: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
-    """The mean over tokens of −Σ p log p."""
-    logp_NV = logit_NV.log_softmax(-1)
-    return -(logp_NV.exp() * logp_NV).sum(-1).mean()
 
 
 def train(
