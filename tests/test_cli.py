@@ -95,7 +95,33 @@ def test_a_missing_file_is_named(base):
     assert not list(Path().iterdir())
 
 
+def test_a_missing_recipe_is_named_before_torch_is_loaded():
+    """Loading it takes seconds, and on a busy machine much longer."""
+    code = "import sys; sys.modules['torch'] = None; from biddable.cli import main; main()"
+    for verb in (["sft"], ["start"], ["sample", "sft"], ["reward"], ["ppo"], ["quickstart"], ["hamlet", "pretrain"]):
+        command = [sys.executable, "-c", code, *verb, "no.toml"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.stderr == "biddable: no.toml: cannot be read: No such file or directory\n"
+        assert answer.returncode == 2
+
+
+def test_what_the_user_wrote_is_named_and_no_file_aside():
+    assert complain("hamlet", "prompts", 3, "--out", "nodir/x.jsonl") == "nodir/x.jsonl: No such file or directory"
+    assert complain("hamlet", "pages", 3, "--out", "nodir/x.jsonl") == "nodir/x.jsonl: No such file or directory"
+    ask("init", "p")
+    os.chdir("p")
+    assert complain("snapshot", "demos") == (
+        "demos: no demonstrations by training labelers on train prompts (0 of any kind are stored); nothing was written"
+    )
+
+
 def test_no_snapshot_says_how_to_make_one(base):
+    ask("init", "p")
+    os.chdir("p")
+    assert complain("ppo", f"start={base}", f"reward_model={base}") == (
+        "data: no prompts-*.jsonl here; make one with `biddable snapshot prompts`, or say data=FILE"
+    )
+    os.chdir("..")
     assert complain("sft", f"model={base}") == (
         "data: no demos-*.jsonl here; make one with `biddable snapshot demos`, or say data=FILE"
     )
@@ -129,7 +155,7 @@ def test_an_empty_split_is_named(base):
     os.chdir("p")
     before = sorted(path.name for path in Path().iterdir())
     assert "no demonstrations" in complain("snapshot", "demos")
-    assert "no prompts on valid prompts" in complain("snapshot", "prompts", "--split", "valid")
+    assert "no valid prompts" in complain("snapshot", "prompts", "--split", "valid")
     assert "no prompts" in complain("sample", base, "--k", 4, "--split", "test")
     assert "nothing to measure" in complain("measure")
     assert "nothing is measured yet" in complain("report")

@@ -268,6 +268,10 @@ def write(path: Path, records: Iterable[Record]) -> int:
                 file.write(to_line(record) + "\n")
                 count += 1
         aside.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(aside)):  # not one of a file that the records are read from
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
     return count

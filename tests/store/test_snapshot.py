@@ -116,7 +116,7 @@ def test_the_manifest_tells_what_it_is(where: str, tmp_path: Path):
     [
         ("rankings", None, "no rankings by training labelers (0 of any kind are stored)"),
         ("demos", "valid", "no demonstrations by training labelers on valid prompts (0 of any kind are stored)"),
-        ("prompts", "valid", "no prompts on valid prompts (3 of any kind are stored)"),
+        ("prompts", "valid", "no valid prompts (3 of any kind are stored)"),
     ],
 )
 def test_an_empty_snapshot_is_refused_and_nothing_written(store: Store, tmp_path: Path, what, split, says):

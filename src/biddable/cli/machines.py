@@ -9,7 +9,16 @@ from pydantic import Field, create_model
 
 from biddable import config, records, runs
 from biddable.cli.people import Split, take, take_back
-from biddable.cli.project import look, model_folder, needed_snapshot, newest, recipe_and_words, run_folder, say
+from biddable.cli.project import (
+    look,
+    model_folder,
+    needed_snapshot,
+    newest,
+    readable,
+    recipe_and_words,
+    run_folder,
+    say,
+)
 from biddable.config import ConfigError, Settings
 from biddable.progress import duration
 from biddable.records import Completion, Item, Prompt, Record, Score
@@ -17,7 +26,11 @@ from biddable.runs import Run
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="A recipe, then what should differ from it; see --show."),
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A recipe, then what should differ from it; see --show.",
+        callback=readable,
+    ),
 ]
 Show = Annotated[bool, typer.Option("--show", help="Show every key with its value and meaning, and do nothing.")]
 
@@ -139,7 +152,7 @@ def ppo(words: Words = None, show: Show = False) -> None:
     inputs = {
         "start": model_folder(places.start, "start"),
         "reward_model": model_folder(places.reward_model, "reward_model"),
-        "prompts": prompts_file(places.data, "train"),
+        "prompts": needed_snapshot(places.data, "data", "prompts"),
         "pages": places.pages,
         "valid": places.valid,
         "held_out": model_folder(places.held_out, "held_out") if places.held_out else None,
@@ -148,7 +161,10 @@ def ppo(words: Words = None, show: Show = False) -> None:
 
 
 def sample(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL... [RECIPE] [KEY=VALUE]...", help="Runs or folders.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL... [RECIPE] [KEY=VALUE]...", help="Runs or folders.", callback=readable),
+    ],
     k: Annotated[int | None, typer.Option("--k", help="Answers to each prompt, of each model.")] = None,
     split: Annotated[Split, typer.Option(help="Whose prompts are answered.")] = "train",
     items: Annotated[Path | None, typer.Option(help="A benchmark's items: how likely is each choice?")] = None,

@@ -64,6 +64,14 @@ def open_store(project: Project) -> "Store":
     return store.open_store(project.store)
 
 
+def readable(words: list[str] | None) -> list[str] | None:
+    """Refuse a recipe that is not there before torch is loaded for it, which takes seconds."""
+    for word in words or []:
+        if word.endswith(".toml") and "=" not in word:
+            config.read_recipe(Path(word))
+    return words
+
+
 def recipe_and_words(words: Sequence[str] | None) -> tuple[Path | None, list[str]]:
     """The recipe, if the first word is not key=value, and the rest."""
     rest = list(words or [])

@@ -235,8 +235,7 @@ def train(
     iterations = -(-config.episodes // config.batch)
     first, best = resume(run, actors)
 
-    with run.progress("ppo", iterations, "iterations") as bar:
-        bar.advance(first)
+    with run.progress("ppo", iterations, "iterations", first) as bar:
         for k in range(first, iterations):
             places = loop.endless(len(pool), k * config.batch, config.batch, run.seed, "ppo", "prompts")
             count = round(config.batch * config.ptx_ratio) if text else 0

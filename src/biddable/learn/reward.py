@@ -60,8 +60,7 @@ def train(
     per_epoch = -(-len(sets) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, net, optimizer)
-    with run.progress("reward", steps) as bar:
-        bar.advance(first)
+    with run.progress("reward", steps, "steps", first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))

@@ -54,8 +54,7 @@ def train(
     per_epoch = -(-len(examples) // size)
     steps = config.epochs * per_epoch
     first, best = sft.resume(run, lm, optimizer)
-    with run.progress("start", steps) as bar:
-        bar.advance(first)
+    with run.progress("start", steps, "steps", first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(examples), stream(run.seed, "start", "order", epoch))

@@ -134,7 +134,7 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
             gates.near_truth(places["rankings-valid"], scores),
             gates.best_of(choosing, chosen, config.best_of),
         ]
-        _say(*(f"gate: {'passed' if gate.passed else 'FAILED'}: {gate.question} {gate.found}" for gate in passed))
+        _say(*gates.told(passed))
 
         # Step 3: PPO, without and with pretraining text in the mix.
         rl = {"start": start, "reward_model": reward, "prompts": places["prompts"]}

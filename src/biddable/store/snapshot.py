@@ -58,8 +58,9 @@ def take(connection: Connection, query: Query, path: Path, at: datetime) -> Snap
     if not queries.count(connection, table, *conditions):
         by = f" by {query.group} labelers" if query.group and kind != "prompt" else ""
         of = f" on {query.split} prompts" if query.split else ""
+        what = f"{query.split} prompts" if query.split and kind == "prompt" else f"{table.name}{by}{of}"
         total = queries.count(connection, table)
-        raise StoreError(f"{path}: no {table.name}{by}{of} ({total} of any kind are stored); nothing was written")
+        raise StoreError(f"{query.what}: no {what} ({total} of any kind are stored); nothing was written")
     counts: Counter[str] = Counter()
     try:
         records.write(path, _counted(_contents(connection, kind, query), counts))
