@@ -156,7 +156,7 @@ def test_an_empty_split_is_named(base):
     before = sorted(path.name for path in Path().iterdir())
     assert "no demonstrations" in complain("snapshot", "demos")
     assert "no valid prompts" in complain("snapshot", "prompts", "--split", "valid")
-    assert "no prompts" in complain("sample", base, "--k", 4, "--split", "test")
+    assert "no test prompts" in complain("sample", base, "--k", 4, "--split", "test")
     assert "nothing to measure" in complain("measure")
     assert "nothing is measured yet" in complain("report")
     assert sorted(path.name for path in Path().iterdir()) == before
@@ -176,6 +176,72 @@ def test_a_k_of_1_cannot_be_ranked(base):
     )
     assert complain("sample", base, "--k", 0, "data=prompts.jsonl").startswith("k: Input should be greater than")
     assert not Path("runs").exists()
+
+
+def test_gather_says_what_it_did_and_that_it_is_done():
+    carried("init", "p")
+    os.chdir("p")
+    rows = [*(f"say red {n},user {n}" for n in range(8)), "say red 1,user 1", "call +1 212 555 0159 please,user 2"]
+    Path("prompts.csv").write_text("\n".join(["text,user", *rows]) + "\n", encoding="utf-8")
+    told = ["read: 10 prompts", "dropped, duplicate: 1", "dropped, near duplicate: 0", "dropped, over cap: 0",
+            "dropped, two splits: 0", "dropped, personal: 1"]  # fmt: skip
+    kept = "kept: 8 prompts of 8 users or organizations (8 train, 0 valid, 0 test)"
+
+    before = sorted(path.as_posix() for path in Path().rglob("*"))
+    shown = ask("gather", "prompts.csv", "--dry-run", "valid=0", "test=0")
+    lines = shown.stdout.splitlines()
+    assert [line for line in lines if line in told] == told
+    assert lines[lines.index("dropped, duplicate: 1") + 1] == "    say red 1"
+    example = "    call +1 212 555 0159 please  [phone: +1 212 555 0159]"
+    assert lines[lines.index("dropped, personal: 1") + 1] == example
+    assert lines[-2:] == [kept, "nothing was kept; without --dry-run it would be"]
+    assert sorted(path.as_posix() for path in Path().rglob("*")) == before
+
+    first = ask("gather", "prompts.csv", "valid=0", "test=0")
+    assert first.stdout.splitlines()[:7] == [*told, kept]
+    assert first.stderr == ""  # no valid or test split was wanted, so none is missed
+    again = ask("gather", "prompts.csv", "valid=0", "test=0")
+    assert "is done already" in again.stdout.splitlines()[0]
+    assert again.stdout.splitlines()[1:] == first.stdout.splitlines()
+    assert ask("gather", "prompts.csv", "--dry-run", "valid=0", "test=0").stdout == shown.stdout
+
+
+def test_gather_warns_of_an_empty_split():
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    lines = ask("gather", "prompts.csv").stderr.splitlines()
+    assert len(lines) == 2  # one user is in one split
+    assert all(re.match(r"biddable: note: no prompt is in the \w+ split, .*; gather more users", x) for x in lines)
+
+
+def test_a_file_without_prompts_is_an_error():
+    carried("init", "p")
+    os.chdir("p")
+    for name, text in (("a.csv", ""), ("b.csv", "text,user\n"), ("c.jsonl", ""), ("d.jsonl", "\n\n")):
+        Path(name).write_text(text, encoding="utf-8")
+        assert complain("gather", name).startswith(name)
+    assert not list(Path("runs").iterdir())
+
+
+def test_prompts_that_are_too_long_are_named_before_anything_is_written(base):
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\nsay blue,olga\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    before = sorted(path.as_posix() for path in Path().rglob("*"))
+    line = complain("sample", base, "--k", 4)
+    assert re.search(r"answer_tokens=1024 exceed the 128 of .*; say answer_tokens=\d+ or less, or take a recipe", line)
+    assert sorted(path.as_posix() for path in Path().rglob("*")) == before
+    [most] = re.findall(r"say (answer_tokens=\d+)", line)
+    made = ask("sample", base, "--k", 4, "--limit", 1, most)
+    assert made.exit_code == 0, made.output
+    assert "answers: 4 in all (prompts: 1, models: 1, k: 4)" in made.stdout
+    assert "4 new completions" in made.stdout
+    assert made.stderr == ""
+    few = ask("sample", base, "--k", 2, most)
+    assert few.stderr.startswith("biddable: note: 2 answers to each prompt: to rank, 4 to 9 are usual (--k)")
+    assert "answers: 4 in all" in few.stdout  # two prompts, two answers each
 
 
 def test_a_model_folder_without_weights_is_named(base, tmp_path):

@@ -39,6 +39,11 @@ def say(line: str) -> None:
     typer.echo(line)
 
 
+def warn(line: str) -> None:
+    """What may not be what was wanted, on stderr; the verb goes on."""
+    typer.echo(f"biddable: note: {line}", err=True)
+
+
 def look() -> Project | None:
     """The project of this folder or of the nearest one above that has one."""
     here = Path.cwd()

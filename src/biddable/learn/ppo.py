@@ -61,7 +61,7 @@ class PpoConfig(OptimizerSettings):
     whiten_advantages: bool = Field(True, description="to mean 0 and variance 1 over the batch")
     gamma_ptx: float = Field(27.8, ge=0, description="γ, on pretraining text's mean log-likelihood a token; 0 is PPO")
     ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an episode")
-    ptx_tokens: int = Field(1024, gt=1, description="longest pretraining example; longer ones are cut in several")
+    ptx_tokens: int = Field(2048, gt=1, description="longest pretraining example; longer ones are cut in several")
     temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
     prompt_tokens: int = Field(1024, gt=0, description="longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
@@ -228,7 +228,7 @@ def train(
     """
     actors = assemble(config, start, reward_model)
     pool = fitting(config, actors, prompts)
-    text = ptx_pages(config, actors.tokenizer, pages)
+    text = ptx_pages(config, actors, pages)
     looks = onlooker(valid, held_out, actors.tokenizer, config.answer_tokens, config.prompt_tokens, config.micro_tokens)
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
@@ -285,7 +285,7 @@ def fitting(config: PpoConfig, actors: Actors, path: Path) -> list[Ids]:
     return pool
 
 
-def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> list[Ids]:
+def ptx_pages(config: PpoConfig, actors: Actors, path: Path | None) -> list[Ids]:
     """The pretraining text; none for plain PPO."""
     if config.gamma_ptx == 0 or config.ptx_ratio == 0:
         return []
@@ -293,7 +293,7 @@ def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> lis
         raise ConfigError(
             f"gamma_ptx: is {config.gamma_ptx}, but no pretraining text is given; gamma_ptx=0 is plain PPO"
         )
-    return snapshots.pages(path, tokenizer, config.ptx_tokens)
+    return snapshots.pages(path, actors.tokenizer, min(config.ptx_tokens, causal.context(actors.policy)))
 
 
 def result(config: PpoConfig, actors: Actors) -> list[Tensor]:

@@ -25,7 +25,7 @@ class StartConfig(OptimizerSettings):
     learning_rate: float = Field(5e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
     prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
-    page_tokens: int = Field(1024, gt=1, description="longest page; longer ones are cut in several")
+    page_tokens: int = Field(2048, gt=1, description="longest page; longer ones are cut in several")
 
 
 def train(

@@ -155,7 +155,7 @@ def _sample(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
     from biddable.sample import completions as sampling
 
     prompts = [record for record in records.read(inputs.pop("prompts")) if isinstance(record, Prompt)]
-    with folder.progress("answers", len(prompts) * config.k * len(inputs), "answers") as bar:
+    with folder.progress("answers", len(sampling.chosen(prompts, config)) * config.k * len(inputs), "answers") as bar:
         made = sampling.from_sources(inputs, prompts, config, seed=folder.seed, advance=bar.advance)
         records.write(folder.folder / "completions.jsonl", made)
     folder.output("completions", folder.folder / "completions.jsonl")
