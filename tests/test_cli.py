@@ -19,7 +19,7 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
     "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
@@ -459,6 +459,44 @@ def test_what_was_sampled_elsewhere_is_received(base):
     assert "0 new completions" in ask("receive", "made.jsonl").output
     records.write(Path("labels.jsonl"), [Labeler(id="anna", group="training")])
     assert "labels.jsonl" in complain("receive", "labels.jsonl")
+
+
+def test_labels_from_a_file_go_into_the_store_or_none_of_them():
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    from biddable.store import open_store
+
+    with open_store("store.db") as store:
+        [prompt] = store.prompts()
+    red, blue = (Completion.make(prompt.id, text, "sft") for text in ("red", "blue"))
+    anna, said = Labeler(id="anna", group="training"), {"prompt_id": prompt.id, "labeler": "anna"}
+    wrote = Demonstration(text="red", **said)
+    ranked = Ranking(order=((red.id,), (blue.id,)), **said)
+    chose = Verdict(a=red.id, b=blue.id, better="a", judge="person", **said)
+
+    stray = Demonstration(prompt_id="p-none", text="red", labeler="anna")
+    other = wrote.model_copy(update={"text": "blue"})
+    for bad, says in (
+        (stray, 'bad.jsonl, row 3: demonstration ["p-none", "anna"]: prompt_id: the store knows no prompt p-none'),
+        (other, f'bad.jsonl, row 3: demonstration ["{prompt.id}", "anna"]: is already there with another text'),
+        (records.Page(id="page", text="x"), "bad.jsonl, row 3: kind: is page; only labelers, prompts,"),
+    ):
+        records.write(Path("bad.jsonl"), [wrote, anna, bad])
+        assert complain("import", "bad.jsonl").startswith(says)
+    Path("bad.jsonl").write_text(records.to_line(anna) + '\n{"kind":"demonstration","text":"x","labeler":"anna"}\n')
+    assert complain("import", "bad.jsonl") == "bad.jsonl, row 2: demonstration.prompt_id: is missing"
+    with open_store("store.db") as store:
+        assert not list(store.labelers())  # nothing of the bad files is there
+
+    records.write(Path("said.jsonl"), [chose, ranked, wrote, blue, red, anna])  # in any order
+    told = "1 new labelers, 2 new completions, 1 new demonstrations, 1 new rankings, 1 new verdicts in the store"
+    assert carried("import", "said.jsonl") == f"said.jsonl: {told}\n"
+    assert "0 new rankings" in carried("import", "said.jsonl")
+    with open_store("store.db") as store:
+        assert (list(store.rankings()), list(store.demonstrations())) == ([ranked], [wrote])
+    carried("snapshot", "demos")
 
 
 def test_rankings_by_hand_teach_a_reward(base):

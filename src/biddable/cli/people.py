@@ -156,6 +156,21 @@ def _warn_of_empty_splits(here: Project, settings: "GatherConfig") -> None:
         )
 
 
+def import_labels(
+    files: Annotated[list[Path], typer.Argument(help="Files of records: labelers, and what they wrote or chose.")],
+) -> None:
+    """Put into the store what people said elsewhere: demonstrations, rankings, judgements and verdicts, with the
+    labelers, prompts and completions that they name. All of a file, or nothing.
+
+    Example: `biddable import demonstrations.jsonl`
+    """
+    here = project.find()
+    for file in files:
+        with project.open_store(here) as store:
+            counts = store.add_file(file)
+        say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
+
+
 def snapshot(
     what: Annotated[What, typer.Argument(help="What to take out of the store.")],
     split: Annotated[Split | None, typer.Option(help="Which prompts; train for training data, else all.")] = None,
