@@ -116,8 +116,9 @@ class Run:
         return path
 
     @contextmanager
-    def progress(self, label: str, total: int | None = None, unit: str = "steps") -> Iterator["Bar"]:
-        with progress(f"{self.id}: {label}", total, unit) as bar:
+    def progress(self, label: str, total: int | None = None, unit: str = "steps", before: int = 0) -> Iterator["Bar"]:
+        """A bar of this run; `before` were done before it was continued."""
+        with progress(self.id if label == self.id else f"{self.id}: {label}", total, unit, before) as bar:
             yield bar
 
 
@@ -212,6 +213,9 @@ def write_aside(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # what was asked for, and not the file aside
+        raise
     finally:
         aside.unlink(missing_ok=True)
 

@@ -26,7 +26,15 @@ from biddable.learn.held_out import Best, onlooker
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import k1, k2
 from biddable.losses.masked import masked_mean, whiten
-from biddable.losses.ppo import clip_fraction, gae, policy_loss, token_rewards, value_loss
+from biddable.losses.ppo import (
+    clip_fraction,
+    entropy,
+    explained_variance,
+    gae,
+    policy_loss,
+    token_rewards,
+    value_loss,
+)
 from biddable.losses.sft import nll
 from biddable.model import causal, checkpoint, reward
 from biddable.model.reward import RewardModel
@@ -53,7 +61,7 @@ class PpoConfig(OptimizerSettings):
     whiten_advantages: bool = Field(True, description="to mean 0 and variance 1 over the batch")
     gamma_ptx: float = Field(27.8, ge=0, description="γ, on pretraining text's mean log-likelihood a token; 0 is PPO")
     ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an episode")
-    ptx_tokens: int = Field(1024, gt=1, description="longest pretraining example; longer ones are cut in several")
+    ptx_tokens: int = Field(2048, gt=1, description="longest pretraining example; longer ones are cut in several")
     temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
     prompt_tokens: int = Field(1024, gt=0, description="longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
@@ -133,7 +141,6 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
     value_BT = causal.in_pieces(actors.value.values, rows, config.micro_tokens)
     reward_BT = token_rewards(judged_B, logp_BT, ref_logp_BT, mask_BT, config.beta)
     advantage_BT, return_BT = gae(reward_BT, value_BT, mask_BT, config.gamma, config.lam)
-    spread = return_BT[mask_BT].var(correction=0).clamp(min=1e-12)
     if config.whiten_advantages:
         advantage_BT = whiten(advantage_BT, mask_BT)
     seen = {
@@ -143,7 +150,7 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
         "value": masked_mean(value_BT, mask_BT),
-        "explained_variance": 1 - (return_BT - value_BT)[mask_BT].var(correction=0) / spread,
+        "explained_variance": explained_variance(value_BT, return_BT, mask_BT),
     }
     return Credit(rows, logp_BT, value_BT, advantage_BT, return_BT), {key: float(x) for key, x in seen.items()}
 
@@ -203,12 +210,6 @@ def pretrain(policy: PreTrainedModel, config: PpoConfig, pages: Sequence[Ids], p
     return total
 
 
-def entropy(logit_NV: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
-    """The mean over tokens of −Σ p log p."""
-    logp_NV = logit_NV.log_softmax(-1)
-    return -(logp_NV.exp() * logp_NV).sum(-1).mean()
-
-
 def train(
     run: Run,
     config: PpoConfig,
@@ -227,15 +228,14 @@ def train(
     """
     actors = assemble(config, start, reward_model)
     pool = fitting(config, actors, prompts)
-    text = ptx_pages(config, actors.tokenizer, pages)
+    text = ptx_pages(config, actors, pages)
     looks = onlooker(valid, held_out, actors.tokenizer, config.answer_tokens, config.prompt_tokens, config.micro_tokens)
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
     iterations = -(-config.episodes // config.batch)
     first, best = resume(run, actors)
 
-    with run.progress("ppo", iterations, "iterations") as bar:
-        bar.advance(first)
+    with run.progress("ppo", iterations, "iterations", first) as bar:
         for k in range(first, iterations):
             places = loop.endless(len(pool), k * config.batch, config.batch, run.seed, "ppo", "prompts")
             count = round(config.batch * config.ptx_ratio) if text else 0
@@ -285,7 +285,7 @@ def fitting(config: PpoConfig, actors: Actors, path: Path) -> list[Ids]:
     return pool
 
 
-def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> list[Ids]:
+def ptx_pages(config: PpoConfig, actors: Actors, path: Path | None) -> list[Ids]:
     """The pretraining text; none for plain PPO."""
     if config.gamma_ptx == 0 or config.ptx_ratio == 0:
         return []
@@ -293,7 +293,7 @@ def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> lis
         raise ConfigError(
             f"gamma_ptx: is {config.gamma_ptx}, but no pretraining text is given; gamma_ptx=0 is plain PPO"
         )
-    return snapshots.pages(path, tokenizer, config.ptx_tokens)
+    return snapshots.pages(path, actors.tokenizer, min(config.ptx_tokens, causal.context(actors.policy)))
 
 
 def result(config: PpoConfig, actors: Actors) -> list[Tensor]:

@@ -59,8 +59,7 @@ def train(run: Run, config: PretrainConfig, tokenizer: Tokenizer, pages: Callabl
 
     model.train()
     losses: list[float] = []
-    with run.progress("pretraining", steps) as bar:
-        bar.advance(done)
+    with run.progress("pretraining", steps, "steps", done) as bar:
         for step, token_BS in enumerate(itertools.islice(batches(tokenizer, pages(), config), done, steps), start=done):
             share = schedule(step, steps, config)
             loop.set_rate(muon, config.matrix_rate * share)

@@ -55,15 +55,14 @@ def train(
     net = RewardModel(lm, stream(run.seed, "reward", "head"))
     longest = min(config.max_tokens, causal.context(lm))
     sets = usable(snapshots.rankings(rankings, tokenizer), longest, config.ties, rankings)
-    checks = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
+    checks = usable(snapshots.rankings(valid, tokenizer), longest, config.ties, valid) if valid else []
     pad = tokenizer.pad_token_id
 
     optimizer = loop.adamw(net, config.learning_rate, config)
     per_epoch = -(-len(sets) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, net, optimizer)
-    with run.progress("reward", steps) as bar:
-        bar.advance(first)
+    with run.progress("reward", steps, "steps", first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))
@@ -102,17 +101,18 @@ def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], 
 
 @torch.no_grad()
 def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], pad: int) -> dict[str, float]:
-    """Loss, and accuracy over strict pairs, of all and by the labeler's group."""
+    """The loss that is trained, ties as it has them, and accuracy over strict pairs, of all and by the labeler's group.
+    Who ties everything has a loss and no accuracy."""
     losses, wins, counts = 0.0, {}, {}
     for some in pieces(sets, config.micro_tokens):
         score_N, rank_N, group_N = judge(net, some, pad, config.micro_tokens)
-        losses += float(ranking_loss(score_N, rank_N, group_N)) * len(some)
+        losses += float(ranking_loss(score_N, rank_N, group_N, config.ties)) * len(some)
         for name in ("all", *{s.group for s in some}):
             of_N = torch.tensor([name in ("all", some[g].group) for g in group_N.tolist()])
             won, of = strict_wins(score_N[of_N], rank_N[of_N], group_N[of_N])
             wins[name], counts[name] = wins.get(name, 0) + won, counts.get(name, 0) + of
-    seen = {f"valid_accuracy_{name}": wins[name] / counts[name] for name in sorted(wins)}
-    return {"valid_loss": losses / len(sets), "valid_accuracy": seen.pop("valid_accuracy_all"), **seen}
+    keys = {name: "valid_accuracy" if name == "all" else f"valid_accuracy_{name}" for name in sorted(wins)}
+    return {"valid_loss": losses / len(sets)} | {keys[name]: wins[name] / counts[name] for name in keys if counts[name]}
 
 
 def strict_wins(score_N: Float[Tensor, " N"], rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> tuple[int, int]:

@@ -71,8 +71,7 @@ def train(
     per_epoch = -(-len(examples) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, lm, optimizer)
-    with run.progress("sft", steps) as bar:
-        bar.advance(first)
+    with run.progress("sft", steps, "steps", first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(examples), stream(run.seed, "sft", "order", epoch))

@@ -25,7 +25,7 @@ class StartConfig(OptimizerSettings):
     learning_rate: float = Field(5e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
     prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
-    page_tokens: int = Field(1024, gt=1, description="longest page; longer ones are cut in several")
+    page_tokens: int = Field(2048, gt=1, description="longest page; longer ones are cut in several")
 
 
 def train(
@@ -54,8 +54,7 @@ def train(
     per_epoch = -(-len(examples) // size)
     steps = config.epochs * per_epoch
     first, best = sft.resume(run, lm, optimizer)
-    with run.progress("start", steps) as bar:
-        bar.advance(first)
+    with run.progress("start", steps, "steps", first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(examples), stream(run.seed, "start", "order", epoch))

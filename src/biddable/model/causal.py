@@ -109,6 +109,12 @@ def context(model: PreTrainedModel) -> int:
     return int(model.config.max_position_embeddings)
 
 
+def context_of(folder: Path) -> int:
+    """The same, without loading its weights."""
+    _has_weights(folder)
+    return int(AutoConfig.from_pretrained(str(folder), trust_remote_code=False).max_position_embeddings)
+
+
 def check_sees_all(model: PreTrainedModel) -> None:
     """Refuse a model whose layers do not all see the whole past: our caches would show them more than they expect."""
     kinds = set(model.config.to_dict().get("layer_types") or ["full_attention"])
