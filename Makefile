@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test check bench docs
+.PHONY: help quickstart test check bench torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,6 +29,9 @@ check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 
 bench: $(VENV)/.dev  ## the tables of bench/, or one: BENCH=bench/NAME.py
 	@for table in $(BENCH); do echo "== $$table"; $(BIN)/python "$$table" || exit 1; done
+
+torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
+	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean

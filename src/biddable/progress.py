@@ -68,6 +68,11 @@ def progress(label: str, total: int | None = None, unit: str = "steps", before: 
         print(last_line(bar), file=sys.stderr, flush=True)
 
 
+def note(what: str) -> None:
+    """One line that must be seen, on stderr."""
+    print(f"biddable: {what}", file=sys.stderr, flush=True)
+
+
 def _tell(file: TextIO, bar: Bar) -> None:
     file.seek(0)
     file.write(f"{bar.done} {bar.total or 0}\n")

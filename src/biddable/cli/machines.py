@@ -301,8 +301,8 @@ def carry_out(
     if runs.finished(folder, kind, settings, given, places.seed):
         say(f"{folder}: is done already, with these very settings and inputs")
         return folder
-    # Weights, two moments, the copy that is written aside before the old one goes.
-    runs.check_space(folder, 4 * sum(_weights(path) for path in given.values()))
+    # Weights and two moments, in two checkpoints that are kept and one that is written aside, and the result.
+    runs.check_space(folder, 10 * sum(_weights(path) for path in given.values()))
     with runs.start(folder, kind, settings, given, places.seed) as run:
         made = work(run, given)
     say(f"{made}: made in {duration(runs.read_manifest(folder).seconds)}")

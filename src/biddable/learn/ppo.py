@@ -112,7 +112,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
         actors.policy, actors.tokenizer, prompts, config.answer_tokens,
         generator=stream(seed, "ppo", "rollout", k), temperature=config.temperature,
     )  # fmt: skip
-    credit, seen = judge(actors, config, rollout)
+    credit, seen = judge(actors, config, rollout, f"iteration {k + 1}")
 
     share = loop.warmup(k, config.warmup_iterations)
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
@@ -123,13 +123,13 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
         parts = order_B.split(config.minibatch)
         for nth, index_b in enumerate(parts):
             text = pages[nth * len(pages) // len(parts) : (nth + 1) * len(pages) // len(parts)]
-            looks.append(update(actors, config, credit.take(index_b), text, f"iteration {k}"))
+            looks.append(update(actors, config, credit.take(index_b), text, f"iteration {k + 1}"))
     first, mean = looks[0], {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
     return seen | mean | {"first_ratio": first["ratio"], "first_kl": first["approx_kl"], "rate": share}
 
 
 @torch.no_grad()
-def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, dict]:
+def judge(actors: Actors, config: PpoConfig, rollout: Rollout, where: str = "judging") -> tuple[Credit, dict]:
     """Score the answers, credit their tokens. The sampler's log-probabilities are the old ones, being this policy's."""
     rows = rollout.rows(actors.tokenizer.pad_token_id)
     mask_BT, logp_BT = rollout.mask_BT, rollout.logp_BT
@@ -139,6 +139,7 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         lambda piece: causal.answer_logp(actors.reference, piece, config.temperature), rows, config.micro_tokens
     )
     value_BT = causal.in_pieces(actors.value.values, rows, config.micro_tokens)
+    loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT, value=value_BT)
     reward_BT = token_rewards(judged_B, logp_BT, ref_logp_BT, mask_BT, config.beta)
     advantage_BT, return_BT = gae(reward_BT, value_BT, mask_BT, config.gamma, config.lam)
     if config.whiten_advantages:
@@ -184,11 +185,13 @@ def update(actors: Actors, config: PpoConfig, credit: Credit, pages: Sequence[Id
             }
         sums = {key: sums[key] + share * float(look) for key, look in looks.items()}
 
+    loop.finite(where, **sums)
     gradient = loop.gradients(actors.policy)
     sums["policy_gradient"] = loop.norm(gradient)
     if pages:
         before = [g.clone() for g in gradient]
         sums["ptx_loss"] = pretrain(actors.policy, config, pages, actors.tokenizer.pad_token_id)
+        loop.finite(where, ptx_loss=sums["ptx_loss"])
         sums["ptx_gradient"] = loop.norm(torch._foreach_sub(loop.gradients(actors.policy), before))
     loop.step(actors.policy_optimizer, config, f"{where}: policy")
     sums["value_gradient"] = loop.step(actors.value_optimizer, config, f"{where}: value")
@@ -235,8 +238,10 @@ def train(
     iterations = -(-config.episodes // config.batch)
     first, best = resume(run, actors)
 
-    with run.progress("ppo", iterations, "iterations", first) as bar:
+    with run.steps("ppo", iterations, first, "iterations") as bar:
         for k in range(first, iterations):
+            if best.tired(config.patience):
+                break
             places = loop.endless(len(pool), k * config.batch, config.batch, run.seed, "ppo", "prompts")
             count = round(config.batch * config.ptx_ratio) if text else 0
             pieces = loop.endless(len(text), k * count, count, run.seed, "ppo", "pages") if text else []
@@ -246,11 +251,9 @@ def train(
                 best = best.after(seen["held_out_score"], k + 1, result(config, actors))
             run.log(k + 1, **seen)
             bar.advance()
-            tired = config.patience > 0 and best.waited >= config.patience
-            if (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or tired:
+            due = (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or best.tired(config.patience)
+            if due or run.leaving:
                 keep(run, actors, best, k + 1)
-            if tired:
-                break
     loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
     return run.output("model", causal.save(actors.policy, actors.tokenizer, run.folder / "model"))
 
@@ -308,13 +311,12 @@ def keep(run: Run, actors: Actors, best: Best, k: int) -> None:
     tensors |= checkpoint.moments("value_adam", actors.value_optimizer)
     tensors |= checkpoint.listed("average", actors.average) | checkpoint.listed("best", best.weights)
     state = {"score": best.score if best.weights else None, "iteration": best.iteration, "waited": best.waited}
-    checkpoint.save(run.folder / "checkpoints", k, tensors, {"best": state})
+    loop.keep(run, k, tensors, {"best": state})
 
 
 def resume(run: Run, actors: Actors) -> tuple[int, Best]:
     """Put the newest checkpoint into the actors; returns the iteration to do next."""
-    saved = checkpoint.newest(run.folder / "checkpoints")
-    run.truncate_metrics(saved.step if saved else 0)
+    saved = loop.resume(run)
     if saved is None:
         return 0, Best()
     checkpoint.restore("policy", actors.policy, saved.tensors)

@@ -62,13 +62,15 @@ def train(
     per_epoch = -(-len(sets) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, net, optimizer)
-    with run.progress("reward", steps, "steps", first) as bar:
+    with run.steps("reward", steps, first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             net.train(config.attention_dropout > 0)
-            seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]], pad)
+            with loop.luck(run.seed, "reward", "dropout", i):
+                seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]], pad)
+            loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             net.eval()
             if nth + 1 == per_epoch and checks:
@@ -77,7 +79,7 @@ def train(
                     best = seen["valid_loss"], loop.copied(net)
             run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
             bar.advance()
-            if (i + 1) % config.checkpoint_every == 0 or i + 1 == steps:
+            if (i + 1) % config.checkpoint_every == 0 or i + 1 == steps or run.leaving:
                 keep(run, net, optimizer, best, i + 1)
     if best[1]:
         loop.put(net, best[1])
@@ -169,12 +171,11 @@ def keep(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer, best: Bes
     tensors = (
         checkpoint.parameters("net", net) | checkpoint.moments("adam", optimizer) | checkpoint.listed("best", best[1])
     )
-    checkpoint.save(run.folder / "checkpoints", i, tensors, {"best": best[0] if best[1] else None})
+    loop.keep(run, i, tensors, {"best": best[0] if best[1] else None})
 
 
 def resume(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer) -> tuple[int, Best]:
-    saved = checkpoint.newest(run.folder / "checkpoints")
-    run.truncate_metrics(saved.step if saved else 0)
+    saved = loop.resume(run)
     if saved is None:
         return 0, (float("inf"), [])
     checkpoint.restore("net", net, saved.tensors)

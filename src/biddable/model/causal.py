@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
+from biddable.model.checkpoint import check_finite
 from biddable.model.rows import Rows, buckets
 from biddable.text import tokenizer as tokenizers
 from biddable.text.tokenizer import Tokenizer
@@ -56,6 +57,7 @@ def load(folder: Path | str, *, attention_dropout: float = 0.0) -> tuple[PreTrai
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens and the model fewer; they do not belong together"
         )
+    check_finite(str(folder), dict(model.named_parameters()), "; these weights are broken")
     return model.eval(), tokenizer
 
 
@@ -83,6 +85,7 @@ def save(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> Path:
     aside = folder.with_name(folder.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     _stops_by_itself(model, tokenizer)
+    check_finite(str(folder), dict(model.named_parameters()), "; nothing was written")
     logging.disable_progress_bar()
     model.save_pretrained(aside)
     tokenizer.save_pretrained(aside)

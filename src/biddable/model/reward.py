@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from biddable.model import causal
+from biddable.model.checkpoint import check_finite
 from biddable.model.rows import Rows, buckets
 from biddable.model.tree import last_hidden
 from biddable.text.tokenizer import Ids, Tokenizer
@@ -33,7 +35,8 @@ class RewardModel(nn.Module):
         super().__init__()
         self.lm = lm
         width = causal.head(lm).shape[1]
-        self.head = nn.Linear(width, 1)
+        # skip_init, because a Linear's own first weights would be of the global luck
+        self.head = cast(nn.Linear, nn.utils.skip_init(nn.Linear, width, 1))
         with torch.no_grad():  # std 1/√(d+1), bias 0: small and stable first scores (paper_index, checklist 11)
             self.head.weight.normal_(0, 1 / math.sqrt(width + 1), generator=generator)
             self.head.bias.zero_()
@@ -80,7 +83,7 @@ def deepen(lm: PreTrainedModel, layers: int, generator: torch.Generator) -> PreT
             parameter.zero_()
         for part in layer.modules():
             if hasattr(part, "layer_idx"):
-                part.layer_idx = len(stack)
+                part.layer_idx = len(stack)  # pyrefly: ignore
         stack.append(layer)
     if getattr(lm.config, "layer_types", None):
         lm.config.layer_types = [*lm.config.layer_types, *lm.config.layer_types[-1:] * layers]
@@ -125,8 +128,9 @@ def center(model: RewardModel, mean: float) -> None:
 def save(model: RewardModel, tokenizer: Tokenizer, folder: Path) -> Path:
     """Write the causal-LM folder and the head beside it, as one folder that is there or not."""
     aside = folder.with_name(folder.name + ".new")
-    causal.save(model.lm, tokenizer, aside)
     state = {name: tensor.detach().clone().contiguous() for name, tensor in model.head.state_dict().items()}
+    check_finite(str(folder), {f"head.{name}": tensor for name, tensor in state.items()}, "; nothing was written")
+    causal.save(model.lm, tokenizer, aside)
     save_file(state, aside / HEAD)
     causal.replace(aside, folder)
     return folder
@@ -142,5 +146,6 @@ def load(folder: Path | str) -> tuple[RewardModel, Tokenizer]:
     state = load_file(path)
     if state.keys() != {"weight", "bias"} or state["weight"].shape != model.head.weight.shape:
         raise ValueError(f"{path}: not the head of this model")
+    check_finite(str(path), state, "; this head is broken")
     model.head.load_state_dict(state)
     return model.eval(), tokenizer
