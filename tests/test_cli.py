@@ -499,6 +499,20 @@ def test_labels_from_a_file_go_into_the_store_or_none_of_them():
     carried("snapshot", "demos")
 
 
+def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
+    carried("init", "p")
+    os.chdir("p")
+    prompt = Prompt.make("say red", split="test")
+    red, blue = (Completion.make(prompt.id, text, "sft") for text in ("red", "blue"))
+    alone = Ranking(prompt_id=prompt.id, labeler="anna", order=((red.id,), (blue.id,)))
+    records.write(Path("said.jsonl"), [prompt, red, blue, Labeler(id="anna", group="training"), alone])
+    carried("import", "said.jsonl")
+    none = "not measured: no prompt was ranked by two people"
+    assert f"labelers agree: {none}\n" in carried("measure")
+    carried("report")
+    assert none in Path("report.html").read_text(encoding="utf-8")
+
+
 def test_rankings_by_hand_teach_a_reward(base):
     """The machines' wing alone: no project, no store, files only."""
     rankings(Path("rankings.jsonl"), [("say red", [["red"], ["blue", "green"]]), ("say blue", [["blue"], ["red"]])])

@@ -209,7 +209,7 @@ def sample(
 
     def answer(run: Run, given: dict[str, Path]) -> Path:
         asked = snapshots.prompts(given["prompts"])
-        with run.progress("answers", total, "answers") as bar:
+        with run.progress("sampling", total, "answers") as bar:
             made = stage.from_sources(sources, asked, settings, seed=places.seed, advance=bar.advance)
             records.write(run.output("completions", run.folder / "completions.jsonl"), made)
         return run.folder / "completions.jsonl"
@@ -234,7 +234,7 @@ def _weigh(folders: Mapping[str, Path], items: Path, places: Places) -> None:
         if not asked:
             raise ConfigError(f"{items}: holds no items")
         found: list[Record] = list(asked)
-        with run.progress("choices", sum(len(item.choices) for item in asked) * len(folders), "choices") as bar:
+        with run.progress("weighing", sum(len(item.choices) for item in asked) * len(folders), "choices") as bar:
             for name, folder in folders.items():
                 found += likelihoods(folder, asked, run_id=name, advance=bar.advance)
         path = run.output("likelihoods", run.folder / "likelihoods.jsonl")
@@ -320,7 +320,7 @@ def _scored(run: Run, model: Path, files: Sequence[Path]) -> Iterator[Score]:
         its_prompts, its_completions = snapshots.completions(file)
         prompts |= its_prompts
         completions |= {completion.id: completion for completion in its_completions}
-    with run.progress("scores", len(completions), "completions") as bar:
+    with run.progress("scoring", len(completions), "completions") as bar:
         yield from score(model, prompts, list(completions.values()), run_id=run.id, advance=bar.advance)
 
 
