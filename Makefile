@@ -4,12 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-BENCH ?= $(wildcard bench/*.py)
+BENCH ?= bench/mutants.py
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test check bench docs
+.PHONY: help quickstart test check bench seeds torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,6 +29,12 @@ check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 
 bench: $(VENV)/.dev  ## the tables of bench/, or one: BENCH=bench/NAME.py
 	@for table in $(BENCH); do echo "== $$table"; $(BIN)/python "$$table" || exit 1; done
+
+seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
+	@$(BIN)/python bench/seeds.py $(ARGS)
+
+torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
+	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean
