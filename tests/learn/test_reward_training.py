@@ -144,8 +144,8 @@ def test_the_valid_loss_counts_ties_where_training_does(tmp_path, base, ties):
     tiny.rankings(tmp_path / "r.jsonl", [("say red", [["red"], ["blue"]]), ("say blue", [["blue", "red"]])])
     net, tok = double_net(base)
     sets = snapshots.rankings(tmp_path / "r.jsonl", tok)
-    seen = stage.measure(net, RewardConfig(ties=ties), sets, 0)
-    score_N, _, _ = stage.judge(net, sets, 0, 4096)
+    seen = stage.measure(net, RewardConfig(ties=ties), sets)
+    score_N, _, _ = stage.judge(net, sets)
     # With a tie rate of 1/3, ν = 1 and θ = 2: of π = eʳ by hand, −log P of the one win and of the one tie.
     w, v, a, b = score_N.exp().tolist()
     if ties == "davidson":
@@ -154,7 +154,7 @@ def test_the_valid_loss_counts_ties_where_training_does(tmp_path, base, ties):
         win, tie = w / (w + 2 * v), 3 * a * b / ((a + 2 * b) * (b + 2 * a))
     assert seen["valid_loss"] == pytest.approx(-(math.log(win) + math.log(tie)) / 2)
     assert seen["valid_accuracy"] == float(w > v)  # over the one strict pair
-    assert stage.measure(net, RewardConfig(ties=ties), sets[1:], 0).keys() == {"valid_loss"}
+    assert stage.measure(net, RewardConfig(ties=ties), sets[1:]).keys() == {"valid_loss"}
 
 
 def test_rankings_of_one_tie_teach_nothing(tmp_path, base, demos):
