@@ -129,7 +129,7 @@ def child(job: Job, folder: Path, phase: mmap.mmap, arm: Callable[[], None] = la
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         tell_phases(phase)
-        keep_ledger(folder.with_suffix(".ledger"))
+        keep_ledger(folder.with_suffix(".ledger"), job.kind)
         arm()
         poison(os.getpid())
         before = global_luck()
@@ -185,7 +185,7 @@ def tell_phases(phase: mmap.mmap) -> None:
         around(room, "save", at("end"))
 
 
-def keep_ledger(path: Path) -> None:
+def keep_ledger(path: Path, kind: str) -> None:
     """A line for each batch that is learnt, by what is in it, and for each beginning, by the step it begins after."""
 
     def write(line: str) -> None:
@@ -195,7 +195,8 @@ def keep_ledger(path: Path) -> None:
     def batch(*given: object) -> None:
         write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
 
-    around(sft, "gradient", lambda _lm, rows, *_: batch(rows.token_BS.tolist()))
+    if kind != "ppo":  # which learns its pages by the same function, within its own step
+        around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
     around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
     around(ppo, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
     around(pretrain, "next_token_loss", lambda _model, token_BS: batch(token_BS.tolist()))

@@ -104,7 +104,7 @@ def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monke
     job, folder = jobs[stage], tmp_path / "cut" / stage
     calls = []
     room, name = {"ppo": (torture.ppo, "update"), "reward": (torture.reward, "ranking_loss")}.get(
-        stage, (torture.pretrain, "next_token_loss") if stage == "pretrain" else (torture.sft, "nll")
+        stage, (torture.pretrain, "next_token_loss") if stage == "pretrain" else (torture.causal, "nll_of")
     )
     inner = getattr(room, name)
 

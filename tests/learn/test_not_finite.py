@@ -16,7 +16,7 @@ import tiny
 import torture
 from biddable import runs
 from biddable.cli import app
-from biddable.learn import loop, ppo, pretrain, reward, sft
+from biddable.learn import loop, ppo, pretrain, reward
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from biddable.runs import NotFinite
@@ -62,7 +62,7 @@ def first_place(bad: float) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def spoil_loss(patch, stage: str, bad: float) -> str:
     room, name = {
-        "pretrain": (pretrain, "next_token_loss"), "sft": (sft, "nll"), "start": (sft, "nll"),
+        "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
         "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"),
     }[stage]  # fmt: skip
     patch.setattr(room, name, poisoned(getattr(room, name), bad))
@@ -75,7 +75,7 @@ def spoil_value_loss(patch, stage: str, bad: float) -> str:
 
 
 def spoil_ptx_loss(patch, stage: str, bad: float) -> str:
-    patch.setattr(ppo, "nll", poisoned(ppo.nll, bad))
+    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad))
     return r"ptx_loss is (nan|-?inf)"
 
 
