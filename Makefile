@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 BENCH ?= bench/mutants.py
+WALK ?= runs/quickstart
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test check bench seeds torture docs
+.PHONY: help quickstart test check bench seeds controls torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -32,6 +33,9 @@ bench: $(VENV)/.dev  ## the tables of bench/, or one: BENCH=bench/NAME.py
 
 seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
 	@$(BIN)/python bench/seeds.py $(ARGS)
+
+controls: $(VENV)/.learn  ## PPO-ptx against a judge that learnt nothing: WALK=seeds/seed-0 (minutes)
+	@$(BIN)/python bench/controls.py $(WALK)
 
 torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
 	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)

@@ -1,3 +1,4 @@
+import copy
 import math
 import re
 
@@ -113,10 +114,12 @@ def of_family(tok, family: str):
 @torch.no_grad()
 def test_layers_put_on_top_change_no_score_and_are_saved_with_the_model(tmp_path, tok, family):
     lm = of_family(tok, family)
+    fresh = RewardModel(reward.deepen(copy.deepcopy(lm), 2, torch.Generator()), torch.Generator().manual_seed(3))
     shallow, forest = RewardModel(lm, torch.Generator().manual_seed(3)).eval(), plant(TURNS)
     before, depth = shallow(forest), lm.config.num_hidden_layers
     deep = RewardModel(reward.deepen(lm, 2, torch.Generator()), torch.Generator().manual_seed(3)).eval()
     assert torch.equal(deep(forest), before)
+    assert torch.equal(fresh.eval()(forest), before)  # whether or not a forest was read before they came
     with torch.enable_grad():  # they learn from the first step on, though they add nothing yet
         deep(forest).sum().backward()
     top = [p.grad.norm() for name, p in deep.lm.named_parameters() if f"layers.{depth + 1}." in name]

@@ -76,6 +76,8 @@ def deepen(lm: PreTrainedModel, layers: int, generator: torch.Generator) -> PreT
         for part in layer.modules():
             if hasattr(part, "layer_idx"):
                 part.layer_idx = len(stack)  # pyrefly: ignore
+            if hasattr(part, "config"):
+                part.config = lm.config  # pyrefly: ignore  # not a copy: it says which attention is called
         stack.append(layer)
     if getattr(lm.config, "layer_types", None):
         lm.config.layer_types = [*lm.config.layer_types, *lm.config.layer_types[-1:] * layers]

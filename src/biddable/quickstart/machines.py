@@ -48,7 +48,7 @@ def workers() -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BaseException:
         for process in multiprocessing.active_children():  # Ctrl-C: stages are checkpointed, nobody waits for them
-            process.terminate()
+            process.kill()  # SIGTERM would be heard as a wish to finish the step, and the process would stay
         raise
     finally:
         pool.shutdown(cancel_futures=True)
