@@ -15,6 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.dpo import DpoConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.pretrain import PretrainConfig
 from biddable.learn.reward import RewardConfig
@@ -33,6 +34,7 @@ STAGES: dict[str, type[Settings]] = {
     "sample": SampleConfig,
     "reward": RewardConfig,
     "ppo": PpoConfig,
+    "dpo": DpoConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,
 }

@@ -8,6 +8,7 @@ from biddable import config
 from biddable.cli import machines
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.dpo import DpoConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
@@ -23,6 +24,7 @@ STAGES: dict[str, tuple[type[machines.Places] | None, type[Settings]]] = {
     "sample": (machines.SamplePlaces, SampleConfig),
     "reward": (machines.RewardPlaces, RewardConfig),
     "ppo": (machines.PpoPlaces, PpoConfig),
+    "dpo": (machines.DpoPlaces, DpoConfig),
     "walk": (None, WalkConfig),
 }
 SECTIONS = [(path.name, name) for path in sorted(RECIPES.glob("*.toml")) for name in config.read_recipe(path)]

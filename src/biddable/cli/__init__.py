@@ -37,6 +37,7 @@ LOOP = (
     people.receive,
     machines.reward,
     machines.ppo,
+    machines.dpo,
     measuring.measure,
     measuring.report,
     practice.quickstart,
