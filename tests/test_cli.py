@@ -19,8 +19,8 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "dpo", "measure",
-    "report", "quickstart", "hamlet",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "raft", "dpo",
+    "measure", "report", "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -433,6 +433,7 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     carried("snapshot", "prompts", "--split", "all")
     asked = f"data={next(Path().glob('prompts-*.jsonl'))}"
     carried("ppo", asked, "pages=pages.jsonl", *sizes)
+    carried("raft", asked, "iterations=2", "batch=3", "k=2", "prompt_tokens=32", "answer_tokens=8")
     carried("dpo", ranked, "max_tokens=64", "batch=2", "method=ipo")
     assert {"model", "rankings"} <= runs.read_manifest(Path("runs/dpo")).inputs.keys()
     carried("sample", "sft", "base", "--split", "all", "answer_tokens=8")

@@ -18,6 +18,7 @@ from biddable.gather import GatherConfig
 from biddable.learn.dpo import DpoConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.pretrain import PretrainConfig
+from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
@@ -34,6 +35,7 @@ STAGES: dict[str, type[Settings]] = {
     "sample": SampleConfig,
     "reward": RewardConfig,
     "ppo": PpoConfig,
+    "raft": RaftConfig,
     "dpo": DpoConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,

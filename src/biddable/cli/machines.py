@@ -74,14 +74,6 @@ class RewardPlaces(Places):
     demos: Path | None = Field(None, description="demonstrations, which score 0 on average; the newest when not said")
 
 
-class DpoPlaces(Places):
-    model: str = Field("sft", description="model to start from and to stay near: a run's name or a folder")
-    data: Path | None = Field(None, description="snapshot of rankings; the newest one when not said")
-    valid: Path | None = Field(None, description="held-out rankings, to watch or choose the epoch by")
-    pages: Path | None = Field(None, description="pretraining text: records of kind page")
-    reward_model: str | None = Field(None, description="a reward model, to choose the epoch by its score")
-
-
 class PpoPlaces(Places):
     start: str = Field("start", description="model to start from and to stay near: a run's name or a folder")
     reward_model: str = Field("reward", description="reward model: a run's name or a folder")
@@ -169,24 +161,6 @@ def ppo(words: Words = None, show: Show = False) -> None:
         "held_out": model_folder(places.held_out, "held_out") if places.held_out else None,
     }
     carry_out("ppo", settings, places, inputs, lambda run, given: stage.train(run, settings, **given))
-
-
-def dpo(words: Words = None, show: Show = False) -> None:
-    """Learn from rankings directly, without a reward model: DPO, IPO, KTO, ORPO or SimPO.
-
-    Example: `biddable dpo recipes/small.toml method=ipo`
-    """
-    from biddable.learn import dpo as stage
-
-    places, settings = load(DpoPlaces, stage.DpoConfig, words, "dpo", show)
-    inputs = {
-        "model": model_folder(places.model),
-        "rankings": needed_snapshot(places.data, "data", "rankings"),
-        "valid": places.valid or newest("rankings", "valid"),
-        "pages": places.pages,
-        "reward_model": model_folder(places.reward_model, "reward_model") if places.reward_model else None,
-    }
-    carry_out("dpo", settings, places, inputs, lambda run, given: stage.train(run, settings, **given))
 
 
 def sample(
