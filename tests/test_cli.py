@@ -169,6 +169,11 @@ def test_a_file_without_what_is_needed_is_named(base):
     assert "demonstrations" in line
 
 
+def test_the_best_cannot_be_chosen_by_nobody(base):
+    asked = prompts(Path("prompts.jsonl"), ["say red"])
+    assert complain("sample", base, "--k", 2, f"data={asked}", "best_of=4").startswith("best_of: needs a reward_model")
+
+
 def test_a_k_of_1_cannot_be_ranked(base):
     prompts(Path("prompts.jsonl"), ["say red"])
     assert complain("sample", base, "--k", 1, "data=prompts.jsonl").startswith(
