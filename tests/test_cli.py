@@ -19,8 +19,8 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
-    "quickstart", "hamlet",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "raft", "dpo",
+    "measure", "report", "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -167,6 +167,11 @@ def test_a_file_without_what_is_needed_is_named(base):
     line = complain("sft", f"model={base}", "data=prompts.jsonl", *SMALL)
     assert line.startswith("prompts.jsonl")
     assert "demonstrations" in line
+
+
+def test_the_best_cannot_be_chosen_by_nobody(base):
+    asked = prompts(Path("prompts.jsonl"), ["say red"])
+    assert complain("sample", base, "--k", 2, f"data={asked}", "best_of=4").startswith("best_of: needs a reward_model")
 
 
 def test_a_k_of_1_cannot_be_ranked(base):
@@ -433,6 +438,9 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     carried("snapshot", "prompts", "--split", "all")
     asked = f"data={next(Path().glob('prompts-*.jsonl'))}"
     carried("ppo", asked, "pages=pages.jsonl", *sizes)
+    carried("raft", asked, "iterations=2", "batch=3", "k=2", "prompt_tokens=32", "answer_tokens=8")
+    carried("dpo", ranked, "max_tokens=64", "batch=2", "method=ipo")
+    assert {"model", "rankings"} <= runs.read_manifest(Path("runs/dpo")).inputs.keys()
     carried("sample", "sft", "base", "--split", "all", "answer_tokens=8")
     people("compare")
     records.write(Path("items.jsonl"), [Item(task="t", id="1", context="the red ", choices=("dog", "cat"), answer=0)])

@@ -15,8 +15,10 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.dpo import DpoConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.pretrain import PretrainConfig
+from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
@@ -33,6 +35,8 @@ STAGES: dict[str, type[Settings]] = {
     "sample": SampleConfig,
     "reward": RewardConfig,
     "ppo": PpoConfig,
+    "raft": RaftConfig,
+    "dpo": DpoConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,
 }

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from biddable import config
-from biddable.cli import machines
+from biddable.cli import machines, preferences
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.dpo import DpoConfig
 from biddable.learn.ppo import PpoConfig
+from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
@@ -23,6 +25,8 @@ STAGES: dict[str, tuple[type[machines.Places] | None, type[Settings]]] = {
     "sample": (machines.SamplePlaces, SampleConfig),
     "reward": (machines.RewardPlaces, RewardConfig),
     "ppo": (machines.PpoPlaces, PpoConfig),
+    "dpo": (preferences.DpoPlaces, DpoConfig),
+    "raft": (preferences.RaftPlaces, RaftConfig),
     "walk": (None, WalkConfig),
 }
 SECTIONS = [(path.name, name) for path in sorted(RECIPES.glob("*.toml")) for name in config.read_recipe(path)]

@@ -38,12 +38,12 @@ import torch
 import tiny
 from biddable import provenance, runs
 from biddable.config import Settings
-from biddable.learn import loop, ppo, pretrain, reward, sft, start
+from biddable.learn import dpo, loop, ppo, pretrain, raft, reward, sft, start
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 
 PHASES = ("begin", "learn", "sample", "save", "end")
-STAGES = ("pretrain", "sft", "start", "reward", "ppo")
+STAGES = ("pretrain", "sft", "start", "reward", "ppo", "raft", "dpo")
 PREEMPTED = 75
 
 
@@ -96,6 +96,14 @@ def jobs(place: Path) -> dict[str, Job]:
     compared = reward.RewardConfig(
         epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss"
     )
+    repeated = raft.RaftConfig(
+        iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
+        checkpoint_every=2, valid_every=1, patience=5,
+    )  # fmt: skip
+    preferred = dpo.DpoConfig(
+        method="kto", epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, gamma_ptx=1.0, select="valid_score",
+        answer_tokens=8,
+    )  # fmt: skip
     shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
     begun = start.StartConfig(epochs=2, mix=0.4, **fine)
 
@@ -109,6 +117,13 @@ def jobs(place: Path) -> dict[str, Job]:
         Job("sft", shown, {"model": base, "demos": demos, **watching}, sft.train),
         Job("start", begun, {"model": base, "demos": demos, "pages": pages, "valid_pages": pages}, start.train),
         Job("reward", compared, {"model": base, "rankings": rankings, "valid": rankings, "demos": demos}, reward.train),
+        Job(
+            "dpo",
+            preferred,
+            {"model": base, "rankings": rankings, "valid": rankings, "pages": pages, "reward_model": scorer},
+            dpo.train,
+        ),
+        Job("raft", repeated, {**acting, "valid": prompts, "held_out": scorer}, raft.train),
         Job("ppo", asked, {**acting, "valid": prompts, "held_out": scorer}, ppo.train),
     ]
     return {job.kind: job for job in every}
@@ -180,7 +195,8 @@ def tell_phases(phase: mmap.mmap) -> None:
     phase[0] = 0
     around(runs.Run, "steps", at("learn"))
     around(checkpoint, "save", at("save"), at("learn"))
-    around(ppo, "respond", at("sample"), at("learn"))
+    for room in (ppo, raft):
+        around(room, "respond", at("sample"), at("learn"))
     for room in (causal, reward_model):
         around(room, "save", at("end"))
 
@@ -195,9 +211,11 @@ def keep_ledger(path: Path, kind: str) -> None:
     def batch(*given: object) -> None:
         write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
 
-    if kind != "ppo":  # which learns its pages by the same function, within its own step
+    if kind not in ("ppo", "raft", "dpo"):  # which learn their pages by the same function, within their own step
         around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
     around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
+    around(raft, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
+    around(dpo.Lessons, "take", lambda _lessons, index: batch(index))
     around(ppo, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
     around(pretrain, "next_token_loss", lambda _model, token_BS: batch(token_BS.tolist()))
     resume = loop.resume

@@ -16,7 +16,7 @@ import tiny
 import torture
 from biddable import runs
 from biddable.cli import app
-from biddable.learn import loop, ppo, pretrain, reward
+from biddable.learn import dpo, loop, ppo, pretrain, raft, reward
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from biddable.runs import NotFinite
@@ -64,8 +64,10 @@ def spoil_loss(patch, stage: str, bad: float) -> str:
     room, name = {
         "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
         "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"),
+        "dpo": (dpo, "loss_of"), "raft": (causal, "nll_of"),
     }[stage]  # fmt: skip
-    patch.setattr(room, name, poisoned(getattr(room, name), bad))
+    at = AT + 1 if stage == "dpo" else AT  # whose valid rankings are asked by the same function
+    patch.setattr(room, name, poisoned(getattr(room, name), bad, at))
     return r"(policy_)?loss is (nan|-?inf)"
 
 
@@ -124,7 +126,8 @@ def spoil_logp(patch, stage: str, bad: float) -> str:
     def harm(rollout):
         return replace(rollout, logp_BT=first_place(bad)(rollout.logp_BT))
 
-    patch.setattr(ppo, "respond", poisoned(ppo.respond, bad, 3, harm))
+    room = {"ppo": ppo, "raft": raft}[stage]
+    patch.setattr(room, "respond", poisoned(room.respond, bad, 3, harm))
     return r"iteration 3: logp holds NaN or Inf"
 
 
@@ -136,9 +139,22 @@ def spoil_reference(patch, stage: str, bad: float) -> str:
     return r"iteration 3: reference_logp holds NaN or Inf"
 
 
+def spoil_start_logp(patch, stage: str, bad: float) -> str:
+    """What the start model says of one answer, before anything is learnt."""
+    patch.setattr(causal, "answer_logp", poisoned(causal.answer_logp, bad, 1, first_place(bad)))
+    return r"step 1: reference_logp holds NaN or Inf"
+
+
+def spoil_drift(patch, stage: str, bad: float) -> str:
+    patch.setattr(dpo, "drift", poisoned(dpo.drift, bad, 3))
+    return r"(kl|loss) is (nan|-?inf)"
+
+
 EVERYWHERE = (spoil_loss, spoil_gradient, spoil_weights)
 IN_PPO = (spoil_value_loss, spoil_ptx_loss, spoil_score, spoil_value, spoil_logp, spoil_reference)
 PLACES = [(stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE] + [("ppo", spoil) for spoil in IN_PPO]
+PLACES += [("raft", spoil) for spoil in (spoil_ptx_loss, spoil_score, spoil_logp)]
+PLACES += [("dpo", spoil) for spoil in (spoil_start_logp, spoil_drift, spoil_ptx_loss)]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)
@@ -170,6 +186,9 @@ def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(tmp_path, jo
         ("sft", "model", "model.safetensors"),
         ("start", "model", "model.safetensors"),
         ("reward", "model", "model.safetensors"),
+        ("dpo", "model", "model.safetensors"),
+        ("raft", "start", "model.safetensors"),
+        ("raft", "reward_model", reward_model.HEAD),
         ("ppo", "start", "model.safetensors"),
         ("ppo", "reward_model", "model.safetensors"),
         ("ppo", "reward_model", reward_model.HEAD),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biddable.losses.dpo import dpo_loss, orpo_loss, simpo_loss
+from biddable.losses.dpo import dpo_loss, kto_loss, kto_reference, orpo_loss, simpo_loss
 
 KINDS = ["sigmoid", "ipo", "hinge", "kto"]
 four = st.lists(st.tuples(*[st.floats(-20, 0)] * 4), min_size=1, max_size=6)
@@ -128,6 +128,87 @@ def test_pairs_far_apart_stay_numbers(dtype):
         assert dpo_loss(far, zero, zero, zero, 0.1, kind, 0.1).isfinite()
 
 
+def test_kto_by_hand():
+    # β = ½, z₀ = 1. Desirable with r = 3: 1 − σ(½·(3 − 1)) = 0.2689414; undesirable with r = −1: twice
+    # 1 − σ(½·(1 + 1)) = 0.2689414. The mean of one and two of them is 1.5.
+    logp, ref = torch.tensor([-2.0, -6.0]), torch.tensor([-5.0, -5.0])
+    good = torch.tensor([True, False])
+    loss = kto_loss(logp, ref, good, torch.tensor(1.0), 0.5, undesirable_weight=2)
+    assert loss.item() == pytest.approx(1.5 * 0.2689414, abs=1e-6)
+    assert kto_reference(logp, ref).item() == 1  # (3 − 1)/2
+    assert kto_reference(ref, logp).item() == 0  # −1, and a KL is not below 0
+
+
+answers = st.lists(st.tuples(st.floats(-20, 0), st.floats(-20, 0), st.booleans()), min_size=1, max_size=6)
+
+
+@given(answers, four, st.floats(0.05, 2), st.floats(0.1, 3), st.floats(0.1, 3))
+def test_kto_by_its_slow_definition(rows, strays, beta, good_weight, bad_weight):
+    logp, ref = columns([row[:2] for row in rows])
+    kl = max(0.0, sum(a - b for a, b, *_ in strays) / len(strays))
+    total = 0.0
+    for a, b, good in rows:
+        value = sigmoid(beta * (a - b - kl)) if good else sigmoid(beta * (kl - (a - b)))
+        weight = good_weight if good else bad_weight
+        total += weight - weight * value  # λ_y − v(x, y)
+    found = kto_reference(*columns(strays)[:2])
+    loss = kto_loss(logp, ref, torch.tensor([row[2] for row in rows]), found, beta, good_weight, bad_weight)
+    assert loss.item() == pytest.approx(total / len(rows), rel=1e-9, abs=1e-12)
+
+
+@given(answers, st.floats(0.05, 2), st.floats(0, 5))
+def test_kto_of_the_opposite_labels_is_what_is_left(rows, beta, kl):
+    """σ(a) + σ(−a) = 1: each answer costs, under the one label and the other, one together."""
+    logp, ref = columns([row[:2] for row in rows])
+    good = torch.tensor([row[2] for row in rows])
+    point = torch.tensor(kl, dtype=torch.float64)
+    both = kto_loss(logp, ref, good, point, beta) + kto_loss(logp, ref, ~good, point, beta)
+    assert both.item() == pytest.approx(1, abs=1e-12)
+
+
+def test_kto_lifts_the_desirable_sinks_the_undesirable_and_leaves_its_reference_point_alone():
+    """Where r = z₀, σ' = ¼: the gradient of a mean over two is ½·β·¼ = 0.1 up and down, and none goes to z₀."""
+    logp = torch.tensor([1.0, 1.0], requires_grad=True)
+    stray = torch.tensor([1.0], requires_grad=True)
+    kl = kto_reference(stray, torch.zeros(1))
+    assert not kl.requires_grad
+    loss = kto_loss(logp, torch.zeros(2), torch.tensor([True, False]), stray.mean(), beta=0.8)
+    up_down, through = torch.autograd.grad(loss, (logp, stray), allow_unused=True)
+    assert up_down.tolist() == pytest.approx([-0.1, 0.1])
+    assert through is None
+
+
+def test_kto_far_from_its_reference_point_stays_a_number():
+    far = torch.tensor([-1024.0, 1024.0], requires_grad=True)
+    for good in ([True, False], [False, True]):
+        loss = kto_loss(far, torch.zeros(2), torch.tensor(good), torch.tensor(0.0), 1.0)
+        assert loss.item() == float(good[0])
+        assert torch.autograd.grad(loss, far)[0].isfinite().all()
+
+
+LOSSES = {
+    "sigmoid": lambda a, b, c, d, which: dpo_loss(a, b, c, d, 0.3, "sigmoid", 0.1, which),
+    "ipo": lambda a, b, c, d, which: dpo_loss(a, b, c, d, 0.3, "ipo", ranking=which),
+    "hinge": lambda a, b, c, d, which: dpo_loss(a, b, c, d, 0.3, "hinge", ranking=which),
+    "simpo": lambda a, b, c, d, which: simpo_loss(a, b, c.long(), d.long(), 2, 0.5, which),
+    "orpo": lambda a, b, c, d, which: orpo_loss(a, b, c.long(), d.long(), which),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rankings_weigh_the_same_however_many_pairs_they_have(name):
+    """Of six pairs the first three are one ranking, the next two another, the last a third."""
+    pair = (
+        *(-torch.rand(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 0.1),
+        *torch.arange(1.0, 13.0, dtype=torch.float64).view(2, 6),
+    )
+    which = torch.tensor([4, 4, 4, 0, 0, 9])  # a name each, in no order
+    alone = [LOSSES[name](*(x[part] for x in pair), None).item() for part in (slice(0, 3), slice(3, 5), slice(5, 6))]
+    assert LOSSES[name](*pair, which).item() == pytest.approx(sum(alone) / 3, rel=1e-12)
+    each = torch.arange(6)
+    assert LOSSES[name](*pair, each).item() == pytest.approx(LOSSES[name](*pair, None).item(), rel=1e-12)
+
+
 def test_simpo_by_hand():
     # means −1 and −2, β = 2, γ = 1: −log σ(2·1 − 1)
     loss = simpo_loss(torch.tensor([-4.0]), torch.tensor([-4.0]), torch.tensor([4]), torch.tensor([2]), beta=2, gamma=1)
@@ -182,6 +263,12 @@ def test_what_makes_no_sense_is_refused():
     for noise in (-0.1, 0.5, math.nan):
         with pytest.raises(ValueError, match="label_smoothing is"):
             dpo_loss(one, one, one, one, 0.1, label_smoothing=noise)
+    with pytest.raises(ValueError, match="no answers"):
+        kto_loss(none, none, none.bool(), torch.tensor(0.0), 0.1)
+    with pytest.raises(ValueError, match="beta is"):
+        kto_loss(one, one, one.bool(), torch.tensor(0.0), 0)
+    with pytest.raises((AssertionError, TypeError)):
+        kto_loss(one, torch.zeros(2), one.bool(), torch.tensor(0.0), 0.1)
     with pytest.raises(ValueError, match="no pairs"):
         dpo_loss(none, none, none, none, 0.1)
     with pytest.raises((AssertionError, TypeError)):

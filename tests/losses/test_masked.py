@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biddable.losses.masked import masked_mean, whiten
+from biddable.losses.masked import masked_mean, mean_of_means, whiten
 
 EXACT = {"rtol": 0, "atol": 1e-12}  # float64, sums of a few numbers near 1
 
@@ -118,3 +118,10 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda x: masked_mean(x, mask_BT), x_BT)
     assert torch.autograd.gradcheck(lambda x: whiten(x, mask_BT), x_BT)
     assert torch.autograd.gradcheck(lambda x: whiten(x, mask_BT, shift_mean=False), x_BT)
+
+
+def test_mean_of_means_by_hand():
+    x, group = torch.tensor([1.0, 10.0, 3.0]), torch.tensor([7, 2, 7])
+    assert mean_of_means(x, group).item() == 6.0  # groups of mean 2 and 10; over numbers it would be 14/3
+    with pytest.raises(ValueError, match="nothing is given"):
+        mean_of_means(x[:0], group[:0])

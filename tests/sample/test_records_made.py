@@ -51,6 +51,25 @@ def test_the_same_seed_writes_the_same_records(folder):
     assert [c.text for c in one] != [c.text for c in other]
 
 
+def test_the_best_of_n_are_those_that_score_highest(folder, tmp_path):
+    net = RewardModel(tiny.llama(tiny.tokenizer(), 1), torch.Generator().manual_seed(0))
+    judge = reward.save(net, tiny.tokenizer(), tmp_path / "judge")
+    config = SampleConfig(k=2, best_of=3, answer_tokens=8)
+    best = list(from_sources({"sft": folder, "same": folder}, ASKED, config, seed=0, judge=judge))
+    assert [(c.prompt_id, c.run_id) for c in best] == [
+        (p.id, run) for run in ("sft", "same") for p in ASKED for _ in range(2)
+    ]
+    all_six = SampleConfig(k=6, answer_tokens=8)
+    every = list(from_sources({"sft": folder, "same": folder}, ASKED, all_six, seed=0))
+    value = [said.value for said in score(judge, {p.id: p for p in ASKED}, every, run_id="r")]
+    expected = [max(range(at, at + 3), key=lambda i: value[i]) for at in range(0, len(every), 3)]
+    assert best == [every[i] for i in expected]
+    with pytest.raises(ConfigError, match="best_of: needs a reward_model"):
+        list(from_sources({"sft": folder}, ASKED, config, seed=0))
+    with pytest.raises(ConfigError, match="say how many: best_of=16"):
+        list(from_sources({"sft": folder}, ASKED, all_six, seed=0, judge=judge))
+
+
 def test_one_answer_cannot_be_ranked():
     with pytest.raises(ConfigError, match="k: 1 answer to a prompt cannot be ranked"):
         check_rankable(1)

@@ -57,6 +57,7 @@ class SftPlaces(Places):
 
 class SamplePlaces(Places):
     data: Path | None = Field(None, description="snapshot of prompts; one of the store as it is when not said")
+    reward_model: str | None = Field(None, description="who chooses the best where best_of is more than 1")
 
 
 class StartPlaces(Places):
@@ -193,6 +194,8 @@ def sample(
         _weigh(folders, items, places)
         return
     stage.check_rankable(settings.k, len(folders))
+    judge = model_folder(places.reward_model, "reward_model") if places.reward_model else None
+    stage.check_judge(settings, judge)
     # Before the snapshot is written: what cannot be answered leaves nothing behind.
     waiting = prompts_now(places.data, split)
     stage.check_room(folders.values(), waiting, settings)
@@ -202,6 +205,7 @@ def sample(
     say(f"answers: {total} in all (prompts: {many}, models: {len(folders)}, k: {settings.k})")
     _warn_of_rankings(settings.k * len(folders), split)
     inputs = {"prompts": prompts, **{f"model {name}": folder for name, folder in folders.items()}}
+    inputs |= {"reward_model": judge} if judge else {}
     # The same model asked again must not give new answers old names, so a source is the model and what it was asked.
     asked_of = (settings.model_dump_json(), str(places.seed), *(runs.artifact(path).sha256 for path in inputs.values()))
     stamp = records.digest(*asked_of)[:8]
@@ -209,8 +213,8 @@ def sample(
 
     def answer(run: Run, given: dict[str, Path]) -> Path:
         asked = snapshots.prompts(given["prompts"])
-        with run.progress("sampling", total, "answers") as bar:
-            made = stage.from_sources(sources, asked, settings, seed=places.seed, advance=bar.advance)
+        with run.progress("sampling", total * settings.best_of, "answers") as bar:
+            made = stage.from_sources(sources, asked, settings, seed=places.seed, judge=judge, advance=bar.advance)
             records.write(run.output("completions", run.folder / "completions.jsonl"), made)
         return run.folder / "completions.jsonl"
 

@@ -26,7 +26,7 @@ from biddable.runs import Run
 from biddable.sample.local import respond
 from biddable.text import snapshots
 from biddable.text.snapshots import Example
-from biddable.text.tokenizer import Tokenizer
+from biddable.text.tokenizer import Ids, Tokenizer
 
 
 class SftConfig(OptimizerSettings):
@@ -124,14 +124,27 @@ def look(
     """Valid loss, and the mean score of answers sampled to the same prompts when there is a reward model."""
     seen = {"valid_loss": mean_nll(lm, turns_of(config, checks), config.micro_tokens)}
     if judge is not None:
-        net, _ = reward.load(judge)
         prompts = [example.prompt for example in checks[: config.score_prompts]]
-        most = min(config.answer_tokens, causal.context(lm) - max(map(len, prompts)))
-        rollout = respond(
-            lm, tokenizer, prompts, most, generator=stream(seed, "sft", "look")
-        )  # the same luck each epoch
-        seen["valid_score"] = float(reward.scores(net, rollout.turns, config.micro_tokens).mean())
+        luck = stream(seed, "sft", "look")  # the same each epoch
+        seen["valid_score"] = mean_score(lm, tokenizer, prompts, judge, config.answer_tokens, config.micro_tokens, luck)
     return seen
+
+
+@torch.no_grad()
+def mean_score(
+    lm: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Ids],
+    judge: Path,
+    answer_tokens: int,
+    micro_tokens: int,
+    luck: torch.Generator,
+) -> float:
+    """The reward model's mean score of an answer to each prompt."""
+    net, _ = reward.load(judge)
+    most = min(answer_tokens, causal.context(lm) - max(map(len, prompts)))
+    rollout = respond(lm, tokenizer, prompts, most, generator=luck)
+    return float(reward.scores(net, rollout.turns, micro_tokens).mean())
 
 
 def turns_of(config: SftConfig, examples: Sequence[Example]) -> Turns:

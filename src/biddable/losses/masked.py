@@ -4,7 +4,7 @@ Shape suffixes live in the callers: here x and its mask have any one shape.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 EPSILON = 1e-8  # inside the root, as in lm-human-preferences' whiten
@@ -43,3 +43,11 @@ def whiten(
     if not shift_mean:
         white_n = white_n + mean
     return torch.zeros_like(x).masked_scatter(mask, white_n)
+
+
+def mean_of_means(x: Float[Tensor, " n"], group: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+    """mean over groups of the mean of x over a group: groups weigh the same, however large they are."""
+    if x.numel() == 0:
+        raise ValueError("nothing is given, so there is nothing to take a mean over")
+    _, index_n, size_g = group.unique(return_inverse=True, return_counts=True)
+    return (x / size_g[index_n]).sum() / len(size_g)

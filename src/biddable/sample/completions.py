@@ -9,6 +9,7 @@ from pydantic import Field
 from biddable.config import ConfigError, Settings
 from biddable.model import causal
 from biddable.records import Completion, Prompt
+from biddable.sample.best import best_of
 from biddable.sample.local import respond
 from biddable.text import tokenizer as tokenizers
 from biddable.text.tokenizer import Ids, prompt_ids, words
@@ -16,6 +17,7 @@ from biddable.text.tokenizer import Ids, prompt_ids, words
 
 class SampleConfig(Settings):
     k: int = Field(1, ge=1, description="answers to each prompt, of each model; to be ranked: 4 to 9 (paper, 3.5)")
+    best_of: int = Field(1, ge=1, description="answers made for each one that is kept, the best by the reward model")
     limit: int = Field(0, ge=0, description="how many prompts are answered, the first of the file; 0 is all")
     temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
     answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
@@ -26,6 +28,14 @@ def check_rankable(k: int, models: int = 1) -> None:
     """Refuse answers that nobody could rank."""
     if k * models < 2:
         raise ConfigError(f"k: {k} answer to a prompt cannot be ranked; the paper ranks 4 to 9 (--k 4)")
+
+
+def check_judge(config: SampleConfig, judge: Path | None) -> None:
+    """Refuse to choose the best without a reward model, or to load one for nothing."""
+    if config.best_of > 1 and judge is None:
+        raise ConfigError("best_of: needs a reward_model, to say which answer is the best")
+    if config.best_of == 1 and judge is not None:
+        raise ConfigError("reward_model: chooses the best of several answers; say how many: best_of=16")
 
 
 def check_room(models: Iterable[Path], prompts: Sequence[Prompt], config: SampleConfig) -> None:
@@ -83,11 +93,17 @@ def from_sources(
     config: SampleConfig,
     *,
     seed: int,
+    judge: Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Completion]:
-    """K answers of each of several models: run id → folder (paper, 3.5: mostly supervised policies, some from PPO)."""
+    """K answers of each of several models: run id → folder (paper, 3.5: mostly supervised policies, some from PPO).
+    With `best_of` each is the best of so many by the judge."""
+    check_judge(config, judge)
+    more = config.model_copy(update={"k": config.k * config.best_of})
+    by_id = {prompt.id: prompt for prompt in prompts}
     for nth, (run_id, folder) in enumerate(models.items()):
-        yield from completions(folder, prompts, config, run_id=run_id, seed=_mix(seed, nth), advance=advance)
+        made = completions(folder, prompts, more, run_id=run_id, seed=_mix(seed, nth), advance=advance)
+        yield from made if judge is None else best_of(config.best_of, judge, by_id, made)
 
 
 def _refuse_too_long(
