@@ -15,6 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.pretrain import PretrainConfig
 from biddable.learn.reward import RewardConfig
@@ -33,6 +34,9 @@ STAGES: dict[str, type[Settings]] = {
     "sample": SampleConfig,
     "reward": RewardConfig,
     "ppo": PpoConfig,
+    "rloo": RlooConfig,
+    "grpo": GrpoConfig,
+    "reinforce": ReinforceConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,
 }

@@ -8,6 +8,7 @@ from biddable import config
 from biddable.cli import machines
 from biddable.config import Settings
 from biddable.gather import GatherConfig
+from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
@@ -23,6 +24,9 @@ STAGES: dict[str, tuple[type[machines.Places] | None, type[Settings]]] = {
     "sample": (machines.SamplePlaces, SampleConfig),
     "reward": (machines.RewardPlaces, RewardConfig),
     "ppo": (machines.PpoPlaces, PpoConfig),
+    "rloo": (machines.PpoPlaces, RlooConfig),
+    "grpo": (machines.PpoPlaces, GrpoConfig),
+    "reinforce": (machines.PpoPlaces, ReinforceConfig),
     "walk": (None, WalkConfig),
 }
 SECTIONS = [(path.name, name) for path in sorted(RECIPES.glob("*.toml")) for name in config.read_recipe(path)]
