@@ -206,11 +206,11 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
         "score": mean_B.mean(),
         "spread": spread_B.mean(),
         "kl": kl_B.mean(),
-        "beta": torch.tensor(actors.beta(config)),
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
     }
-    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), {key: float(x) for key, x in seen.items()}
+    told = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
+    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), told
 
 
 def minibatches(
@@ -228,11 +228,9 @@ def minibatches(
 
 def together(looks: Sequence[dict[str, float]]) -> dict[str, float]:
     """What the updates of an iteration looked like on average, and at the first, whose ratio must be 1."""
-    first, mean = looks[0], {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
-    return mean | {f"first_{short}": first[key] for short, key in FIRST if key in first}
-
-
-FIRST = (("ratio", "ratio"), ("kl", "approx_kl"))
+    mean = {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
+    first = {"first_ratio": "ratio", "first_kl": "approx_kl"}
+    return mean | {name: looks[0][key] for name, key in first.items() if key in looks[0]}
 
 
 def move(actors: Actors, config: EpisodeSettings, pages: Sequence[Ids], where: str) -> dict[str, float]:
