@@ -19,8 +19,8 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "raft", "dpo",
-    "measure", "report", "quickstart", "hamlet",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "rloo", "grpo",
+    "reinforce", "raft", "dpo", "measure", "report", "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -98,7 +98,16 @@ def test_a_missing_file_is_named(base):
 def test_a_missing_recipe_is_named_before_torch_is_loaded():
     """Loading it takes seconds, and on a busy machine much longer."""
     code = "import sys; sys.modules['torch'] = None; from biddable.cli import main; main()"
-    for verb in (["sft"], ["start"], ["sample", "sft"], ["reward"], ["ppo"], ["quickstart"], ["hamlet", "pretrain"]):
+    for verb in (
+        ["sft"],
+        ["start"],
+        ["sample", "sft"],
+        ["reward"],
+        ["ppo"],
+        ["rloo"],
+        ["quickstart"],
+        ["hamlet", "pretrain"],
+    ):
         command = [sys.executable, "-c", code, *verb, "no.toml"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         assert answer.stderr == "biddable: no.toml: cannot be read: No such file or directory\n"

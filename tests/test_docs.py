@@ -16,6 +16,7 @@ from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
 from biddable.learn.dpo import DpoConfig
+from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.pretrain import PretrainConfig
 from biddable.learn.raft import RaftConfig
@@ -37,6 +38,9 @@ STAGES: dict[str, type[Settings]] = {
     "ppo": PpoConfig,
     "raft": RaftConfig,
     "dpo": DpoConfig,
+    "rloo": RlooConfig,
+    "grpo": GrpoConfig,
+    "reinforce": ReinforceConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,
 }

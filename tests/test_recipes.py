@@ -9,6 +9,7 @@ from biddable.cli import machines, preferences
 from biddable.config import Settings
 from biddable.gather import GatherConfig
 from biddable.learn.dpo import DpoConfig
+from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
@@ -27,6 +28,9 @@ STAGES: dict[str, tuple[type[machines.Places] | None, type[Settings]]] = {
     "ppo": (machines.PpoPlaces, PpoConfig),
     "dpo": (preferences.DpoPlaces, DpoConfig),
     "raft": (preferences.RaftPlaces, RaftConfig),
+    "rloo": (machines.PpoPlaces, RlooConfig),
+    "grpo": (machines.PpoPlaces, GrpoConfig),
+    "reinforce": (machines.PpoPlaces, ReinforceConfig),
     "walk": (None, WalkConfig),
 }
 SECTIONS = [(path.name, name) for path in sorted(RECIPES.glob("*.toml")) for name in config.read_recipe(path)]

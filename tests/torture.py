@@ -38,12 +38,13 @@ import torch
 import tiny
 from biddable import provenance, runs
 from biddable.config import Settings
-from biddable.learn import dpo, loop, ppo, pretrain, raft, reward, sft, start
+from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward, sft, start
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 
 PHASES = ("begin", "learn", "sample", "save", "end")
-STAGES = ("pretrain", "sft", "start", "reward", "ppo", "raft", "dpo")
+STAGES = ("pretrain", "sft", "start", "reward", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo")
+BY_EPISODES = ("ppo", "rloo", "grpo", "reinforce")
 PREEMPTED = 75
 
 
@@ -89,10 +90,15 @@ def jobs(place: Path) -> dict[str, Job]:
     told = pretrain.PretrainConfig(
         width=16, layers=1, heads=2, inner=16, context=16, rows=2, tokens=320, warmup=2, log_every=3, save_every=2
     )
-    asked = ppo.PpoConfig(
-        episodes=48, batch=8, minibatch=4, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, ptx_ratio=1.0,
-        learning_rate=1e-3, value_learning_rate=1e-3, checkpoint_every=2, valid_every=1, patience=5,
-    )  # fmt: skip
+    rolled = {
+        "episodes": 48, "batch": 8, "minibatch": 4, "inner_epochs": 2, "answer_tokens": 8, "gamma_ptx": 1.0,
+        "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 1, "patience": 5,
+    }  # fmt: skip
+    steered = rolled | {"kl_target": 0.1, "kl_horizon": 20.0}
+    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True)
+    siblings = group.RlooConfig(**steered, samples=2)
+    grouped = group.GrpoConfig(**rolled, samples=4)
+    massed = group.ReinforceConfig(**rolled, samples=2, baseline=True)
     compared = reward.RewardConfig(
         epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss"
     )
@@ -125,6 +131,9 @@ def jobs(place: Path) -> dict[str, Job]:
         ),
         Job("raft", repeated, {**acting, "valid": prompts, "held_out": scorer}, raft.train),
         Job("ppo", asked, {**acting, "valid": prompts, "held_out": scorer}, ppo.train),
+        Job("rloo", siblings, {**acting, "valid": prompts, "held_out": scorer}, group.train),
+        Job("grpo", grouped, {**acting, "valid": prompts, "held_out": scorer}, group.train),
+        Job("reinforce", massed, {**acting, "valid": prompts, "held_out": scorer}, group.train),
     ]
     return {job.kind: job for job in every}
 
@@ -195,7 +204,7 @@ def tell_phases(phase: mmap.mmap) -> None:
     phase[0] = 0
     around(runs.Run, "steps", at("learn"))
     around(checkpoint, "save", at("save"), at("learn"))
-    for room in (ppo, raft):
+    for room in (episodes, raft):
         around(room, "respond", at("sample"), at("learn"))
     for room in (causal, reward_model):
         around(room, "save", at("end"))
@@ -211,12 +220,12 @@ def keep_ledger(path: Path, kind: str) -> None:
     def batch(*given: object) -> None:
         write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
 
-    if kind not in ("ppo", "raft", "dpo"):  # which learn their pages by the same function, within their own step
+    if kind not in (*BY_EPISODES, "raft", "dpo"):  # which learn their pages by the same function, within their own step
         around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
     around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
-    around(raft, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
     around(dpo.Lessons, "take", lambda _lessons, index: batch(index))
-    around(ppo, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
+    for room in (ppo, group, raft):
+        around(room, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
     around(pretrain, "next_token_loss", lambda _model, token_BS: batch(token_BS.tolist()))
     resume = loop.resume
 

@@ -104,10 +104,9 @@ def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monke
     job, folder = jobs[stage], tmp_path / "cut" / stage
     calls = []
     room, name = {
-        "ppo": (torture.ppo, "update"),
-        "reward": (torture.reward, "ranking_loss"),
-        "dpo": (torture.dpo, "loss_of"),
-    }.get(stage, (torture.pretrain, "next_token_loss") if stage == "pretrain" else (torture.causal, "nll_of"))
+        "pretrain": (torture.pretrain, "next_token_loss"), "reward": (torture.reward, "ranking_loss"),
+        "dpo": (torture.dpo, "loss_of"), **dict.fromkeys(torture.BY_EPISODES, (torture.episodes, "move")),
+    }.get(stage, (torture.causal, "nll_of"))  # fmt: skip
     inner = getattr(room, name)
 
     def interrupted(*given):

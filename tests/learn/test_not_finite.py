@@ -16,7 +16,7 @@ import tiny
 import torture
 from biddable import runs
 from biddable.cli import app
-from biddable.learn import dpo, loop, ppo, pretrain, raft, reward
+from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from biddable.runs import NotFinite
@@ -63,8 +63,9 @@ def first_place(bad: float) -> Callable[[torch.Tensor], torch.Tensor]:
 def spoil_loss(patch, stage: str, bad: float) -> str:
     room, name = {
         "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
-        "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"),
-        "dpo": (dpo, "loss_of"), "raft": (causal, "nll_of"),
+        "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"), "rloo": (group, "policy_loss"),
+        "grpo": (group, "grpo_loss"), "reinforce": (group, "policy_loss"), "dpo": (dpo, "loss_of"),
+        "raft": (causal, "nll_of"),
     }[stage]  # fmt: skip
     at = AT + 1 if stage == "dpo" else AT  # whose valid rankings are asked by the same function
     patch.setattr(room, name, poisoned(getattr(room, name), bad, at))
@@ -110,7 +111,10 @@ def spoil_weights(patch, stage: str, bad: float) -> str:
 
 
 def spoil_score(patch, stage: str, bad: float) -> str:
-    patch.setattr(reward_model, "scores", poisoned(reward_model.scores, bad, 3, first_place(bad)))
+    def harm(found):
+        return first_place(bad)(found[0]), found[1]
+
+    patch.setattr(reward_model, "scores_and_spread", poisoned(reward_model.scores_and_spread, bad, 2, harm))
     return "score (holds NaN or Inf|is)"
 
 
@@ -126,7 +130,7 @@ def spoil_logp(patch, stage: str, bad: float) -> str:
     def harm(rollout):
         return replace(rollout, logp_BT=first_place(bad)(rollout.logp_BT))
 
-    room = {"ppo": ppo, "raft": raft}[stage]
+    room = {"raft": raft}.get(stage, episodes)
     patch.setattr(room, "respond", poisoned(room.respond, bad, 3, harm))
     return r"iteration 3: logp holds NaN or Inf"
 
@@ -151,10 +155,15 @@ def spoil_drift(patch, stage: str, bad: float) -> str:
 
 
 EVERYWHERE = (spoil_loss, spoil_gradient, spoil_weights)
-IN_PPO = (spoil_value_loss, spoil_ptx_loss, spoil_score, spoil_value, spoil_logp, spoil_reference)
-PLACES = [(stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE] + [("ppo", spoil) for spoil in IN_PPO]
-PLACES += [("raft", spoil) for spoil in (spoil_ptx_loss, spoil_score, spoil_logp)]
-PLACES += [("dpo", spoil) for spoil in (spoil_start_logp, spoil_drift, spoil_ptx_loss)]
+IN_EPISODES = (spoil_ptx_loss, spoil_score, spoil_logp, spoil_reference)
+IN_PPO = (spoil_value_loss, spoil_value)
+PLACES = [
+    *((stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE),
+    *((stage, spoil) for stage in torture.BY_EPISODES for spoil in IN_EPISODES),
+    *(("ppo", spoil) for spoil in IN_PPO),
+    *(("raft", spoil) for spoil in (spoil_ptx_loss, spoil_score, spoil_logp)),
+    *(("dpo", spoil) for spoil in (spoil_start_logp, spoil_drift, spoil_ptx_loss)),
+]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)
@@ -192,6 +201,9 @@ def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(tmp_path, jo
         ("ppo", "start", "model.safetensors"),
         ("ppo", "reward_model", "model.safetensors"),
         ("ppo", "reward_model", reward_model.HEAD),
+        ("rloo", "start", "model.safetensors"),
+        ("grpo", "reward_model", "model.safetensors"),
+        ("reinforce", "reward_model", reward_model.HEAD),
     ],
 )
 def test_weights_that_come_in_broken_are_named_before_anything_is_learnt(tmp_path, stage, which, file, bad):

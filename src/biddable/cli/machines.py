@@ -152,7 +152,44 @@ def ppo(words: Words = None, show: Show = False) -> None:
     """
     from biddable.learn import ppo as stage
 
-    places, settings = load(PpoPlaces, stage.PpoConfig, words, "ppo", show)
+    _against_reward("ppo", stage.PpoConfig, stage.train, words, show)
+
+
+def rloo(words: Words = None, show: Show = False) -> None:
+    """Optimise against the reward without a value network: each answer against its siblings (RLOO).
+
+    Example: `biddable rloo recipes/small.toml pages=pages.jsonl samples=4`
+    """
+    from biddable.learn import group as stage
+
+    _against_reward("rloo", stage.RlooConfig, stage.train, words, show)
+
+
+def grpo(words: Words = None, show: Show = False) -> None:
+    """The same, in units of a prompt's own spread (GRPO); with `scale=false divide_by=answer_tokens`, Dr. GRPO.
+
+    Example: `biddable grpo recipes/small.toml pages=pages.jsonl samples=8`
+    """
+    from biddable.learn import group as stage
+
+    _against_reward("grpo", stage.GrpoConfig, stage.train, words, show)
+
+
+def reinforce(words: Words = None, show: Show = False) -> None:
+    """The same, each token's rewards to come against those of the whole batch (REINFORCE++).
+
+    Example: `biddable reinforce recipes/small.toml pages=pages.jsonl`
+    """
+    from biddable.learn import group as stage
+
+    _against_reward("reinforce", stage.ReinforceConfig, stage.train, words, show)
+
+
+def _against_reward(
+    kind: str, config: type[Settings], train: Callable[..., Path], words: list[str] | None, show: bool
+) -> None:
+    """A stage that samples answers and learns from their reward."""
+    places, settings = load(PpoPlaces, config, words, kind, show)
     inputs = {
         "start": model_folder(places.start, "start"),
         "reward_model": model_folder(places.reward_model, "reward_model"),
@@ -161,7 +198,7 @@ def ppo(words: Words = None, show: Show = False) -> None:
         "valid": places.valid,
         "held_out": model_folder(places.held_out, "held_out") if places.held_out else None,
     }
-    carry_out("ppo", settings, places, inputs, lambda run, given: stage.train(run, settings, **given))
+    carry_out(kind, settings, places, inputs, lambda run, given: train(run, settings, **given))
 
 
 def sample(

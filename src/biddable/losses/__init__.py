@@ -10,5 +10,5 @@ where it calls.
 Arguments bear the plain names that docs/ and learn/ use, their shape is in the signature; what is made inside carries
 its shape as a suffix, with the legend at the top of the module.
 
-masked: means and whitening · sft: likelihood · reward: rankings · ppo · dpo · group: RLOO, GRPO · kl
+masked: means and whitening · sft: likelihood · reward: rankings · ppo · dpo · group: RLOO, GRPO, REINFORCE++ · kl
 """

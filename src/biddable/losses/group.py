@@ -1,13 +1,15 @@
-"""Advantages from siblings: several answers to one prompt are each other's baseline, so no value network is needed.
+"""Policy gradients without a value network: the baseline is the answer's siblings, or the whole batch.
 
-P = prompts, S = samples of one prompt.
+P = prompts, S = samples of one prompt; B = answers, T = places of an answer, n = tokens that count.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .masked import EPSILON
+from .kl import k3
+from .masked import EPSILON, counting, whiten
+from .ppo import gae, policy_terms
 
 
 def leave_one_out(score: Float[Tensor, "P S"]) -> Float[Tensor, "P S"]:
@@ -28,6 +30,47 @@ def group_advantage(score: Float[Tensor, "P S"], scale: bool = True) -> Float[Te
     if not scale:
         return centred_PS
     return centred_PS * torch.rsqrt(centred_PS.square().mean(dim=1, keepdim=True) + EPSILON)
+
+
+def less_mean(score: Float[Tensor, "P S"]) -> Float[Tensor, "P S"]:
+    """Aᵢ = rᵢ − mean(r), over all samples of the prompt. Hu et al. 2025, REINFORCE++ with baseline."""
+    _samples(score)
+    return _centred(score)
+
+
+def batch_advantage(
+    reward: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"], gamma: float | int = 1.0
+) -> Float[Tensor, "B T"]:
+    """Âₜ = (Aₜ − mean(A))/std(A) over the tokens of the batch,  Aₜ = Σ_{s≥t} γˢ⁻ᵗ rₛ.
+
+    REINFORCE++: Hu et al. 2025 (arXiv 2501.03262): the rewards still to come, the KL's among them, against those of all
+    the batch. That sum is PPO's advantage where nobody foresees anything: values 0, λ = 1.
+    """
+    to_come_BT, _ = gae(reward, torch.zeros_like(reward), mask, gamma, lam=1.0)
+    return whiten(to_come_BT, mask)
+
+
+def grpo_loss(
+    logp: Float[Tensor, "B T"],
+    old_logp: Float[Tensor, "B T"],
+    ref_logp: Float[Tensor, "B T"],
+    advantage: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    clip: float | int,
+    beta: float | int,
+    length: int = 0,
+) -> Float[Tensor, ""]:
+    """mean over answers of 1/|oᵢ| Σₜ [max(−Âᵢρₜ, −Âᵢ clip(ρₜ, 1−ε, 1+ε)) + β k₃(ref(yₜ)/π(yₜ))].
+
+    Shao et al. 2024, eq. 3 and 4, with the sign of a loss. So each answer weighs the same and a token of a long one
+    less, which favours long bad answers: Liu et al. 2025 (Dr. GRPO) divide by one and the same number, the `length` of
+    the longest answer that may be.
+    """
+    term_n = policy_terms(logp, old_logp, advantage, mask, clip)
+    term_n = term_n + beta * k3(counting(logp, mask), ref_logp[mask])
+    length_B = torch.full_like(mask[:, 0], length, dtype=torch.long) if length else mask.sum(1)
+    weight_BT = (1 / length_B.to(term_n.dtype))[:, None].expand_as(logp)
+    return (term_n * weight_BT[mask]).sum() / len(mask)
 
 
 def _centred(score_PS: Float[Tensor, "P S"]) -> Float[Tensor, "P S"]:

@@ -74,11 +74,22 @@ def policy_loss(
 
     Schulman et al. 2017, eq. 7, with the sign of a loss.
     """
+    return policy_terms(logp, old_logp, advantage, mask, clip).mean()
+
+
+def policy_terms(
+    logp: Float[Tensor, "B T"],
+    old_logp: Float[Tensor, "B T"],
+    advantage: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    clip: float | int,
+) -> Float[Tensor, " n"]:
+    """What `policy_loss` is the mean of: one term for each token that counts, answer by answer."""
     _same_shape(mask, logp, old_logp, advantage)
     # Selected before exp: behind the mask the ratio may be inf, and the gradient of 0·inf is NaN.
     ratio_n = torch.exp(counting(logp, mask) - old_logp[mask])
     advantage_n = advantage[mask]
-    return torch.maximum(-advantage_n * ratio_n, -advantage_n * ratio_n.clamp(1 - clip, 1 + clip)).mean()
+    return torch.maximum(-advantage_n * ratio_n, -advantage_n * ratio_n.clamp(1 - clip, 1 + clip))
 
 
 def clip_fraction(

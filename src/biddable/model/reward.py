@@ -90,6 +90,12 @@ def scores(model: RewardModel, turns: Turns, tokens: int) -> Float[Tensor, " A"]
     return causal.in_pieces(lambda forest: model(forest)[:, None], turns, tokens).squeeze(1)
 
 
+def scores_and_spread(model: RewardModel, turns: Turns, tokens: int) -> tuple[Float[Tensor, " A"], Float[Tensor, " A"]]:
+    """Scores of any number of answers, and how far the judges are apart: 0, since there is one."""
+    score_A = scores(model, turns, tokens)
+    return score_A, torch.zeros_like(score_A)
+
+
 @torch.no_grad()
 def center(model: RewardModel, mean: float) -> None:
     """Shift all scores so that what scored `mean` on average scores 0: bias only, no scale (section 3.5)."""

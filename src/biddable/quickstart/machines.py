@@ -111,6 +111,7 @@ def run(stage: Stage) -> Path:
 
 def _settings(kind: str) -> type[Settings] | None:
     """What may be set for a stage; scoring and likelihoods have nothing to set."""
+    from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
     from biddable.learn.ppo import PpoConfig
     from biddable.learn.reward import RewardConfig
     from biddable.learn.sft import SftConfig
@@ -122,6 +123,9 @@ def _settings(kind: str) -> type[Settings] | None:
         "start": StartConfig,
         "reward": RewardConfig,
         "ppo": PpoConfig,
+        "rloo": RlooConfig,
+        "grpo": GrpoConfig,
+        "reinforce": ReinforceConfig,
         "sample": SampleConfig,
     }.get(kind)
 
@@ -148,6 +152,12 @@ def _ppo(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
     from biddable.learn import ppo
 
     ppo.train(folder, config, **inputs)
+
+
+def _group(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import group
+
+    group.train(folder, config, **inputs)
 
 
 def _sample(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
@@ -190,7 +200,7 @@ def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None
 
 
 _DO = {
-    "sft": _sft, "start": _start, "reward": _reward, "ppo": _ppo,
+    "sft": _sft, "start": _start, "reward": _reward, "ppo": _ppo, "rloo": _group, "grpo": _group, "reinforce": _group,
     "sample": _sample, "score": _score, "likelihood": _likelihood,
 }  # fmt: skip
 _LEAVES = {"sample": "completions.jsonl", "score": "scores.jsonl", "likelihood": "likelihoods.jsonl"}

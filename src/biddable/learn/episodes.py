@@ -1,0 +1,314 @@
+"""What the policy-gradient stages (ppo, group) share: answers are sampled and judged, the policy moves, all is kept.
+
+B = answers of an iteration, T = tokens of the longest answer. A prompt's samples stand beside one another in a batch,
+and no minibatch parts them: they are one tree of a forest, whose prompt is read once.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+
+from biddable.config import ConfigError
+from biddable.learn import loop, sft
+from biddable.learn.held_out import Best, onlooker
+from biddable.learn.loop import OptimizerSettings, stream
+from biddable.losses.kl import ERROR_LIMIT, AdaptiveKL, k1
+from biddable.model import causal, checkpoint, reward
+from biddable.model.forest import Turns, unprompted
+from biddable.model.reward import RewardModel
+from biddable.runs import Run
+from biddable.sample.local import Rollout, respond
+from biddable.text import snapshots
+from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
+
+
+class EpisodeSettings(OptimizerSettings):
+    stage: ClassVar[str]  # whose luck it is
+
+    episodes: int = Field(256_000, gt=0, description="answers sampled in all; rounded up to whole iterations")
+    samples: int = Field(1, gt=0, description="answers to each prompt")
+    batch: int = Field(512, gt=0, description="answers an iteration")
+    minibatch: int = Field(64, gt=0, description="answers an update; a random split of the batch by prompts")
+    inner_epochs: int = Field(1, gt=0, description="passes over each batch")
+    learning_rate: float = Field(9e-6, gt=0, description="the policy's; the paper swept 2.55e-6 … 2.55e-5, per size")
+    warmup_iterations: int = Field(10, ge=0, description="from 1/10 of the rate, then constant")
+    beta: float = Field(0.02, ge=0, description="β, the KL penalty a token, in the reward")
+    kl_target: float = Field(0.0, ge=0, description="nats an answer at which β is moved to hold the KL; 0: fixed β")
+    kl_horizon: float = Field(10_000, gt=0, description="episodes over which β moves; fewer is faster")
+    clip: float = Field(0.2, gt=0, description="the policy ratio's clip")
+    gamma_ptx: float = Field(27.8, ge=0, description="γ, on pretraining text's mean log-likelihood a token; 0 is none")
+    ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an episode")
+    ptx_tokens: int = Field(2048, gt=1, description="longest pretraining example; longer ones are cut in several")
+    temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
+    prompt_tokens: int = Field(1024, gt=0, description="longer prompts are left out")
+    answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
+    missing_end_penalty: float = Field(
+        1.0, ge=0, description="taken off the score of an answer that did not end; 0 is off"
+    )
+    pessimism: float = Field(0.0, ge=0, description="c in mean − c·spread of an ensemble's scores; 0 takes the mean")
+    ema: float = Field(0.992, ge=0, lt=1, description="decay of the averaged weights, an update; 0 keeps none")
+    save_ema: bool = Field(True, description="the result is the averaged weights, else the last ones")
+    checkpoint_every: int = Field(10, gt=0, description="iterations")
+    valid_every: int = Field(0, ge=0, description="iterations between looks at held-out prompts; 0 is never")
+    patience: int = Field(0, ge=0, description="looks without a better held-out reward before stopping; 0 is never")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "EpisodeSettings":
+        for name in ("batch", "minibatch"):
+            if getattr(self, name) % self.samples:
+                raise ValueError(
+                    f"samples: {self.samples} answers a prompt do not go into a {name} of {getattr(self, name)}; "
+                    f"say {name}={-(-getattr(self, name) // self.samples) * self.samples}"
+                )
+        if self.kl_target and not self.beta:
+            raise ValueError("kl_target: a β of 0 stays 0; say where it begins, such as beta=0.02")
+        if self.kl_target and self.batch * ERROR_LIMIT >= self.kl_horizon:
+            raise ValueError(
+                f"kl_horizon: {self.kl_horizon:g} is too short for a batch of {self.batch}: β could fall to 0 at once; "
+                f"say {self.batch} or more"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Actors:
+    """The networks that every method has, what updates the policy, and its running average."""
+
+    policy: PreTrainedModel
+    reference: PreTrainedModel
+    judge: RewardModel
+    tokenizer: Tokenizer
+    policy_optimizer: Optimizer
+    average: list[Tensor]  # float32, in the order of policy.parameters(); empty without an EMA
+    controller: AdaptiveKL | None  # of β; None leaves it fixed
+
+    @property
+    def learners(self) -> dict[str, tuple[nn.Module, Optimizer]]:
+        """The networks that learn, each with its optimiser."""
+        return {"policy": (self.policy, self.policy_optimizer)}
+
+    def beta(self, config: EpisodeSettings) -> float:
+        """β now."""
+        return self.controller.beta if self.controller else config.beta
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers and what was said of them. Nothing here has a gradient."""
+
+    turns: Turns
+    mask_BT: Bool[Tensor, "B T"]
+    logp_BT: Float[Tensor, "B T"]  # the sampler's, which are the old ones, being this policy's
+    ref_logp_BT: Float[Tensor, "B T"]
+    score_B: Float[Tensor, " B"]  # what is paid for, before any KL
+
+
+Step = Callable[[Any, Any, Sequence[Ids], Sequence[Ids], int, int], dict[str, float]]
+
+
+def assemble(config: EpisodeSettings, start: Path, reward_model: Path) -> Actors:
+    """Load the networks. All in eval mode for good: dropout would make every log-probability another one."""
+    policy, tokenizer = causal.load(start)
+    judge, judge_tokenizer = reward.load(reward_model)
+    if judge_tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise ConfigError(
+            f"{reward_model}: its tokenizer is not that of {start}; the reward model must read the same tokens"
+        )
+    reference = copy.deepcopy(policy)
+    reference.requires_grad_(False)
+    judge.requires_grad_(False)
+    optimizer = loop.adamw(policy, config.learning_rate, config)
+    average = loop.copied(policy) if config.ema else []
+    controller = AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else None
+    return Actors(policy, reference, judge, tokenizer, optimizer, average, controller)
+
+
+def train(
+    run: Run,
+    config: EpisodeSettings,
+    actors: Actors,
+    step: Step,
+    *,
+    prompts: Path,
+    pages: Path | None,
+    valid: Path | None,
+    held_out: Path | None,
+) -> Path:
+    """One iteration after another, each by `step`, with looks and checkpoints; returns the trained policy's folder.
+
+    `held_out` is a reward model that the policy is not trained on: with `valid` prompts and `patience` it says when to
+    stop, since the training reward only ever rises.
+    """
+    pool = fitting(config, actors, prompts)
+    text = ptx_pages(config, actors, pages)
+    looks = onlooker(valid, held_out, actors.tokenizer, config.answer_tokens, config.prompt_tokens, config.micro_tokens)
+    if config.patience and not (looks and config.valid_every):
+        raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
+    iterations = -(-config.episodes // config.batch)
+    asked = config.batch // config.samples
+    first, best = resume(run, actors)
+
+    with run.steps(config.stage, iterations, first, "iterations") as bar:
+        for k in range(first, iterations):
+            if best.tired(config.patience):
+                break
+            places = loop.endless(len(pool), k * asked, asked, run.seed, config.stage, "prompts")
+            count = round(config.batch * config.ptx_ratio) if text else 0
+            pieces = loop.endless(len(text), k * count, count, run.seed, config.stage, "pages") if text else []
+            some = [pool[i] for i in places for _ in range(config.samples)]
+            seen = step(actors, config, some, [text[i] for i in pieces], run.seed, k)
+            if looks and config.valid_every and (k + 1) % config.valid_every == 0:
+                seen |= looks.look(actors.policy)
+                best = best.after(seen["held_out_score"], k + 1, result(config, actors))
+            run.log(k + 1, **seen)
+            bar.advance()
+            due = (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or best.tired(config.patience)
+            if due or run.leaving:
+                keep(run, actors, best, k + 1)
+    loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
+    return run.output("model", causal.save(actors.policy, actors.tokenizer, run.folder / "model"))
+
+
+def sample(actors: Actors, config: EpisodeSettings, prompts: Sequence[Ids], seed: int, k: int) -> Rollout:
+    """Ask the policy."""
+    luck = stream(seed, config.stage, "rollout", k)
+    return respond(
+        actors.policy, actors.tokenizer, prompts, config.answer_tokens, generator=luck, temperature=config.temperature
+    )
+
+
+@torch.no_grad()
+def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str) -> tuple[Judged, dict[str, float]]:
+    """Have answers scored and compared with what the reference would have said."""
+    turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
+    mean_B, spread_B = reward.scores_and_spread(actors.judge, turns, config.micro_tokens)
+    if config.pessimism and not spread_B.any():
+        raise ConfigError("pessimism: the reward model has one judge, so there is no spread; say pessimism=0")
+    score_B = mean_B - config.pessimism * spread_B - config.missing_end_penalty * ~rollout.finished_B
+    ref_logp_BT = causal.in_pieces(
+        lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
+        turns,
+        config.micro_tokens,
+    )
+    loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT)
+    kl_B = (k1(logp_BT, ref_logp_BT) * mask_BT).sum(1)
+    seen = {
+        "reward": (score_B - actors.beta(config) * kl_B).mean(),
+        "score": mean_B.mean(),
+        "spread": spread_B.mean(),
+        "kl": kl_B.mean(),
+        "length": mask_BT.sum(1).float().mean(),
+        "end_rate": rollout.finished_B.float().mean(),
+    }
+    told = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
+    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), told
+
+
+def minibatches(
+    config: EpisodeSettings, answers: int, pages: Sequence[Ids], seed: int, k: int
+) -> Iterator[tuple[list[int], Sequence[Ids]]]:
+    """Which answers and which pages make each update of iteration k: each answer once an inner epoch."""
+    size = config.minibatch // config.samples
+    for inner in range(config.inner_epochs):
+        order = torch.randperm(answers // config.samples, generator=stream(seed, config.stage, "minibatch", k, inner))
+        parts = order.split(size)
+        for nth, some in enumerate(parts):
+            text = pages[nth * len(pages) // len(parts) : (nth + 1) * len(pages) // len(parts)]
+            yield [config.samples * i + s for i in some.tolist() for s in range(config.samples)], text
+
+
+def together(looks: Sequence[dict[str, float]]) -> dict[str, float]:
+    """What the updates of an iteration looked like on average, and at the first, whose ratio must be 1."""
+    mean = {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
+    first = {"first_ratio": "ratio", "first_kl": "approx_kl"}
+    return mean | {name: looks[0][key] for name, key in first.items() if key in looks[0]}
+
+
+def move(actors: Actors, config: EpisodeSettings, pages: Sequence[Ids], where: str) -> dict[str, float]:
+    """From the gathered gradient, with the pretraining text's added to it, one optimiser step (paper, App. C.4)."""
+    gradient = loop.gradients(actors.policy)
+    seen = {"policy_gradient": loop.norm(gradient)}
+    if pages:
+        before = [g.clone() for g in gradient]
+        # No optimiser step of its own: that would be another Adam.
+        seen["ptx_loss"] = sft.gradient(actors.policy, unprompted(pages), config.micro_tokens, config.gamma_ptx)
+        loop.finite(where, ptx_loss=seen["ptx_loss"])
+        seen["ptx_gradient"] = loop.norm(torch._foreach_sub(loop.gradients(actors.policy), before))
+    loop.step(actors.policy_optimizer, config, f"{where}: policy")
+    if actors.average:
+        with torch.no_grad():
+            torch._foreach_lerp_(actors.average, [p.float() for p in actors.policy.parameters()], 1 - config.ema)
+    return seen
+
+
+def steer(actors: Actors, kl: float, answers: int) -> None:
+    """After an iteration: β for the next one, if it is not fixed."""
+    if actors.controller:
+        actors.controller.update(kl, answers)
+
+
+def fitting(config: EpisodeSettings, actors: Actors, path: Path) -> list[Ids]:
+    """The prompts that leave room for an answer."""
+    room = min(causal.context(actors.policy), causal.context(actors.judge.lm)) - config.answer_tokens
+    if room < 1:
+        raise ConfigError(f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in the model's context")
+    every = prompt_ids(actors.tokenizer, [prompt.text for prompt in snapshots.prompts(path)])
+    pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
+    if not pool:
+        raise ValueError(f"{path}: all {len(every)} prompts are longer than {min(room, config.prompt_tokens)} tokens")
+    return pool
+
+
+def ptx_pages(config: EpisodeSettings, actors: Actors, path: Path | None) -> list[Ids]:
+    """The pretraining text; none without the mix."""
+    if config.gamma_ptx == 0 or config.ptx_ratio == 0:
+        return []
+    if path is None:
+        raise ConfigError(
+            f"gamma_ptx: is {config.gamma_ptx}, but no pretraining text is given; "
+            f"gamma_ptx=0 is plain {config.stage.upper()}"
+        )
+    return snapshots.pages(path, actors.tokenizer, min(config.ptx_tokens, causal.context(actors.policy)))
+
+
+def result(config: EpisodeSettings, actors: Actors) -> list[Tensor]:
+    """The weights that the stage would leave now."""
+    return actors.average if actors.average and config.save_ema else loop.copied(actors.policy)
+
+
+def keep(run: Run, actors: Actors, best: Best, k: int) -> None:
+    """All that iteration k+1 hangs on, besides the seed: nothing of a rollout, since iterations are whole."""
+    tensors = checkpoint.listed("average", actors.average) | checkpoint.listed("best", best.weights)
+    for name, (network, optimizer) in actors.learners.items():
+        tensors |= checkpoint.parameters(name, network) | checkpoint.moments(f"{name}_adam", optimizer)
+    state = {"score": best.score if best.weights else None, "iteration": best.iteration, "waited": best.waited}
+    steering = actors.controller.state_dict() if actors.controller else None
+    loop.keep(run, k, tensors, {"best": state, "controller": steering})
+
+
+def resume(run: Run, actors: Actors) -> tuple[int, Best]:
+    """Put the newest checkpoint into the actors; returns the iteration to do next."""
+    saved = loop.resume(run)
+    if saved is None:
+        return 0, Best()
+    for name, (network, optimizer) in actors.learners.items():
+        checkpoint.restore(name, network, saved.tensors)
+        checkpoint.restore_moments(f"{name}_adam", optimizer, saved.tensors)
+    for mine, kept in zip(actors.average, checkpoint.unlisted("average", saved.tensors), strict=True):
+        mine.copy_(kept)
+    if actors.controller:
+        actors.controller.load_state_dict(saved.state["controller"])
+    state = saved.state["best"]
+    if state["score"] is None:
+        return saved.step, Best(waited=state["waited"])
+    weights = checkpoint.unlisted("best", saved.tensors)
+    return saved.step, Best(state["score"], state["iteration"], state["waited"], weights)
