@@ -74,7 +74,8 @@ class Tally:
 
 
 def jobs(place: Path) -> dict[str, Job]:
-    """Every stage, small enough for hundreds of runs; with dropout where there is any; a checkpoint every 2 steps."""
+    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in one;
+    a checkpoint every 2 steps."""
     size = {"width": 16, "layers": 1}
     base = tiny.saved(place / "base", **size)
     judge = reward_model.RewardModel(tiny.llama(tiny.tokenizer(), 1, **size), torch.Generator().manual_seed(0))
@@ -97,7 +98,7 @@ def jobs(place: Path) -> dict[str, Job]:
         epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss"
     )
     shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
-    begun = start.StartConfig(epochs=2, mix=0.4, **fine)
+    begun = start.StartConfig(epochs=2, mix=0.4, lora_rank=2, **fine)
 
     def read(run: runs.Run, config: pretrain.PretrainConfig) -> Path:
         return pretrain.train(run, config, tiny.tokenizer(), lambda: iter(["the cow say no", "yes"] * 300))

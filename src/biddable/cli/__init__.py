@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import machines, measuring, people, practice
+from biddable.cli import machines, measuring, models, people, practice
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ LOOP = (
     people.receive,
     machines.reward,
     machines.ppo,
+    models.export,
     measuring.measure,
     measuring.report,
     practice.quickstart,
