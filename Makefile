@@ -10,11 +10,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test check bench seeds controls torture docs
+.PHONY: help quickstart test test-real check bench seeds controls torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.learn  ## the whole loop on the practice world, then its report (a few minutes, offline once installed)
 	@$(BIN)/biddable quickstart $(ARGS)
@@ -30,6 +30,9 @@ check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 
 bench: $(VENV)/.dev  ## the tables of bench/, or one: BENCH=bench/NAME.py
 	@for table in $(BENCH); do echo "== $$table"; $(BIN)/python "$$table" || exit 1; done
+
+test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BIDDABLE_REAL_DATA=FOLDER; not in CI
+	@$(BIN)/python bench/real.py $(ARGS)
 
 seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
 	@$(BIN)/python bench/seeds.py $(ARGS)

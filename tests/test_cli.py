@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 from biddable import records, runs
 from biddable.cli import app
+from biddable.model import causal
 from biddable.records import Completion, Demonstration, Item, Judgement, Labeler, Prompt, Ranking, Verdict
-from tiny import demonstrations, pages, prompts, rankings, saved
+from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings, saved
 
 LOOP = [
     "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "rloo", "grpo",
-    "reinforce", "raft", "dpo", "measure", "report", "quickstart", "hamlet",
+    "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -267,6 +268,28 @@ def test_a_model_folder_without_weights_is_named(base, tmp_path):
     assert "pickled" in complain("sft", "model=bare", "data=demos.jsonl", *SMALL)
     assert complain("sft", "model=nowhere", "data=demos.jsonl").startswith("model: nowhere: no such model folder")
     assert "the hub does not give it" in complain("sft", "model=owner/name", "data=demos.jsonl")
+
+
+def test_export_writes_a_file_that_goes_round(tmp_path):
+    words = byte_tokenizer()
+    causal.save(llama(words), words, tmp_path / "mine")
+    made = ask("export", "mine", "out/mine.gguf", "--gguf", "--precision", "f32")
+    assert made.exit_code == 0, made.output
+    assert made.stdout == "out/mine.gguf: 28,192 parameters\n"  # embedding 300 × 32, two layers of 9,280, a norm of 32
+    assert ask("export", "out/mine.gguf", "back").exit_code == 0
+    demonstrations(Path("demos.jsonl"), [("say red", "red")])
+    assert ask("sft", "model=out/mine.gguf", "data=demos.jsonl", *SMALL).exit_code == 0
+    assert (Path("back") / "model.safetensors").stat().st_size == (Path("mine") / "model.safetensors").stat().st_size
+
+
+def test_what_cannot_be_exported_is_one_line(base):
+    assert complain("export", base, "m.gguf", "--gguf").endswith("cannot be written as GGUF: it knows BPE only")
+    assert complain("export", base, "model", "--gguf") == "model: a GGUF file's name ends in .gguf"
+    assert complain("export", base, base).endswith("is there already; say another name, or delete it")
+    assert complain("export", "nowhere.gguf", "m").startswith("model: nowhere.gguf: no such model folder")
+    Path("bad.gguf").write_bytes(b"no")
+    assert complain("export", "bad.gguf", "m") == "bad.gguf: is not a GGUF file"
+    assert sorted(path.name for path in Path().iterdir()) == ["bad.gguf"]
 
 
 def test_a_disk_without_room_is_named_before_the_work(base):

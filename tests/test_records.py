@@ -24,7 +24,9 @@ from biddable.records import (
     Prompt,
     Ranking,
     Score,
+    Turn,
     Verdict,
+    to_line,
 )
 
 names = st.text(string.ascii_letters + string.digits + "-_é猫", min_size=1, max_size=12)
@@ -227,3 +229,32 @@ def test_every_record_is_told_apart_by_its_kind():
 
 def _branches() -> list[dict]:
     return list(TypeAdapter(records.AnyRecord).json_schema()["$defs"].values())
+
+
+@pytest.mark.parametrize(
+    ("roles", "lawful"),
+    [
+        (["system"], True),
+        (["user", "assistant"], True),
+        (["system", "user", "assistant", "user", "assistant"], True),
+        ([], False),
+        (["user"], False),
+        (["assistant"], False),
+        (["assistant", "user"], False),
+        (["user", "assistant", "system"], False),
+        (["user", "user", "assistant", "assistant"], False),
+    ],
+)
+def test_who_may_speak_before_a_prompt(roles, lawful):
+    before = tuple(Turn(role=role, text="a") for role in roles)
+    if lawful:
+        prompt = Prompt.make("b", before=before)
+        assert prompt.id != Prompt.make("b").id
+        assert prompt.whole == "\n".join(["a"] * len(roles) + ["b"])
+    else:
+        with pytest.raises(ValueError, match="before: "):
+            Prompt.make("b", before=before)
+
+
+def test_a_prompt_alone_is_written_as_it_always_was():
+    assert to_line(Prompt(id="p", text="b")) == '{"kind":"prompt","id":"p","text":"b","source":"customer"}'

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from biddable import records
@@ -15,8 +16,37 @@ WORDS = [
 ]  # fmt: skip
 
 
+CHAT = (
+    "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+)
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(WORDS)
+
+
+def byte_tokenizer(cut: str = "ByteLevel") -> PreTrainedTokenizerFast:
+    """Byte-level BPE, as GPT-2, SmolLM2 and Llama 3 have it; `cut` is how it cuts text before merging bytes."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = {
+        "ByteLevel": pre_tokenizers.ByteLevel(add_prefix_space=False),
+        "Digits": pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        ),
+        "Whitespace": pre_tokenizers.Whitespace(),
+    }[cut]
+    inner.decoder = decoders.ByteLevel()
+    special = ["<unk>", "<s>", "<|end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator([" ".join(WORDS), "say the name of a big dog", "say yes"], trainer)
+    tok = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="<|end|>")
+    tok.pad_token = "<unk>"
+    tok.chat_template = CHAT
+    return tok
 
 
 def llama(

@@ -75,7 +75,8 @@ class Tally:
 
 
 def jobs(place: Path) -> dict[str, Job]:
-    """Every stage, small enough for hundreds of runs; with dropout where there is any; a checkpoint every 2 steps."""
+    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in one;
+    a checkpoint every 2 steps."""
     size = {"width": 16, "layers": 1}
     base = tiny.saved(place / "base", **size)
     judge = reward_model.RewardModel(tiny.llama(tiny.tokenizer(), 1, **size), torch.Generator().manual_seed(0))
@@ -111,7 +112,7 @@ def jobs(place: Path) -> dict[str, Job]:
         answer_tokens=8,
     )  # fmt: skip
     shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
-    begun = start.StartConfig(epochs=2, mix=0.4, **fine)
+    begun = start.StartConfig(epochs=2, mix=0.4, lora_rank=2, **fine)
 
     def read(run: runs.Run, config: pretrain.PretrainConfig) -> Path:
         return pretrain.train(run, config, tiny.tokenizer(), lambda: iter(["the cow say no", "yes"] * 300))

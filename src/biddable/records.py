@@ -43,20 +43,47 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Turn(Record):
+    """Something said in a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    text: Text
+
+
 class Prompt(Record):
+    """What is to be answered: the user's text, and of a conversation what was said `before` it."""
+
     kind: Literal["prompt"] = "prompt"
     id: Name
     text: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    before: tuple[Turn, ...] | None = None
     source: Source = "customer"
     user: Name | None = None
     organization: Name | None = None
     use_case: UseCase | None = None
     split: Split | None = None
 
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        roles = [turn.role for turn in self.before or ()]
+        if self.before == ():
+            raise ValueError("before: is empty; leave it out")
+        if roles[:1] == ["system"]:
+            del roles[0]
+        if roles != ["user", "assistant"] * (len(roles) // 2):
+            raise ValueError("before: after a system's turn or none, user and assistant take turns, the assistant last")
+        return self
+
     @classmethod
     def make(cls, text: str, **fields) -> Self:
-        """A prompt named after its text and its user."""
-        return cls(id="p-" + digest(text, fields.get("user") or ""), text=text, **fields)
+        """A prompt named after its text, its user and what was said before."""
+        before = [word for turn in fields.get("before") or () for word in (turn.role, turn.text)]
+        return cls(id="p-" + digest(text, fields.get("user") or "", *before), text=text, **fields)
+
+    @property
+    def whole(self) -> str:
+        """All that was said, for whoever searches it."""
+        return "\n".join([*(turn.text for turn in self.before or ()), self.text])
 
 
 class Labeler(Record):

@@ -110,6 +110,45 @@ def test_a_bad_file_is_one_clear_line(file, name, content, says):
     assert said(file(name, content)).startswith(says)
 
 
+def chat(*said: tuple[str, str]) -> list[dict]:
+    return [{"role": role, "content": text} for role, text in said]
+
+
+def test_a_conversation_is_a_prompt_with_what_was_said_before(file):
+    rows = [
+        {
+            "messages": chat(("system", "be brief"), ("user", "hello"), ("assistant", "hi"), ("user", "who?")),
+            "user": "7",
+        },
+        {"messages": chat(("user", "who has a goat?"))},
+    ]
+    first, second = read_prompts(file("p.jsonl", "\n".join(map(json.dumps, rows))))
+    assert (first.text, first.user) == ("who?", "7")
+    assert [(turn.role, turn.text) for turn in first.before] == [
+        ("system", "be brief"), ("user", "hello"), ("assistant", "hi"),
+    ]  # fmt: skip
+    assert second == Prompt.make("who has a goat?")
+
+
+@pytest.mark.parametrize(
+    ("messages", "says"),
+    [
+        ("hello", ', row 1: messages: is "hello"; it should be [{"role"'),
+        ([{"role": "user"}], ", row 1: messages: is [{"),
+        (chat(("user", "a"), ("assistant", "b")), ", row 1: messages: the user should speak last"),
+        (
+            chat(("robot", "a"), ("user", "b")),
+            ", row 1: messages: role: Input should be 'system', 'user' or 'assistant'",
+        ),
+        (chat(("user", "a"), ("user", "b")), ", row 1: before: after a system's turn or none, user and assistant"),
+        (chat(("user", "a\0"), ("assistant", "b"), ("user", "c")), ", row 1: messages: holds the character U+0000"),
+        (chat(("user", "a\ud83d"), ("assistant", "b"), ("user", "c")), ", row 1: messages: holds half a character"),
+    ],
+)
+def test_a_bad_conversation_is_one_clear_line(file, messages, says):
+    assert said(file("p.jsonl", json.dumps({"messages": messages}))).startswith(says)
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path: Path):
     with pytest.raises(BadRow, match=r"none\.csv: cannot be read: No such file"):
         list(read_prompts(tmp_path / "none.csv"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from biddable.config import ConfigError, load
 from biddable.gather import GatherConfig, gather
-from biddable.records import Prompt
+from biddable.records import Prompt, Turn
 
 PLAIN = GatherConfig(valid=0.2, test=0.2)
 
@@ -177,3 +177,12 @@ def test_a_settled_split_outlives_the_seed_and_who_joins_two_is_dropped():
 def test_settings_that_cannot_be(words, says):
     with pytest.raises(ConfigError, match=says):
         load(GatherConfig, words)
+
+
+def test_personal_data_anywhere_in_a_conversation_counts_and_so_does_its_beginning():
+    told = (Turn(role="user", text="I am ada@example.com"), Turn(role="assistant", text="hello"))
+    other = (Turn(role="user", text="I am at home"), Turn(role="assistant", text="hello"))
+    prompts = [Prompt.make("and now?", user=f"u{n}", before=before) for n, before in enumerate((told, other))]
+    gathered = gather(prompts, GatherConfig(pii="all"))
+    assert [p.before for p in gathered.prompts] == [other]  # the last words are the same, the conversations are not
+    assert gathered.report["dropped"]["personal"] == 1

@@ -13,14 +13,20 @@ from biddable.records import (
     Ranking,
     Score,
     Side,
+    Turn,
     Verdict,
 )
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 
+BEFORE = (
+    Turn(role="system", text="be brief"),
+    Turn(role="user", text="hello — ü"),
+    Turn(role="assistant", text="hello\nto you"),
+)
 PROMPTS = [
     Prompt(id="p1", text="who has a goat?", user="u1", organization="o1", use_case="open_qa", split="train"),
-    Prompt(id="p2", text="write a story\nabout a fox.", source="plain", split="train"),
+    Prompt(id="p2", text="write a story\nabout a fox.", source="plain", split="train", before=BEFORE),
     Prompt(id="p3", text="is it so?", user="u2", split="test"),
 ]
 LABELERS = [

@@ -3,6 +3,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import tiny
+from biddable.records import Prompt, Turn
 from biddable.text import tokenizer as tokenizers
 
 
@@ -92,3 +93,38 @@ def test_words_stop_at_the_end():
 def test_a_folder_without_a_tokenizer(tmp_path):
     with pytest.raises(ValueError, match="no tokenizer"):
         tokenizers.load(tmp_path)
+
+
+TALK = Prompt.make(
+    "say blue", before=(Turn(role="user", text="say red"), Turn(role="assistant", text="red dog")), user="u"
+)
+
+
+def test_a_conversation_is_the_templates_words_with_the_answers_as_they_were_given():
+    tok = tiny.byte_tokenizer()
+    [(ids, [place])] = tokenizers.conversations(tok, [TALK])
+    assert tok.decode(ids) == tokenizers.render(tok, TALK)
+    assert tokenizers.render(tok, TALK) == (
+        "<s>user\nsay red<|end|>\n<s>assistant\nred dog<|end|>\n<s>user\nsay blue<|end|>\n<s>assistant\n"
+    )
+    # Its earlier answer has the very tokens that it has as an answer, after the very tokens of its own prompt.
+    [answer] = tokenizers.answer_ids(tok, ["red dog"])
+    assert ids[place.start : place.stop] == answer
+    assert [ids[: place.start]] == tokenizers.prompt_ids(tok, ["say red"])
+    assert tokenizers.prompt_ids(tok, ["say red", TALK]) == [ids[: place.start], ids]
+
+
+def test_without_a_template_each_answer_has_its_end_token():
+    tok = bare(eos_token="</s>", unk_token="<u>", pad_token="<p>")
+    assert tokenizers.render(tok, TALK) == "say red\nred dog</s>\nsay blue\n"
+    [(ids, [place])] = tokenizers.conversations(tok, [TALK])
+    assert ids == [1, 3, 3, 4, 0, 1, 1]  # say red | red dog </s> | say blue; by the vocabulary above
+    assert place == range(2, 5)
+
+
+def test_where_a_template_tells_earlier_turns_otherwise_no_places_are_known():
+    tok = tiny.byte_tokenizer()
+    tok.chat_template = tok.chat_template.replace("m['content']", "m['content'] | replace('red dog', 'cow')")
+    [(ids, places)] = tokenizers.conversations(tok, [TALK])
+    assert places == []
+    assert "assistant\ncow<|end|>" in tok.decode(ids)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import machines, measuring, people, practice, preferences
+from biddable.cli import machines, measuring, models, people, practice, preferences
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ LOOP = (
     machines.reinforce,
     preferences.raft,
     preferences.dpo,
+    models.export,
     measuring.measure,
     measuring.report,
     practice.quickstart,

@@ -27,6 +27,8 @@ EXTRAS = {
     "tokenizers": "learn",
     "safetensors": "learn",
     "jaxtyping": "learn",
+    "gguf": "gguf",
+    "accelerate": "gguf",
     "psycopg": "postgres",
 }
 

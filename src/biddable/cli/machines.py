@@ -49,7 +49,7 @@ class Places(Settings):
 
 
 class SftPlaces(Places):
-    model: str = Field(description="base model: a folder, a run's name, or owner/name on the hub")
+    model: str = Field(description="base model: a folder, a GGUF file, a run's name, or owner/name on the hub")
     data: Path | None = Field(None, description="snapshot of demonstrations; the newest one when not said")
     valid: Path | None = Field(None, description="held-out demonstrations, to choose the epoch by")
     reward_model: str | None = Field(None, description="a reward model, to choose the epoch by its score")
@@ -61,7 +61,7 @@ class SamplePlaces(Places):
 
 
 class StartPlaces(Places):
-    model: str = Field("base", description="base model: a folder, owner/name on the hub, or what sft started from")
+    model: str = Field("base", description="base model: a folder, a GGUF file, owner/name on the hub, or what sft had")
     data: Path | None = Field(None, description="snapshot of demonstrations; the newest one when not said")
     pages: Path = Field(description="pretraining text: records of kind page")
     valid: Path | None = Field(None, description="held-out demonstrations, to choose the epoch by")
@@ -87,7 +87,8 @@ class PpoPlaces(Places):
 def sft(words: Words = None, show: Show = False) -> None:
     """Teach a base model to follow instructions, from demonstrations (supervised fine-tuning).
 
-    Example: `biddable sft recipes/small.toml model=HuggingFaceTB/SmolLM2-135M`
+    Example: `biddable sft recipes/small.toml model=HuggingFaceTB/SmolLM2-135M` or, with adapters in place of all
+    weights, `biddable sft recipes/small.toml model=smollm2.gguf lora_rank=16`
     """
     from biddable.learn import sft as stage
 
@@ -366,4 +367,6 @@ def _scored(run: Run, model: Path, files: Sequence[Path]) -> Iterator[Score]:
 
 
 def _weights(path: Path) -> int:
+    if path.suffix == ".gguf":
+        return 8 * path.stat().st_size  # four bits or more a weight, and four bytes here
     return sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else 0

@@ -131,7 +131,7 @@ def _rehearse(here: Project, came: Sequence[Prompt], settings: "GatherConfig") -
         known = [prompt for prompt in store.prompts() if prompt.id not in names]
     gathered = room.gather(came, settings, known)
     examples = {
-        rule: [_shown(prompt.text, room.personal_data(prompt.text, settings.region)) for prompt in those[:EXAMPLES]]
+        rule: [_shown(prompt.whole, room.personal_data(prompt.whole, settings.region)) for prompt in those[:EXAMPLES]]
         for rule, those in gathered.dropped.items()
     }
     _tell(gathered.report, examples)

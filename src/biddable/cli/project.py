@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from biddable.store import Store
 
 NAME = "biddable.toml"
-SAFE_PARTS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a model on the hub: no pickles, no code
 
 
 class ProjectSettings(Settings):
@@ -109,28 +108,23 @@ def needed_snapshot(given: Path | None, key: str, what: str) -> Path:
 
 
 def model_folder(name: str, key: str = "model") -> Path:
-    """The folder of a model that is named by its run (`sft`), by its path, by the hub's owner/name, or as `base`:
-    what the project's first fine-tuning started from."""
+    """A model that is named by its run (`sft`), by the path of its folder or GGUF file, by the hub's owner/name, or as
+    `base`: what the project's first fine-tuning started from."""
     of_run = run_folder(None, name) / "model"
     if re.fullmatch(r"[\w.-]+", name) and of_run.is_dir():
         return of_run
     if name == "base" and (manifest := run_folder(None, "sft") / runs.MANIFEST).is_file():
         return Path(runs.read_manifest(manifest.parent).inputs["model"].path)
-    if Path(name).is_dir():
+    if Path(name).is_dir() or (name.endswith(".gguf") and Path(name).is_file()):
         return Path(name)
-    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) and not Path(name).exists():
-        return _from_hub(name, key)
+    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) and not Path(name).exists() and not name.endswith(".gguf"):
+        from biddable.model.places import from_hub
+
+        try:
+            return from_hub(name)
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from error
     raise ConfigError(f"{key}: {name}: no such model folder, and no run of that name has left a model")
-
-
-def _from_hub(name: str, key: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(SAFE_PARTS)))
-    except (OSError, ValueError) as error:  # offline, no such name, not allowed: all are OSErrors or ValueErrors there
-        why = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{key}: {name}: no such folder here, and the hub does not give it: {why}") from error
 
 
 def _shown(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ValidationError
 
 from biddable.config import guess
-from biddable.records import BadRow, Prompt, Source, UseCase, complaint
+from biddable.records import BadRow, Prompt, Source, Turn, UseCase, complaint
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "prompt"),
@@ -19,6 +19,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "organization": ("organization", "organization_id"),
     "use_case": ("use_case",),
     "source": ("source",),
+    "messages": ("messages",),  # a conversation, in JSON lines alone; in place of a text
 }
 KNOWN = {name for names in COLUMNS.values() for name in names}
 CHOICES = {"use_case": get_args(UseCase), "source": get_args(Source)}
@@ -63,8 +64,12 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
 
 
 def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:
-    fields = {ours: value for ours in columns if (value := _cell(path, row, ours, columns[ours])) is not None}
+    single = {ours: names for ours, names in columns.items() if ours != "messages"}
+    fields: dict[str, Any] = {ours: x for ours, names in single.items() if (x := _cell(path, row, ours, names))}
     text = fields.pop("text", None)
+    if (name := next((name for name in columns["messages"] if row.cells.get(name)), None)) and text is None:
+        text, before = _conversation(f"{path}, row {row.number}: {name}", row.cells[name])
+        fields |= {"before": before} if before else {}
     if text is None or not text.strip():
         has = "is empty" if any(name in row.cells for name in columns["text"]) else "is missing"
         raise BadRow(f"{path}, row {row.number}: {columns['text'][0]}: {has}; each prompt needs a text")
@@ -72,6 +77,22 @@ def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: 
         return Prompt.make(text, **{"source": source} | fields)
     except ValidationError as error:
         raise BadRow(f"{path}, row {row.number}: {complaint(error)}") from error
+
+
+def _conversation(where: str, said: Any) -> tuple[str, tuple[Turn, ...]]:
+    """The last thing said, which is to be answered, and what was said before it."""
+    form = '[{"role": "user", "content": "…"}, …]'
+    if not isinstance(said, list) or not all(isinstance(m, dict) and m.keys() >= {"role", "content"} for m in said):
+        raise BadRow(f"{where}: is {json.dumps(said)[:40]}; it should be {form}")
+    if said[-1]["role"] != "user":
+        raise BadRow(f"{where}: the user should speak last, and what was answered comes by `biddable import`")
+    try:
+        *before, last = [Turn(role=message["role"], text=message["content"]) for message in said]
+    except ValidationError as error:
+        raise BadRow(f"{where}: {complaint(error)}") from error
+    for turn in (*before, last):
+        _check_text(where, turn.text)
+    return last.text, tuple(before)
 
 
 def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
@@ -85,6 +106,16 @@ def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
         value = str(value)  # user 42
     if not isinstance(value, str):
         raise BadRow(f"{where}: is {json.dumps(value)[:40]}; it should be text")
+    _check_text(where, value)
+    if ours in CHOICES:
+        choice = value.strip().lower().replace(" ", "_").replace("-", "_")
+        if choice not in CHOICES[ours]:
+            raise BadRow(f"{where}: {value[:40]!r} is none of {', '.join(CHOICES[ours])}")
+        return choice
+    return value if ours == "text" else value.strip() or None
+
+
+def _check_text(where: str, value: str) -> None:
     if "\x00" in value:
         raise BadRow(f"{where}: holds the character U+0000; take it out")
     try:
@@ -92,12 +123,6 @@ def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
     except UnicodeEncodeError as error:
         half = ord(value[error.start])
         raise BadRow(f"{where}: holds half a character (the lone surrogate U+{half:04X}); take it out") from error
-    if ours in CHOICES:
-        choice = value.strip().lower().replace(" ", "_").replace("-", "_")
-        if choice not in CHOICES[ours]:
-            raise BadRow(f"{where}: {value[:40]!r} is none of {', '.join(CHOICES[ours])}")
-        return choice
-    return value if ours == "text" else value.strip() or None
 
 
 def _refuse_misspelt(path: Path, row: Row, name: str, columns: Mapping[str, Sequence[str]]) -> None:

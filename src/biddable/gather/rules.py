@@ -77,10 +77,10 @@ def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prom
 def _distinct(came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Dropped) -> list[Prompt]:
     seen = Seen(config.prefix_share, config.prefix_chars)
     for prompt in before:
-        seen.add(prompt.text)
+        seen.add(prompt.whole)
     kept = []
     for prompt in came:
-        if (verdict := seen.add(prompt.text)) == "new":
+        if (verdict := seen.add(prompt.whole)) == "new":
             kept.append(prompt)
         else:
             dropped[verdict].append(prompt)
@@ -133,7 +133,7 @@ def _without_personal(
     """Spans are reported of every split, and never their text: a report is read by more people than a prompt."""
     kept, report = [], []
     for prompt in came:
-        spans = personal_data(prompt.text, config.region) if config.pii != "off" else []
+        spans = personal_data(prompt.whole, config.region) if config.pii != "off" else []
         removed = bool(spans) and config.pii in ("all", prompt.split)
         for span in spans:
             report.append({"prompt": prompt.id, "split": prompt.split, "removed": removed} | span._asdict())

@@ -261,7 +261,7 @@ def fitting(config: EpisodeSettings, actors: Actors, path: Path) -> list[Ids]:
     room = min(causal.context(actors.policy), causal.context(actors.judge.lm)) - config.answer_tokens
     if room < 1:
         raise ConfigError(f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in the model's context")
-    every = prompt_ids(actors.tokenizer, [prompt.text for prompt in snapshots.prompts(path)])
+    every = prompt_ids(actors.tokenizer, snapshots.prompts(path))
     pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
     if not pool:
         raise ValueError(f"{path}: all {len(every)} prompts are longer than {min(room, config.prompt_tokens)} tokens")

@@ -68,5 +68,5 @@ def onlooker(
     if valid is None or held_out is None:
         raise ConfigError("valid: held-out prompts and a held-out reward model go together; give both or neither")
     judge, _ = reward.load(held_out)
-    ids = prompt_ids(tokenizer, [prompt.text for prompt in snapshots.prompts(valid)])
+    ids = prompt_ids(tokenizer, snapshots.prompts(valid))
     return Onlooker([p for p in ids if len(p) <= prompt_tokens], judge, tokenizer, answer_tokens, micro)

@@ -71,8 +71,8 @@ def endless(size: int, start: int, count: int, seed: int, *purpose: str | int) -
 
 def adamw(model: nn.Module, learning_rate: float, config: OptimizerSettings) -> Optimizer:
     """AdamW over a model's parameters; the decay leaves vectors (norms, biases) alone."""
-    decayed = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.ndim > 1]
-    free = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.ndim <= 1]
+    decayed = [(name, p) for name, p in checkpoint.trained(model).items() if p.ndim > 1]
+    free = [(name, p) for name, p in checkpoint.trained(model).items() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     return AdamW(groups, lr=learning_rate, betas=(config.beta1, config.beta2), eps=config.adam_eps, foreach=True)
@@ -167,12 +167,12 @@ def batches(order: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def copied(model: nn.Module) -> list[Tensor]:
-    """The parameters as they are now, in float32."""
-    return [p.detach().float().clone() for p in model.parameters()]
+    """The trained parameters as they are now, in float32."""
+    return [p.detach().float().clone() for p in checkpoint.trained(model).values()]
 
 
 @torch.no_grad()
 def put(model: nn.Module, values: Iterable[Tensor]) -> None:
-    """Set a model's parameters."""
-    for parameter, value in zip(model.parameters(), values, strict=True):
+    """Set a model's trained parameters."""
+    for parameter, value in zip(checkpoint.trained(model).values(), values, strict=True):
         parameter.copy_(value)

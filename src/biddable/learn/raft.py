@@ -169,7 +169,7 @@ def assemble(config: RaftConfig, start: Path, reward_model: Path) -> Actors:
 def fitting(config: RaftConfig, actors: Actors, path: Path) -> list[Ids]:
     """The prompts that leave room for an answer."""
     room = min(causal.context(actors.policy), causal.context(actors.judge.lm)) - config.answer_tokens
-    every = prompt_ids(actors.tokenizer, [prompt.text for prompt in snapshots.prompts(path)])
+    every = prompt_ids(actors.tokenizer, snapshots.prompts(path))
     pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
     if not pool:
         raise ConfigError(

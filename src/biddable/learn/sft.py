@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from biddable.learn import loop
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn import loop, tuning
+from biddable.learn.loop import stream
+from biddable.learn.tuning import TuningSettings
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, forests, unprompted
 from biddable.runs import Run
@@ -29,11 +30,13 @@ from biddable.text.snapshots import Example
 from biddable.text.tokenizer import Ids, Tokenizer
 
 
-class SftConfig(OptimizerSettings):
+class SftConfig(TuningSettings):
     epochs: int = Field(16, gt=0, description="passes over the demonstrations")
     batch: int = Field(32, gt=0, description="demonstrations an update")
     learning_rate: float = Field(9.65e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
-    loss_on: Literal["answer", "all"] = Field("answer", description="which tokens are learnt (the paper does not say)")
+    loss_on: Literal["answer", "last", "all"] = Field(
+        "answer", description="what is learnt: answers, those of a conversation too; the last one; or prompts as well"
+    )
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
     prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
@@ -67,7 +70,7 @@ def train(
     examples = fitting(snapshots.demonstrations(demos, tokenizer), demos, *limits)
     checks = fitting(snapshots.demonstrations(valid, tokenizer), valid, *limits) if valid else []
 
-    optimizer = loop.adamw(lm, config.learning_rate, config)
+    optimizer = loop.adamw(tuning.adapt(lm, config, run.seed, "sft"), config.learning_rate, config)
     per_epoch = -(-len(examples) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, lm, optimizer)
@@ -93,7 +96,7 @@ def train(
                 keep(run, lm, optimizer, best, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
-    return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
+    return tuning.leave(run, lm, tokenizer)
 
 
 def gradient(lm: PreTrainedModel, turns: Turns, micro_tokens: int, scale: float = 1.0) -> float:
@@ -149,9 +152,26 @@ def mean_score(
 
 def turns_of(config: SftConfig, examples: Sequence[Example]) -> Turns:
     """What is learnt of demonstrations."""
-    if config.loss_on == "all":
-        return unprompted([[*example.prompt, *example.answer] for example in examples])
-    return Turns([example.prompt for example in examples], [example.answer for example in examples])
+    match config.loss_on:
+        case "answer":
+            return answers_of(examples)
+        case "last":
+            return Turns([example.prompt for example in examples], [example.answer for example in examples])
+        case "all":
+            return unprompted([[*example.prompt, *example.answer] for example in examples])
+
+
+def answers_of(examples: Sequence[Example]) -> Turns:
+    """All answers of each conversation, read once: from the first one on, what others said between does not count."""
+    prompts, answers, counts = [], [], []
+    for example in examples:
+        first = example.earlier[0].start if example.earlier else len(example.prompt)
+        learnt = {place for places in example.earlier for place in places}
+        prompts.append(example.prompt[:first])
+        answers.append([*example.prompt[first:], *example.answer])
+        between = [place in learnt for place in range(first, len(example.prompt))]
+        counts.append([*between, *[True] * len(example.answer)] if between else None)
+    return Turns(prompts, answers, counts)
 
 
 def fitting(

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from biddable.learn import loop, sft
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn import loop, sft, tuning
+from biddable.learn.loop import stream
 from biddable.learn.sft import Choice
+from biddable.learn.tuning import TuningSettings
 from biddable.model import causal
-from biddable.model.forest import Turns, unprompted
+from biddable.model.forest import unprompted
 from biddable.runs import Run
 from biddable.text import snapshots
 
 
-class StartConfig(OptimizerSettings):
+class StartConfig(TuningSettings):
     epochs: int = Field(2, gt=0, description="passes over the demonstrations")
     batch: int = Field(32, gt=1, description="examples an update: demonstrations and pages")
     mix: float = Field(0.1, ge=0, lt=1, description="the share of pages among a batch's examples")
@@ -50,7 +51,7 @@ def train(
 
     mixed = round(config.batch * config.mix)
     size = config.batch - mixed
-    optimizer = loop.adamw(lm, config.learning_rate, config)
+    optimizer = loop.adamw(tuning.adapt(lm, config, run.seed, "start"), config.learning_rate, config)
     per_epoch = -(-len(examples) // size)
     steps = config.epochs * per_epoch
     first, best = sft.resume(run, lm, optimizer)
@@ -61,14 +62,12 @@ def train(
             some = [examples[j] for j in loop.batches(order, size)[nth]]
             beside = [text[j] for j in loop.endless(len(text), i * mixed, mixed, run.seed, "start", "pages")]
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
-            turns = Turns([*(e.prompt for e in some), *([] for _ in beside)], [*(e.answer for e in some), *beside])
-            seen = {"loss": sft.gradient(lm, turns, config.micro_tokens)}
+            seen = {"loss": sft.gradient(lm, sft.answers_of(some) + unprompted(beside), config.micro_tokens)}
             loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             if nth + 1 == per_epoch:
                 if checks:
-                    turns = Turns([e.prompt for e in checks], [e.answer for e in checks])
-                    seen["valid_loss"] = sft.mean_nll(lm, turns, config.micro_tokens)
+                    seen["valid_loss"] = sft.mean_nll(lm, sft.answers_of(checks), config.micro_tokens)
                 if check_text:
                     seen["valid_page_loss"] = sft.mean_nll(lm, unprompted(check_text), config.micro_tokens)
                 if checks or check_text:
@@ -80,4 +79,4 @@ def train(
                 sft.keep(run, lm, optimizer, best, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
-    return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
+    return tuning.leave(run, lm, tokenizer)

@@ -7,6 +7,7 @@ tokens; a and t are A and T of a piece.
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,24 +16,31 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from biddable.losses.sft import nll, token_logp
+from biddable.model import gguf, places
 from biddable.model.attention import hidden
 from biddable.model.checkpoint import check_finite
 from biddable.model.forest import Forest, Turns, forests
 from biddable.text import tokenizer as tokenizers
-from biddable.text.tokenizer import Tokenizer
-
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+from biddable.text.tokenizer import GGUF, Tokenizer
 
 # What some families do to logits after the head. We apply the head where it counts, so it must be all there is.
 AFTER_THE_HEAD = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 
 
 def load(folder: Path | str, *, attention_dropout: float = 0.0) -> tuple[PreTrainedModel, Tokenizer]:
-    """A causal LM in float32, in eval mode, and its tokenizer. ValueError says what is wrong with a folder."""
-    _has_weights(folder)
+    """A causal LM in float32, in eval mode, and its tokenizer: of a folder, a GGUF file or a name on the hub.
+    ValueError says what is wrong with it."""
+    folder = places.find(folder)
+    if folder.suffix == GGUF:
+        return gguf.readable(folder, lambda: _load(folder, attention_dropout, **gguf.settings()))
+    return _load(folder, attention_dropout)
+
+
+def _load(folder: Path, attention_dropout: float, **how: Any) -> tuple[PreTrainedModel, Tokenizer]:
     tokenizer = tokenizers.load(folder)
     logging.disable_progress_bar()
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    place, which = tokenizers.named(folder)
+    config = AutoConfig.from_pretrained(place, **which, trust_remote_code=False)
     settings = config.to_dict()
     changed = {key: settings[key] for key in AFTER_THE_HEAD if settings.get(key) not in (None, 1.0)}
     if changed:
@@ -45,7 +53,9 @@ def load(folder: Path | str, *, attention_dropout: float = 0.0) -> tuple[PreTrai
     elif attention_dropout:
         raise ValueError(f"{folder}: {config.model_type} has no attention_dropout; set attention_dropout=0")
     model, found = AutoModelForCausalLM.from_pretrained(
-        str(folder),
+        place,
+        **which,
+        **how,
         config=config,
         dtype=torch.float32,
         use_safetensors=True,
@@ -61,25 +71,6 @@ def load(folder: Path | str, *, attention_dropout: float = 0.0) -> tuple[PreTrai
         )
     check_finite(str(folder), dict(model.named_parameters()), "; these weights are broken")
     return model.eval(), tokenizer
-
-
-def _has_weights(folder: Path | str) -> None:
-    path = Path(folder)
-    if not path.is_dir():
-        if path.is_absolute() or str(folder).count("/") != 1 or str(folder).startswith("."):
-            raise ValueError(f"{folder}: no such model folder")
-        return  # a name on the hub, owner/model
-    if not (path / "config.json").exists():
-        raise ValueError(f"{folder}: not a model folder (no config.json)")
-    if any(path.glob("*.safetensors")):
-        return
-    pickled = sorted(file.name for pattern in PICKLED for file in path.glob(pattern))
-    if pickled:
-        raise ValueError(
-            f"{folder}: only pickled weights ({pickled[0]}), which could run code when loaded; "
-            "convert them to model.safetensors first"
-        )
-    raise ValueError(f"{folder}: a model folder without weights (no model.safetensors)")
 
 
 def save(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> Path:
@@ -109,15 +100,20 @@ def _stops_by_itself(model: PreTrainedModel, tokenizer: Tokenizer) -> None:
         model.generation_config.bos_token_id = tokenizer.bos_token_id
 
 
+def size(model: PreTrainedModel) -> int:
+    """How many parameters, a tied one once."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def context(model: PreTrainedModel) -> int:
     """The most tokens the model was made for."""
     return int(model.config.max_position_embeddings)
 
 
-def context_of(folder: Path) -> int:
+def context_of(folder: Path | str) -> int:
     """The same, without loading its weights."""
-    _has_weights(folder)
-    return int(AutoConfig.from_pretrained(str(folder), trust_remote_code=False).max_position_embeddings)
+    place, which = tokenizers.named(places.find(folder))
+    return int(AutoConfig.from_pretrained(place, **which, trust_remote_code=False).max_position_embeddings)
 
 
 def head(model: PreTrainedModel) -> Float[Tensor, "V D"]:

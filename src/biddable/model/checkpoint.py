@@ -111,16 +111,21 @@ def check_finite(where: str, tensors: Mapping[str, Tensor], so: str = "") -> Non
         raise NotFinite(f"{where}: {name} holds NaN or Inf{so}")
 
 
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are learnt, by name, a tied one once: what rests (`model/lora.py`) need not be kept."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def parameters(prefix: str, model: nn.Module) -> dict[str, Tensor]:
-    """A model's parameters by name, a tied one once."""
-    return {f"{prefix}.{name}": tensor for name, tensor in model.named_parameters()}
+    """A model's trained parameters under names of its own."""
+    return {f"{prefix}.{name}": parameter for name, parameter in trained(model).items()}
 
 
 def restore(prefix: str, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put saved parameters into a model."""
     with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            tensor.copy_(tensors[f"{prefix}.{name}"])
+        for name, parameter in trained(model).items():
+            parameter.copy_(tensors[f"{prefix}.{name}"])
 
 
 def moments(prefix: str, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from all its answers. A causal model's layers besides attention look at one toke
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, compress, pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,22 +21,41 @@ from biddable.text.tokenizer import Ids
 
 @dataclass(frozen=True)
 class Turns:
-    """Prompts, each with one answer. Where there is no prompt, as in a page of text, the first token is given."""
+    """Prompts, each with one answer. Where there is no prompt, as in a page of text, the first token is given.
+
+    `counts` says of each token of an answer whether it is predicted; of those of an answer with None, all are.
+    """
 
     prompts: Sequence[Ids]
     answers: Sequence[Ids]
+    counts: Sequence[Sequence[bool] | None] = ()
 
     def __len__(self) -> int:
         return len(self.answers)
 
+    def __add__(self, other: "Turns") -> "Turns":
+        return Turns(
+            [*self.prompts, *other.prompts],
+            [*self.answers, *other.answers],
+            [*map(self.count, range(len(self))), *map(other.count, range(len(other)))],
+        )
+
+    def count(self, i: int) -> Sequence[bool] | None:
+        return self.counts[i] if self.counts else None
+
+    def told(self, i: int) -> Sequence[bool]:
+        """Of each token of answer i whether it is predicted: not a first one with nothing before it."""
+        found = self.count(i) or [True] * len(self.answers[i])
+        return found if self.prompts[i] else [False, *found[1:]]
+
     @property
     def predicted(self) -> int:
-        """How many tokens are predicted: those of the answers, but for a first one with nothing before it."""
-        return sum(len(answer) - (not prompt) for prompt, answer in zip(self.prompts, self.answers, strict=True))
+        """How many tokens are predicted."""
+        return sum(sum(self.told(i)) for i in range(len(self)))
 
     def take(self, index: Sequence[int]) -> "Turns":
         """Some of them."""
-        return Turns([self.prompts[i] for i in index], [self.answers[i] for i in index])
+        return Turns([self.prompts[i] for i in index], [self.answers[i] for i in index], [self.count(i) for i in index])
 
 
 def unprompted(texts: Sequence[Ids]) -> Turns:
@@ -98,6 +117,7 @@ def plant(turns: Turns) -> Forest:
     trees: list[Tree] = []
     end = [0] * len(turns)
     before: list[list[int]] = [[] for _ in end]
+    target: list[list[int]] = [[] for _ in end]
     for group in groups(turns):
         prompt, bounds = turns.prompts[group[0]], [len(row)]
         row += prompt
@@ -106,14 +126,14 @@ def plant(turns: Turns) -> Forest:
         if len(group) > 1:
             bounds.append(fork)
         for i in group:
-            answer = turns.answers[i]
-            before[i] = [*range(fork - 1, fork)[: len(prompt)], *range(len(row), len(row) + len(answer) - 1)]
+            answer, told = turns.answers[i], turns.told(i)
+            before[i] = list(compress([fork - 1, *range(len(row), len(row) + len(answer) - 1)], told))
+            target[i] = list(compress(answer, told))
             row += answer
             positions += range(len(prompt), len(prompt) + len(answer))
             end[i] = len(row)
             bounds.append(end[i])
         trees.append(Tree(tuple(bounds)))
-    target = [answer if prompt else answer[1:] for prompt, answer in zip(turns.prompts, turns.answers, strict=True)]
     return Forest(
         token_N=torch.tensor(row),
         position_N=torch.tensor(positions),

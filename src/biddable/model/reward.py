@@ -116,7 +116,7 @@ def save(model: RewardModel, tokenizer: Tokenizer, folder: Path) -> Path:
 def load(folder: Path | str) -> tuple[RewardModel, Tokenizer]:
     """A reward model, in eval mode, and its tokenizer."""
     path = Path(folder) / HEAD
-    if Path(folder).is_dir() and not path.exists():
+    if Path(folder).exists() and not path.exists():
         raise ValueError(f"{folder}: not a reward model (no {HEAD}); train one with `biddable reward`")
     lm, tokenizer = causal.load(folder)
     model = RewardModel(lm, torch.Generator())

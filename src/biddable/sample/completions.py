@@ -41,7 +41,7 @@ def check_judge(config: SampleConfig, judge: Path | None) -> None:
 def check_room(models: Iterable[Path], prompts: Sequence[Prompt], config: SampleConfig) -> None:
     """Refuse lengths that a model cannot hold, before any work is done."""
     for model in models:
-        ids = prompt_ids(tokenizers.load(model), [prompt.text for prompt in chosen(prompts, config)])
+        ids = prompt_ids(tokenizers.load(model), chosen(prompts, config))
         _refuse_too_long(chosen(prompts, config), ids, causal.context_of(model), config, model)
 
 
@@ -65,7 +65,7 @@ def completions(
     """
     lm, tokenizer = causal.load(model)
     prompts = chosen(prompts, config)
-    ids = prompt_ids(tokenizer, [prompt.text for prompt in prompts])
+    ids = prompt_ids(tokenizer, prompts)
     _refuse_too_long(prompts, ids, causal.context(lm), config, model)
     tasks = [(i, nth) for i in range(len(prompts)) for nth in range(config.k)]
     tasks.sort(key=lambda task: len(ids[task[0]]))  # like lengths side by side

@@ -25,7 +25,7 @@ def score(
     of_prompt: dict[str, list[int]] = {}
     for place, completion in enumerate(completions):
         of_prompt.setdefault(completion.prompt_id, []).append(place)
-    prompt_of = dict(zip(of_prompt, prompt_ids(tokenizer, [prompts[name].text for name in of_prompt]), strict=True))
+    prompt_of = dict(zip(of_prompt, prompt_ids(tokenizer, [prompts[name] for name in of_prompt]), strict=True))
     whole = answer_ids(tokenizer, [completion.text for completion in completions])
     answers = [_as_read(completion, ids) for completion, ids in zip(completions, whole, strict=True)]
     for completion, ids in zip(completions, answers, strict=True):

@@ -150,6 +150,8 @@ def sound(record: Record) -> Record:
         match value:
             case str():
                 fault = _unstorable(value)
+            case tuple() if field == "before":
+                fault = next(filter(None, (_unstorable(turn.text) for turn in value)), None)
             case tuple():
                 fault = next(filter(None, (_unstorable(part) for tier in value for part in tier)), None)
             case float() if not math.isfinite(value):
@@ -165,6 +167,8 @@ def sound(record: Record) -> Record:
 
 def to_row(record: Record) -> dict[str, Any]:
     row = record.model_dump(exclude={"kind", "order"})
+    if isinstance(record, Prompt) and record.before is not None:
+        row["before"] = json.dumps(row["before"], ensure_ascii=False)
     if isinstance(record, Verdict):
         (row["id"],) = key(record)
         if record.judge != "person":
@@ -188,6 +192,8 @@ def ranked_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
 
 def from_row(kind: str, row: Mapping[str, Any]) -> Record:
     values = dict(row)
+    if kind == "prompt" and values["before"] is not None:
+        values["before"] = json.loads(values["before"])
     if kind == "verdict":
         del values["id"]
         run = values.pop("judge_run")

@@ -86,6 +86,7 @@ prompts = Table(
     Column("organization", Text),
     Column("use_case", Text),
     Column("split", Text, index=True),
+    Column("before", Text),  # a conversation's earlier turns, as JSON: they are read whole or not at all
 )
 
 labelers = Table("labelers", metadata, _id("id", primary_key=True), _text("group"))

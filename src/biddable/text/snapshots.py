@@ -1,19 +1,20 @@
 """A snapshot's records as token ids: what each trainer reads, with the file named in every complaint."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from biddable import records
-from biddable.text.tokenizer import Ids, Tokenizer, answer_ids, page_ids, prompt_ids
+from biddable.text.tokenizer import Ids, Tokenizer, answer_ids, conversations, page_ids, prompt_ids
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and an answer to it."""
+    """A prompt and an answer to it; of a conversation, where in the prompt the earlier answers are."""
 
     prompt: Ids
     answer: Ids
+    earlier: Sequence[range] = ()
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ def demonstrations(path: Path, tokenizer: Tokenizer) -> list[Example]:
     for record in records.read(path):
         match record:
             case records.Prompt():
-                by_id[record.id] = record.text
+                by_id[record.id] = record
             case records.Demonstration():
                 found.append(record)
     _known((d.prompt_id for d in _some(found, path, "demonstrations")), by_id, path, "prompt")
-    prompt = prompt_ids(tokenizer, [by_id[d.prompt_id] for d in found])
+    asked = conversations(tokenizer, [by_id[d.prompt_id] for d in found])
     answer = answer_ids(tokenizer, [d.text for d in found])
-    return [Example(p, a) for p, a in zip(prompt, answer, strict=True)]
+    return [Example(prompt, a, places) for (prompt, places), a in zip(asked, answer, strict=True)]
 
 
 def rankings(path: Path, tokenizer: Tokenizer) -> list[RankedSet]:
@@ -70,7 +71,7 @@ def rankings(path: Path, tokenizer: Tokenizer) -> list[RankedSet]:
     for record in records.read(path):
         match record:
             case records.Prompt():
-                by_id[record.id] = record.text
+                by_id[record.id] = record
             case records.Completion():
                 texts[record.id] = record.text
             case records.Labeler():

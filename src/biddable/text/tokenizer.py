@@ -5,24 +5,50 @@ the padding and never learnt; docs/paper_index, checklist 4) and an answer witho
 here, once: an answer is its text's tokens and the end token, and a tokenizer whose pad is its end is not used.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from tokenizers import Tokenizer as Backend
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from biddable.records import Prompt
 
 Tokenizer = PreTrainedTokenizerBase
 Ids = list[int]
+Message = dict[str, str]  # role and content, as chat templates want them
 
 
 def load(folder: Path | str) -> Tokenizer:
-    """The tokenizer of a model folder, fit for use; ValueError in one line when it is not."""
+    """The tokenizer of a model folder or GGUF file, fit for use; ValueError in one line when it is not."""
     if Path(folder).is_dir() and not any((Path(folder) / name).exists() for name in _FILES):
         raise ValueError(f"{folder}: no tokenizer (expected tokenizer.json); copy the one the model was trained with")
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    place, which = named(folder)
+    tokenizer = AutoTokenizer.from_pretrained(place, **which, trust_remote_code=False)
     assert tokenizer is not None
-    return check(repair(tokenizer), str(folder))
+    return check(repair(_without_strays(tokenizer) if which else tokenizer), str(folder))
 
 
+def named(folder: Path | str) -> tuple[str, dict[str, str]]:
+    """How transformers' `from_pretrained` wants it said: a folder, or the folder of a GGUF file and its name there."""
+    path = Path(folder)
+    return (str(path.parent), {"gguf_file": path.name}) if path.suffix == GGUF else (str(folder), {})
+
+
+def _without_strays(tokenizer: Tokenizer) -> Tokenizer:
+    """Of a GGUF file's tokenizer, the tokens that its file has. To one like Llama 3's, transformers adds GPT-2's end of
+    text, with a number for which the model has no row."""
+    said = json.loads(tokenizer.backend_tokenizer.to_str())
+    kept = [token for token in said["added_tokens"] if token["id"] < len(said["model"]["vocab"])]
+    if len(kept) == len(said["added_tokens"]):
+        return tokenizer
+    known = {token["content"] for token in kept} | said["model"]["vocab"].keys()
+    special = {name: token for name, token in tokenizer.special_tokens_map.items() if token in known}
+    inner = Backend.from_str(json.dumps(said | {"added_tokens": kept}))
+    return PreTrainedTokenizerFast(tokenizer_object=inner, chat_template=tokenizer.chat_template, **special)
+
+
+GGUF = ".gguf"
 _FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -71,23 +97,68 @@ def _check_template(tokenizer: Tokenizer, where: str) -> None:
         )
 
 
-def render(tokenizer: Tokenizer, text: str) -> str:
-    """What stands before the answer: the chat template's words around the prompt, or the prompt and a line break."""
-    if tokenizer.chat_template is None:
-        return text + "\n"
-    message = [{"role": "user", "content": text}]
-    return str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+def render(tokenizer: Tokenizer, prompt: str | Prompt) -> str:
+    """What stands before the answer: the chat template's words around the prompt; or, without a template, each thing
+    said and a line break, an end token after each answer."""
+    return _opening(tokenizer, _messages(prompt))
 
 
-def prompt_ids(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Ids]:
+def _opening(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
+    if tokenizer.chat_template is not None:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+    ends = {"assistant": tokenizer.eos_token + "\n"}
+    return "".join(message["content"] + ends.get(message["role"], "\n") for message in messages)
+
+
+def _messages(prompt: str | Prompt) -> list[Message]:
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    before = [{"role": turn.role, "content": turn.text} for turn in prompt.before or ()]
+    return [*before, {"role": "user", "content": prompt.text}]
+
+
+def prompt_ids(tokenizer: Tokenizer, prompts: Iterable[str | Prompt]) -> list[Ids]:
     """Token ids of rendered prompts, each at least one token long."""
-    rendered = [render(tokenizer, text) for text in texts]
+    return [ids for ids, _ in conversations(tokenizer, prompts)]
+
+
+def conversations(tokenizer: Tokenizer, prompts: Iterable[str | Prompt]) -> list[tuple[Ids, list[range]]]:
+    """The same, each with the places of the answers that it holds, their end tokens included.
+
+    An earlier answer has the tokens that it was given with: it is read apart from the words around it. Where a template
+    tells earlier turns otherwise than it told them then (some leave out what was thought), the whole is read as one
+    text, and no places are known.
+    """
+    told = [_pieces(tokenizer, _messages(prompt)) for prompt in prompts]
     special = tokenizer.chat_template is None  # a template writes its own begin token
-    rows = _encode(tokenizer, rendered, special)
-    for text, ids in zip(rendered, rows, strict=True):
+    first = iter(_encode(tokenizer, [pieces[0] for pieces in told], special))
+    rest = iter(_encode(tokenizer, [piece for pieces in told for piece in pieces[2::2]], special=False))
+    answers = iter(answer_ids(tokenizer, [piece for pieces in told for piece in pieces[1::2]]))
+    found = []
+    for pieces in told:
+        ids, places = next(first), []
+        for _ in pieces[1::2]:
+            answer = next(answers)
+            places.append(range(len(ids), len(ids) + len(answer)))
+            ids = [*ids, *answer, *next(rest)]
         if not ids:
-            raise ValueError(f"the prompt {text!r} has no tokens in this tokenizer")
-    return rows
+            raise ValueError(f"the prompt {pieces[0]!r} has no tokens in this tokenizer")
+        found.append((ids, places))
+    return found
+
+
+def _pieces(tokenizer: Tokenizer, messages: list[Message]) -> list[str]:
+    """A conversation cut around its answers: words, answer, words, answer, …, words. The end token that follows an
+    answer is in neither."""
+    pieces, done = [], ""
+    for n, message in enumerate(messages):
+        if message["role"] == "assistant":
+            opening = _opening(tokenizer, messages[:n])
+            pieces += [opening.removeprefix(done), message["content"]]
+            done = opening + message["content"] + tokenizer.eos_token
+            if not _opening(tokenizer, messages[: n + 2]).startswith(done):
+                return [_opening(tokenizer, messages)]
+    return [*pieces, _opening(tokenizer, messages).removeprefix(done)]
 
 
 def answer_ids(tokenizer: Tokenizer, texts: Iterable[str]) -> list[Ids]:

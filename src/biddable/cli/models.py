@@ -1,0 +1,35 @@
+"""The verb that hands a model on."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from biddable.cli.project import model_folder, say
+from biddable.config import ConfigError
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A run, a folder, a GGUF file, or owner/name on the hub.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write, or with --gguf the file.")],
+    gguf: Annotated[bool, typer.Option("--gguf", help="One file for llama.cpp; Llama's family only.")] = False,
+    precision: Annotated[Literal["f16", "f32"], typer.Option(help="Of a GGUF file's matrices.")] = "f16",
+) -> None:
+    """Write a model as a folder of safetensors that transformers loads, or as one GGUF file.
+
+    Example: `biddable export ppo ppo.gguf --gguf` or `biddable export smollm2.gguf smollm2`
+    """
+    from biddable.model import causal, reward
+    from biddable.model import gguf as files
+
+    folder = model_folder(model)
+    if out.exists():
+        raise ConfigError(f"{out}: is there already; say another name, or delete it")
+    if gguf and out.suffix != ".gguf":
+        raise ConfigError(f"{out}: a GGUF file's name ends in .gguf")
+    if (folder / reward.HEAD).exists():
+        raise ConfigError(f"{folder}: a reward model's head has no place in an exported model; copy the folder")
+    lm, tokenizer = causal.load(folder)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    made = files.write(lm, tokenizer, out, precision) if gguf else causal.save(lm, tokenizer, out)
+    say(f"{made}: {causal.size(lm):,} parameters")
