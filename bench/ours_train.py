@@ -1,0 +1,87 @@
+"""biddable's side of SFT and reward modelling: `python ours_train.py WORKLOAD FOLDER`.
+
+The functions that the trainers call, in their order; what a trainer does besides (reading a snapshot, a line of
+metrics, a checkpoint) is done once an epoch or once a run, and so it is on the other side.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import protocol
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from biddable.learn import loop, reward, sft
+from biddable.learn.loop import OptimizerSettings
+from biddable.model import causal
+from biddable.model import reward as reward_model
+from biddable.text.snapshots import Example, RankedSet
+
+RATE = 1e-6
+UNSHORTENED = 1e9  # the gradient's norm is computed, and the gradient left as it is
+
+
+def sft_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
+    lm, tokenizer = causal.load(folder / "policy")
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    config = sft.SftConfig(batch=len(rows), clip_norm=UNSHORTENED)
+    examples = [Example(r["prompt"], [*r["answers"][0], end]) for r in rows]
+    optimizer = watched(lm, config)
+
+    def step() -> float:
+        loss = sft.gradient(lm, sft.lay_examples(config, examples, pad), config.micro_tokens)
+        loop.step(optimizer, config, "bench")
+        return loss
+
+    return step
+
+
+def reward_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
+    net, tokenizer = reward_model.load(folder / "judge")
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    config = reward.RewardConfig(batch=len(rows), clip_norm=UNSHORTENED)
+    sets = [
+        RankedSet(r["prompt"], tuple([*a, end] for a in r["answers"]), tuple(range(1, len(r["answers"]) + 1)), "all")
+        for r in rows
+    ]
+    optimizer = watched(net, config)
+
+    def step() -> float:
+        loss = reward.gradient(net, config, sets, pad)["loss"]
+        loop.step(optimizer, config, "bench")
+        return loss
+
+    return step
+
+
+first: dict = {}
+
+
+def watched(model: nn.Module, config: OptimizerSettings) -> Optimizer:
+    """The trainer's optimiser; its first step notes the gradient that it was given."""
+    optimizer = loop.adamw(model, RATE, config)
+    optimizer.register_step_pre_hook(lambda *_: first or first.update(protocol.gradient_of(model)))
+    return optimizer
+
+
+def main() -> None:
+    name, folder, size = protocol.arguments()
+    rows = json.loads((folder / f"{name}.json").read_text())
+    torch.set_num_threads(1)
+    kind = name.split("_")[0]
+    step = {"sft": sft_step, "reward": reward_step}[kind](folder, rows)
+    protocol.say(loss=step(), gradient=first)
+    units = sum(len(r["answers"][0]) + 1 for r in rows) if kind == "sft" else len(rows)
+
+    def some() -> float:
+        for _ in range(size["updates"]):
+            step()
+        return units * size["updates"]
+
+    protocol.rounds(some)
+
+
+if __name__ == "__main__":
+    main()
