@@ -1,0 +1,201 @@
+"""Attention over a forest (`model/forest.py`), for any causal LM of transformers that takes its attention from outside.
+
+N = tokens of the row, H = heads, G = heads of keys and values, E = width of a head, T = tokens of a tree.
+
+A model is switched once to an attention function of ours, which is transformers' own unless a forest comes along. The
+forest travels as an argument of the call, through the model's layers, and not as a global that two threads could share.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from biddable.model.forest import Forest, Tree
+
+NAME = "forest"
+# What some families add to scores, and some allow only to some layers. Left out, it would be silently wrong.
+UNKNOWN = ("softcap", "s_aux", "position_bias")
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+@dataclass
+class Walk:
+    """A forest on its way through a model, and how many layers' attention it has come to."""
+
+    forest: Forest
+    layers: int = 0
+
+
+def hidden(model: PreTrainedModel, forest: Forest) -> Float[Tensor, "N D"]:
+    """The trunk's last hidden states."""
+    check_sees_all(model)
+    _enable(model)
+    walk = Walk(forest)
+    hidden_1ND = model.base_model(
+        input_ids=forest.token_N[None].to(model.device),
+        position_ids=forest.position_N[None].to(model.device),
+        attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=model.device),  # 4-D: no other is built
+        use_cache=False,
+        walk=walk,
+    ).last_hidden_state
+    if walk.layers != model.config.num_hidden_layers:
+        raise ValueError(f"{model.config.model_type}: its layers do not hand on arguments, so it cannot read a forest")
+    return hidden_1ND[0]
+
+
+def check_sees_all(model: PreTrainedModel) -> None:
+    """Refuse a model whose layers do not all see the whole past."""
+    kinds = set(model.config.to_dict().get("layer_types") or ["full_attention"])
+    if kinds != {"full_attention"}:
+        raise ValueError(f"{model.config.model_type}: layers of kind {sorted(kinds)} are not supported yet")
+
+
+def _enable(model: PreTrainedModel) -> None:
+    """Have the model ask us. Done once; what it answers without a forest stays the same."""
+    if model.config._attn_implementation == NAME:
+        return
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    if model._can_set_attn_implementation():
+        model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise ValueError(f"{model.config.model_type}: its attention cannot be replaced, so it cannot read a forest")
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    walk: Walk | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer."""
+    if walk is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
+        )
+    _check_plain(module, walk.forest, more)
+    walk.layers += 1
+    shared = query.shape[1] // key.shape[1]
+    if shared > 1:
+        key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
+    if query.device.type == "cpu" and dropout == 0.0 and query.shape[-1] == value.shape[-1]:
+        out_1HNE = _ForestAttention.apply(query, key, value, walk.forest, scaling)
+    else:
+        out_1HNE = tree_by_tree(query, key, value, walk.forest, dropout, scaling)
+    return out_1HNE.transpose(1, 2).contiguous(), None
+
+
+def _check_plain(module: nn.Module, forest: Forest, more: dict[str, Any]) -> None:
+    """Refuse what is not plain causal attention."""
+    strange = [name for name in UNKNOWN if more.get(name) is not None]
+    window = more.get("sliding_window")
+    if window is not None and int(forest.position_N.max()) >= window:
+        strange.append(f"sliding_window={window} on longer text")
+    if strange:
+        raise ValueError(f"{type(module).__name__}: attention with {', '.join(strange)} is not supported yet")
+
+
+def tree_by_tree(
+    query: Float[Tensor, "1 H N E"],
+    key: Float[Tensor, "1 H N E"],
+    value: Float[Tensor, "1 H N E"],
+    forest: Forest,
+    dropout: float,
+    scaling: float | None,
+) -> Float[Tensor, "1 H N E"]:
+    """The definition, by PyTorch's public function: for GPUs, and for dropout."""
+    found = []
+    for tree in forest.trees:
+        here = slice(tree.bounds[0], tree.bounds[-1])
+        mask_TT = sees(tree).to(query.device)
+        found.append(
+            F.scaled_dot_product_attention(
+                query[:, :, here], key[:, :, here], value[:, :, here], mask_TT, dropout, scale=scaling
+            )
+        )
+    return torch.cat(found, 2)
+
+
+def sees(tree: Tree) -> Bool[Tensor, "T T"]:
+    """Who sees whom in a tree: a token the earlier ones of its span, and its prompt."""
+    span_T = torch.repeat_interleave(torch.tensor([end - begin for begin, end in tree.spans]))
+    place_T = torch.arange(len(span_T))
+    seen_TT = (span_T[:, None] == span_T) | (span_T == 0) if tree.forks else torch.ones(1, dtype=torch.bool)
+    return seen_TT & (place_T[:, None] >= place_T)
+
+
+class _ForestAttention(torch.autograd.Function):
+    """The same without a mask: each span to itself, then all answers of a tree to their prompt at once.
+
+    Two softmaxes over two sets of keys are one over both when each is weighed by its share of the whole sum, which the
+    kernel's log-sum-exp tells (Dao et al. 2022, FlashAttention, section 3.1). Its gradient needs no more than the whole
+    output and the whole log-sum-exp, whichever keys are at hand. Nothing is copied, and nothing padded.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Forest, scaling: float | None) -> Tensor:
+        out, lse = _room(query), _room(query[..., :1]).squeeze(-1).to(torch.promote_types(query.dtype, torch.float32))
+        for tree in forest.trees:
+            for begin, end in tree.spans:
+                here = slice(begin, end)
+                out[:, :, here], lse[:, :, here] = _flash(
+                    query[:, :, here], key[:, :, here], value[:, :, here], 0.0, True, scale=scaling
+                )
+            if tree.forks:
+                prompt, answers = slice(*tree.bounds[:2]), slice(tree.bounds[1], tree.bounds[-1])
+                seen, seen_lse = _flash(
+                    query[:, :, answers], key[:, :, prompt], value[:, :, prompt], 0.0, False, scale=scaling
+                )
+                share = torch.sigmoid(seen_lse - lse[:, :, answers])
+                out[:, :, answers] += share[..., None].to(out.dtype) * (seen - out[:, :, answers])
+                lse[:, :, answers] = torch.logaddexp(lse[:, :, answers], seen_lse)
+        ctx.save_for_backward(query, key, value, out, lse)
+        ctx.forest, ctx.scaling = forest, scaling
+        return out
+
+    @staticmethod
+    @once_differentiable  # it hides the names of the parameters, hence the next line
+    # pyrefly: ignore[bad-override]
+    def backward(ctx: Any, *grad: Any) -> tuple[Tensor | None, ...]:
+        query, key, value, out, lse = ctx.saved_tensors
+        to_query, to_key, to_value = (_room(x) for x in (query, key, value))
+
+        def back(from_: slice, to: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
+            return _flash_backward(
+                grad[0][:, :, from_], query[:, :, from_], key[:, :, to], value[:, :, to], out[:, :, from_],
+                lse[:, :, from_], 0.0, causal, scale=ctx.scaling,
+            )  # fmt: skip
+
+        for tree in ctx.forest.trees:
+            for begin, end in tree.spans:
+                here = slice(begin, end)
+                to_query[:, :, here], to_key[:, :, here], to_value[:, :, here] = back(here, here, True)
+            if tree.forks:
+                prompt, answers = slice(*tree.bounds[:2]), slice(tree.bounds[1], tree.bounds[-1])
+                for whole, place, part in zip(
+                    (to_query, to_key, to_value), (answers, prompt, prompt), back(answers, prompt, False), strict=True
+                ):
+                    whole[:, :, place] += part
+        return to_query, to_key, to_value, None, None
+
+
+def _room(like: Tensor) -> Tensor:
+    """Heads side by side in a token, as the linear layers before and after want them."""
+    _, H, N, E = like.shape
+    return like.new_empty(1, N, H, E).transpose(1, 2)
