@@ -62,7 +62,12 @@ first: dict = {}
 def watched(model: nn.Module, config: OptimizerSettings) -> Optimizer:
     """The trainer's optimiser; its first step notes the gradient that it was given."""
     optimizer = loop.adamw(model, RATE, config)
-    optimizer.register_step_pre_hook(lambda *_: first or first.update(protocol.gradient_of(model)))
+
+    def note(*_: object) -> None:
+        if not first:
+            first.update(protocol.gradient_of(model))
+
+    optimizer.register_step_pre_hook(note)
     return optimizer
 
 

@@ -35,7 +35,7 @@ def ppo(folder: Path, size: dict, rows: list[Row], name: str) -> None:
         **settings(folder, size, len(rows)) | {"num_train_epochs": 1},
         total_episodes=10_000 * len(rows), num_ppo_epochs=1, num_mini_batches=1, kl_coef=0.02, vf_coef=1.0,
         response_length=size["most"], stop_token="eos", missing_eos_penalty=1.0, num_sample_generations=0,
-        local_rollout_forward_batch_size=len(rows),
+        local_rollout_forward_batch_size=len(rows), temperature=1.0, whiten_rewards=False,
     )  # fmt: skip
     weights = "ending" if name == "ppo_ending" else "policy"
     timer = PpoRounds(size["updates"], len(rows) * size["updates"])
