@@ -75,8 +75,11 @@ def _status(key: str) -> float:
 
 
 def gradient_of(model) -> dict:  # noqa: ANN001 (a torch module; torch is not imported here)
-    """What two sides must agree on before their optimiser steps: the gradient's norm, and some of its entries."""
+    """What two sides must agree on before their optimiser steps: the gradient's norm, and some of its entries.
+
+    Of one matrix: its largest entry, to which the rounding of all is to be compared, and a corner.
+    """
     held = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     norm = math.sqrt(sum(float(g.double().square().sum()) for g in held.values()))
     one = next(g for name, g in held.items() if name.endswith(WATCHED))
-    return {"norm": norm, "entries": [float(x) for x in one[:4, :4].flatten()]}
+    return {"norm": norm, "entries": [float(one.abs().max()), *(float(x) for x in one[:4, :4].flatten())]}
