@@ -79,7 +79,8 @@ def gradient_of(model) -> dict:  # noqa: ANN001 (a torch module; torch is not im
 
     Of one matrix: its largest entry, to which the rounding of all is to be compared, and a corner.
     """
-    held = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    named = ((name, p.grad) for name, p in model.named_parameters() if p.grad is not None)
+    held = {name: g for name, g in named if name != "head.bias"}  # a scalar head of TRL's has none
     norm = math.sqrt(sum(float(g.double().square().sum()) for g in held.values()))
     one = next(g for name, g in held.items() if name.endswith(WATCHED))
     return {"norm": norm, "entries": [float(one.abs().max()), *(float(x) for x in one[:4, :4].flatten())]}
