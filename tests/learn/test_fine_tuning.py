@@ -12,8 +12,8 @@ from biddable.learn import sft, start
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
 from biddable.model import causal, reward
+from biddable.model.forest import unprompted
 from biddable.model.reward import RewardModel
-from biddable.model.rows import lay
 from biddable.sample.local import respond
 from biddable.text import snapshots
 from biddable.text.tokenizer import prompt_ids, words
@@ -56,7 +56,7 @@ def test_only_answers_are_learnt_unless_all_is_asked_for(tmp_path, base, demos):
     def prompt_nll(folder):
         lm, tok = causal.load(folder)
         ids = prompt_ids(tok, [p for p, _ in PAIRS])
-        return sft.mean_nll(lm, lay([i[:1] for i in ids], [i[1:] for i in ids], 0), 4096)
+        return sft.mean_nll(lm, unprompted(ids), 4096)
 
     few = FAST | {"epochs": 10}
     answer = train(sft, tmp_path / "a", SftConfig(**few), model=base, demos=demos)
@@ -68,10 +68,10 @@ def test_accumulated_pieces_equal_the_full_batch_in_float64(base, demos):
     lm, tok = causal.load(base)
     lm = lm.double()
     examples = snapshots.demonstrations(demos, tok)
-    rows = sft.lay_examples(SftConfig(), examples, 0)
+    turns = sft.turns_of(SftConfig(), examples)
     grads = []
-    for micro_tokens in (10_000, 8):  # all at once, and rows of 8 tokens one by one: tokens per piece differ
-        loss = sft.gradient(lm, rows, micro_tokens)
+    for micro_tokens in (10_000, 8):  # all at once, and in pieces of 8 tokens: answers differ in length
+        loss = sft.gradient(lm, turns, micro_tokens)
         grads.append([p.grad.clone() for p in lm.parameters()])
         lm.zero_grad()
     for one, other in zip(*grads, strict=True):
@@ -87,7 +87,7 @@ def test_accumulated_pieces_equal_the_full_batch_in_float64(base, demos):
 def test_the_learning_rate_reaches_a_tenth_and_each_epoch_sees_all(tmp_path, base, demos, monkeypatch):
     seen, rates = [], []
     gradient, set_rate = sft.gradient, sft.loop.set_rate
-    monkeypatch.setattr(sft, "gradient", lambda lm, rows, m: seen.append(len(rows)) or gradient(lm, rows, m))
+    monkeypatch.setattr(sft, "gradient", lambda lm, turns, m: seen.append(len(turns)) or gradient(lm, turns, m))
     monkeypatch.setattr(sft.loop, "set_rate", lambda o, rate: rates.append(rate) or set_rate(o, rate))
     train(sft, tmp_path / "sft", SftConfig(epochs=3, batch=2, learning_rate=1e-3), model=base, demos=demos)
     assert seen == [2, 2, 1] * 3
@@ -103,8 +103,8 @@ def test_without_a_reward_model_the_epoch_of_the_lowest_valid_loss_is_kept(tmp_p
     assert len(losses) == 6
     assert min(losses) < losses[-1]  # it did overfit, or this test says nothing
     lm, tok = causal.load(folder)
-    rows = sft.lay_examples(config, snapshots.demonstrations(valid, tok), 0)
-    assert sft.mean_nll(lm, rows, 4096) == pytest.approx(min(losses), abs=1e-5)  # float32
+    turns = sft.turns_of(config, snapshots.demonstrations(valid, tok))
+    assert sft.mean_nll(lm, turns, 4096) == pytest.approx(min(losses), abs=1e-5)  # float32
 
 
 def test_with_a_reward_model_the_epoch_of_the_highest_score_is_kept(tmp_path, base, demos):
@@ -178,8 +178,8 @@ def test_a_tenth_of_a_batch_is_pages(tmp_path, base, monkeypatch):
     pages = tiny.pages(tmp_path / "pages.jsonl", ["two three"])
     sizes = []
     monkeypatch.setattr(
-        sft, "gradient", lambda _lm, rows, _m: sizes.append((len(rows), int((rows.prompt_B == 1).sum()))) or 0.0
+        sft, "gradient", lambda _lm, turns, _m: sizes.append((len(turns), turns.prompts.count([]))) or 0.0
     )
     monkeypatch.setattr(start.loop, "step", lambda *_: 0.0)
     train(start, tmp_path / "start", StartConfig(epochs=1, batch=20), model=base, demos=demos, pages=pages)
-    assert sizes == [(20, 2), (14, 2)]  # 18 + 2, then the 12 that are left + 2; a page's "prompt" is its first token
+    assert sizes == [(20, 2), (14, 2)]  # 18 + 2, then the 12 that are left + 2; a page has no prompt

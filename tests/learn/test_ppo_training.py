@@ -1,6 +1,7 @@
 """PPO-ptx by the checklist of its details (docs/paper_index.md), each on a real Llama."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import tiny
 from biddable import runs
 from biddable.config import ConfigError
-from biddable.learn import loop, ppo
+from biddable.learn import loop, ppo, sft
 from biddable.learn.ppo import PpoConfig
 from biddable.model import causal, reward
 from biddable.model.reward import RewardModel
@@ -77,7 +78,7 @@ def test_at_the_start_the_kl_of_each_token_is_0(actors):
     config = PpoConfig(**PLAIN | {"beta": 1.0}, whiten_advantages=False, lam=1.0, missing_end_penalty=0)
     rollout, credit, _ = judged(actors, config)
     # with λ = 1 and no KL, each token's return is the score alone
-    score = reward.scores(actors.judge, rollout.rows(0), 4096)
+    score = reward.scores(actors.judge, rollout.turns, 4096)
     assert torch.allclose(
         credit.return_BT[rollout.mask_BT], score[:, None].expand_as(rollout.mask_BT)[rollout.mask_BT], atol=1e-3
     )
@@ -157,14 +158,19 @@ def test_what_follows_the_end_is_seen_by_nobody(actors, monkeypatch):
     config = PpoConfig(**PLAIN, micro_tokens=100_000)
     rollout, _, _ = judged(actors, config)
 
-    def look_with(pad: str):
-        actors.tokenizer.pad_token = pad
-        credit, seen = ppo.judge(actors, config, rollout)
+    def look_with(padding: int, number: float):
+        after = ~rollout.mask_BT
+        assert after.any()
+        changed = replace(
+            rollout,
+            token_BT=rollout.token_BT.masked_fill(after, padding),
+            logp_BT=rollout.logp_BT.masked_fill(after, number),
+        )
+        credit, seen = ppo.judge(actors, config, changed)
         grads = gradients_of(actors, config, credit, [], monkeypatch)
         return seen, credit, [*grads[0], *grads[1]]
 
-    (one, one_credit, one_grads), (other, other_credit, other_grads) = look_with("<|pad|>"), look_with("cow")
-    assert not torch.equal(one_credit.rows.token_BS, other_credit.rows.token_BS)
+    (one, one_credit, one_grads), (other, other_credit, other_grads) = look_with(0, 0.0), look_with(77, -3.0)
     assert one == other
     assert torch.equal(one_credit.advantage_BT, other_credit.advantage_BT)
     assert all(torch.equal(a, b) for a, b in zip(one_grads, other_grads, strict=True))
@@ -185,7 +191,7 @@ def test_pieces_of_different_lengths_give_the_gradient_of_the_minibatch(folders,
     actors.policy.double()
     actors.value.double()
     wide = ppo.Credit(
-        credit.rows, *(x.double() for x in (credit.logp_BT, credit.value_BT, credit.advantage_BT, credit.return_BT))
+        credit.turns, *(x.double() for x in (credit.logp_BT, credit.value_BT, credit.advantage_BT, credit.return_BT))
     )
     one, other = (
         gradients_of(actors, PpoConfig(**PLAIN | {"gamma_ptx": 2.0}, micro_tokens=n), wide, PAGES, monkeypatch)
@@ -220,7 +226,7 @@ def test_the_pretraining_gradient_is_added_before_the_one_step(actors, monkeypat
 
 def test_each_minibatch_has_its_share_of_the_pages_and_each_page_is_used_once(actors, monkeypatch):
     used = []
-    monkeypatch.setattr(ppo, "pretrain", lambda _p, _c, pages, _pad: used.append(pages) or 0.0)
+    monkeypatch.setattr(sft, "gradient", lambda _p, turns, _m, _g: used.append(turns.answers) or 0.0)
     pages = [[1, 50 + n, 2] for n in range(11)]
     ppo.step(actors, PpoConfig(**PLAIN), PROMPTS, pages, seed=0, k=0)
     assert [len(some) for some in used] == [3, 4, 4]
@@ -263,8 +269,8 @@ def test_minibatches_are_a_random_split_anew_each_iteration(actors, monkeypatch)
     sizes, firsts = [], []
 
     def watch(_actors, _config, credit, _pages, _where):
-        sizes.append(len(credit.rows))
-        firsts.append(credit.rows.token_BS[:, :3].tolist())
+        sizes.append(len(credit.turns))
+        firsts.append(credit.turns.answers)
         return {"ratio": 1.0, "approx_kl": 0.0}
 
     monkeypatch.setattr(ppo, "update", watch)
@@ -279,9 +285,8 @@ def test_ppo_raises_what_it_is_rewarded_for(tmp_path, folders, monkeypatch):
     tok = tiny.tokenizer()
     red = tok.convert_tokens_to_ids("red")
 
-    def share_of_red(_net, rows, _tokens):
-        counted = rows.token_BS.eq(red).cumsum(1)[range(len(rows)), rows.length_B - 1]
-        return 4 * counted / (rows.length_B - rows.prompt_B)
+    def share_of_red(_net, turns, _tokens):
+        return torch.tensor([4 * answer.count(red) / len(answer) for answer in turns.answers])
 
     monkeypatch.setattr(reward, "scores", share_of_red)
     config = PpoConfig(

@@ -12,8 +12,8 @@ from biddable.config import ConfigError
 from biddable.learn import reward as stage
 from biddable.learn.reward import RewardConfig
 from biddable.model import causal, reward
+from biddable.model.forest import Turns, plant
 from biddable.model.reward import RewardModel
-from biddable.model.rows import lay
 from biddable.text import snapshots
 
 SETS = [
@@ -51,10 +51,10 @@ def double_net(base):
 def test_the_grouped_loss_is_the_loop_over_pairs(tmp_path, base):
     net, tok = double_net(base)
     sets = snapshots.rankings(tiny.rankings(tmp_path / "r.jsonl", SETS), tok)
-    got = stage.gradient(net, RewardConfig(), sets, 0)
+    got = stage.gradient(net, RewardConfig(), sets)
     means = []
     for s in sets:  # the slow definition, each answer scored alone
-        score = [net(lay([s.prompt], [a], 0)).item() for a in s.answers]
+        score = [net(plant(Turns([s.prompt], [a]))).item() for a in s.answers]
         losses = [
             math.log1p(math.exp(score[worse] - score[better]))
             for better, worse in itertools.permutations(range(len(score)), 2)
@@ -69,7 +69,7 @@ def test_pieces_of_whole_rankings_give_the_gradient_of_the_batch(tmp_path, base)
     sets = snapshots.rankings(tiny.rankings(tmp_path / "r.jsonl", SETS), tok)
     grads = []
     for micro_tokens in (10_000, 1):
-        stage.gradient(net, RewardConfig(micro_tokens=micro_tokens), sets, 0)
+        stage.gradient(net, RewardConfig(micro_tokens=micro_tokens), sets)
         grads.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
         net.zero_grad()
     assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(*grads, strict=True))
@@ -83,11 +83,11 @@ def test_each_prompt_and_each_answer_goes_through_the_network_once(tmp_path, bas
 
     def count(self, input_ids, **given):
         nonlocal tokens
-        tokens += int((input_ids != 0).sum())  # 0 is padding
+        tokens += input_ids.numel()  # nothing is padded
         return forward(self, input_ids, **given)
 
     monkeypatch.setattr(LlamaModel, "forward", count)
-    stage.gradient(net, RewardConfig(), sets, 0)
+    stage.gradient(net, RewardConfig(), sets)
     assert tokens == sum(len(s.prompt) + sum(map(len, s.answers)) for s in sets)
 
 
@@ -108,7 +108,7 @@ def test_demonstrations_score_zero_on_average_and_the_centre_is_saved(tmp_path, 
     folder = train(tmp_path / "rm", RewardConfig(epochs=3, learning_rate=1e-2), model=base, rankings=path, demos=demos)
     net, tok = reward.load(folder)
     examples = snapshots.demonstrations(demos, tok)
-    score = reward.scores(net, lay([e.prompt for e in examples], [e.answer for e in examples], 0), 4096)
+    score = reward.scores(net, Turns([e.prompt for e in examples], [e.answer for e in examples]), 4096)
     assert score.mean().item() == pytest.approx(0, abs=1e-5)  # float32
     assert score.abs().max() > 1e-3
 
@@ -118,7 +118,7 @@ def test_without_demonstrations_the_ranked_answers_can_be_the_centre(tmp_path, b
     with pytest.raises(ConfigError, match="give demos or center=answers"):
         train(tmp_path / "a", RewardConfig(), model=base, rankings=path)
     net, tok = reward.load(train(tmp_path / "b", RewardConfig(center="answers"), model=base, rankings=path))
-    score, _, _ = stage.judge(net, snapshots.rankings(path, tok), 0, 4096)
+    score, _, _ = stage.judge(net, snapshots.rankings(path, tok))
     assert score.mean().item() == pytest.approx(0, abs=1e-5)  # float32
 
 
@@ -126,17 +126,17 @@ def test_accuracy_is_strict_and_told_by_the_group_of_the_labeler(tmp_path, base)
     net, tok = double_net(base)
     path = tiny.rankings(tmp_path / "r.jsonl", SETS[:2], ("anna", "olga"))
     sets = snapshots.rankings(path, tok)
-    seen = stage.measure(net, RewardConfig(), sets, 0)
+    seen = stage.measure(net, RewardConfig(), sets)
     right = {}
     for s in sets:
-        score = [net(lay([s.prompt], [a], 0)).item() for a in s.answers]
+        score = [net(plant(Turns([s.prompt], [a]))).item() for a in s.answers]
         pairs = [(b, w) for b, w in itertools.permutations(range(4), 2) if s.ranks[b] < s.ranks[w]]
         right[s.group] = [score[b] > score[w] for b, w in pairs]
     assert seen["valid_accuracy_training"] == pytest.approx(sum(right["training"]) / 5)  # 6 pairs, one tied
     assert seen["valid_accuracy_held_out"] == pytest.approx(sum(right["held_out"]) / 6)
     assert seen["valid_accuracy"] == pytest.approx(sum(right["training"] + right["held_out"]) / 11)
     net.head.weight.data.zero_()  # then every score is equal, and no pair is right
-    assert stage.measure(net, RewardConfig(), sets, 0)["valid_accuracy"] == 0
+    assert stage.measure(net, RewardConfig(), sets)["valid_accuracy"] == 0
 
 
 def test_rankings_of_one_tie_teach_nothing(tmp_path, base, demos):
@@ -179,7 +179,7 @@ def test_the_epoch_of_the_lowest_valid_loss_can_be_kept(tmp_path, base, demos):
     losses = [line["valid_loss"] for line in runs.read_metrics(tmp_path / "rm")]
     assert min(losses) < losses[-1]
     net, tok = reward.load(folder)
-    assert stage.measure(net, config, snapshots.rankings(turned, tok), 0)["valid_loss"] == pytest.approx(
+    assert stage.measure(net, config, snapshots.rankings(turned, tok))["valid_loss"] == pytest.approx(
         min(losses), abs=1e-5  # float32
     )  # fmt: skip
     with pytest.raises(ConfigError, match="select: valid_loss needs valid rankings"):

@@ -20,9 +20,9 @@ from biddable.measure.agreement import agreement
 from biddable.measure.captions import alerts
 from biddable.measure.interval import Interval, bootstrap
 from biddable.measure.results import ReportData, Results, Source
-from biddable.model import causal
+from biddable.model import attention, causal
+from biddable.model.forest import Turns, forests
 from biddable.model.reward import RewardModel
-from biddable.model.tree import last_hidden
 from biddable.records import Completion, Labeler, Prompt, Ranking
 from biddable.sample.score import score
 from biddable.text.tokenizer import answer_ids, prompt_ids
@@ -154,9 +154,12 @@ def head(seed: int):
 @torch.no_grad()
 def hidden(net: RewardModel, tokenizer, given: Sheets) -> torch.Tensor:
     """The trunk's last state of every answer: read one unit of the head after another would be 128 readings."""
-    asked = prompt_ids(tokenizer, [p.text for p, _ in given])
-    told = [answer_ids(tokenizer, [a.text for a in answers]) for _, answers in given]
-    state_ND = last_hidden(net.lm, asked, told, tokenizer.pad_token_id, 2048)
+    asked = prompt_ids(tokenizer, [p.text for p, answers in given for _ in answers])
+    told = answer_ids(tokenizer, [a.text for _, answers in given for a in answers])
+    found = [(index, attention.hidden(net.lm, f)[f.last_A]) for index, f in forests(Turns(asked, told), 2048)]
+    state_ND = torch.cat([state for _, state in found])[
+        torch.tensor([i for index, _ in found for i in index]).argsort()
+    ]
     return state_ND.reshape(len(given), -1, state_ND.shape[-1])
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from biddable.losses.sft import nll
+from biddable.losses.sft import nll, token_logp
 
 
 def example(positions, width, vocabulary, seed=0, dtype=torch.float64):
@@ -134,3 +134,72 @@ def test_shapes_that_do_not_fit_are_refused():
             nll(torch.ones(hidden_shape), torch.ones(weight_shape), target_N, chunk=chunk)
     with pytest.raises((IndexError, RuntimeError)):  # no sentinel values: −100 is not a target
         nll(torch.ones(4, 3), torch.ones(5, 3), target_N - 100)
+
+
+# log p of each token
+
+
+def test_each_tokens_logp_and_entropy_by_hand():
+    # logits (0, 0) and (log 3, 0): p = (½, ½) and (¾, ¼)
+    hidden_ND = torch.tensor([[0.0], [math.log(3.0)]])
+    weight_VD = torch.tensor([[1.0], [0.0]])
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, torch.tensor([1, 1]))
+    assert logp_N.tolist() == pytest.approx([math.log(1 / 2), math.log(1 / 4)])
+    assert entropy_N.tolist() == pytest.approx([math.log(2), 3 / 4 * math.log(4 / 3) + 1 / 4 * math.log(4)])
+
+
+@given(st.integers(0, 9), st.integers(1, 12), st.integers(0, 99), st.sampled_from([0, 10**6]))
+def test_equal_to_a_softmax_over_all_however_it_is_cut_and_kept_or_made_again(positions, chunk, seed, keep):
+    hidden_ND, weight_VD, target_N = example(positions, 4, 6, seed)
+    worth_N = torch.arange(positions, dtype=torch.float64).cos()
+    plain_NV = (hidden_ND @ weight_VD.T).log_softmax(-1)
+    plain_N = plain_NV[range(positions), target_N]
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, target_N, chunk, keep)
+    torch.testing.assert_close(logp_N, plain_N, rtol=1e-12, atol=1e-12)  # float64
+    torch.testing.assert_close(entropy_N, -(plain_NV.exp() * plain_NV).sum(1), rtol=1e-12, atol=1e-12)
+    assert not entropy_N.requires_grad
+    for got, want in zip(
+        torch.autograd.grad((worth_N * logp_N).sum(), (hidden_ND, weight_VD)),
+        torch.autograd.grad((worth_N * plain_N).sum(), (hidden_ND, weight_VD)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("keep", [0, 10**6])
+def test_gradients_of_each_tokens_logp(keep):
+    hidden_ND, weight_VD, target_N = example(7, 3, 5)
+    assert torch.autograd.gradcheck(lambda h, w: token_logp(h, w, target_N, 3, keep)[0], (hidden_ND, weight_VD))
+
+
+def test_a_frozen_side_of_a_logp_gets_no_gradient():
+    hidden_ND, weight_VD, target_N = example(6, 3, 5)
+    for frozen, learning in ((hidden_ND, weight_VD), (weight_VD, hidden_ND)):
+        frozen.requires_grad_(False)
+        token_logp(hidden_ND, weight_VD, target_N)[0].sum().backward()
+        assert (frozen.grad, learning.grad is None) == (None, False)
+        frozen.requires_grad_()
+        learning.grad = None
+
+
+def test_logps_of_many_tokens_never_make_all_logits():
+    hidden_ND, weight_VD, target_N = example(64, 4, 50)
+    with Largest() as ours:
+        token_logp(hidden_ND, weight_VD, target_N, chunk=8, keep=0)[0].sum().backward()
+    assert ours.numel == 8 * 50  # a chunk of them; h and W are smaller
+    with torch.no_grad(), Largest() as unkept:
+        token_logp(hidden_ND, weight_VD, target_N, chunk=8)
+    assert unkept.numel == 8 * 50
+
+
+@pytest.mark.parametrize("keep", [0, 10**6])
+def test_logps_in_bfloat16_are_summed_in_float32(keep):
+    hidden_ND, weight_VD, target_N = example(4096, 8, 16, dtype=torch.bfloat16)
+    plain_N = -F.cross_entropy(hidden_ND.float() @ weight_VD.float().T, target_N, reduction="none")
+    logp_N, _ = token_logp(hidden_ND, weight_VD, target_N, 16, keep)
+    assert logp_N.dtype == torch.float32
+    wants = torch.autograd.grad(plain_N.mean(), (hidden_ND, weight_VD))
+    for got, want in zip(torch.autograd.grad(logp_N.mean(), (hidden_ND, weight_VD)), wants, strict=True):
+        assert got.dtype == torch.bfloat16
+        # bfloat16 has 8 bits; the probabilities are rounded to it before they are summed
+        assert (got - want).float().norm() < 0.02 * want.float().norm()

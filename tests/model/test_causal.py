@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from biddable.model import causal
-from biddable.model.rows import lay
+from biddable.model.forest import Turns, plant
 
 PROMPTS = [[1, 50, 51], [1, 60], [1, 52, 53, 54, 55, 4]]
 ANSWERS = [[57, 58, 59, 2], [61, 2], [70, 71, 72]]
@@ -30,9 +30,14 @@ def slow_logp(lm, prompt, answer, temperature=1.0):
     return [logp[len(prompt) + t - 1, token].item() for t, token in enumerate(answer)]
 
 
+def answer_logp(lm, turns, temperature=1.0):
+    forest = plant(turns)
+    return forest.spread(causal.answer_logp(lm, forest, temperature))
+
+
 @torch.no_grad()
-def test_a_padded_batch_equals_each_row_alone(lm):
-    got = causal.answer_logp(lm, lay(PROMPTS, ANSWERS, pad=0))
+def test_many_answers_in_one_row_equal_each_alone(lm):
+    got = answer_logp(lm, Turns(PROMPTS, ANSWERS))
     for row, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
         assert got[row, : len(answer)].tolist() == pytest.approx(slow_logp(lm, prompt, answer), abs=1e-4)  # float32
         assert got[row, len(answer) :].tolist() == [0.0] * (4 - len(answer))
@@ -40,24 +45,37 @@ def test_a_padded_batch_equals_each_row_alone(lm):
 
 @torch.no_grad()
 def test_logits_are_divided_by_the_temperature(lm):
-    got = causal.answer_logp(lm, lay(PROMPTS[:1], ANSWERS[:1], pad=0), temperature=0.5)
+    got = answer_logp(lm, Turns(PROMPTS[:1], ANSWERS[:1]), temperature=0.5)
     assert got[0].tolist() == pytest.approx(slow_logp(lm, PROMPTS[0], ANSWERS[0], 0.5), abs=1e-4)  # float32
 
 
 @torch.no_grad()
-def test_what_stands_after_a_row_is_invisible(lm):
-    rows = lay(PROMPTS, ANSWERS, pad=0)
-    other = rows.token_BS.clone()
-    other[torch.arange(rows.token_BS.shape[1]) >= rows.length_B[:, None]] = 77
-    changed = type(rows)(other, rows.prompt_B, rows.length_B)
-    assert torch.equal(causal.answer_logp(lm, rows), causal.answer_logp(lm, changed))
+def test_what_stands_after_an_answer_is_invisible(lm):
+    one, other = (answer_logp(lm, Turns(PROMPTS, [ANSWERS[0], answer, ANSWERS[2]])) for answer in ([61, 2], [77, 78]))
+    assert torch.equal(one[[0, 2]], other[[0, 2]])
+    assert (one[1] - other[1]).abs()[:2].min() > 1e-3
 
 
-def test_pieces_come_back_in_the_order_of_the_rows(lm):
-    rows = lay(PROMPTS, ANSWERS, pad=0)
-    whole = causal.in_pieces(lambda piece: causal.answer_logp(lm, piece), rows, tokens=1000)
-    cut = causal.in_pieces(lambda piece: causal.answer_logp(lm, piece), rows, tokens=9)
-    assert torch.allclose(whole, cut, atol=1e-4)  # float32
+@torch.no_grad()
+def test_the_entropy_is_that_of_the_distribution_drawn_from(lm):
+    forest = plant(Turns(PROMPTS, ANSWERS))
+    _, entropy_M = causal.logp_and_entropy(lm, forest, 0.7)
+    logits = lm(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1].double() / 0.7
+    slow = torch.distributions.Categorical(logits=logits).entropy()
+    assert entropy_M[0].item() == pytest.approx(slow.item(), abs=1e-4)  # float32
+
+
+def test_pieces_come_back_in_the_order_of_the_turns(lm):
+    turns = Turns([*PROMPTS, PROMPTS[0]], [*ANSWERS, [60, 2]])  # the last goes with the first, their prompt being one
+    whole, cut = (
+        causal.in_pieces(lambda piece: piece.spread(causal.answer_logp(lm, piece)), turns, tokens)
+        for tokens in (1000, 9)
+    )
+    alone = [slow_logp(lm, prompt, answer) for prompt, answer in zip(turns.prompts, turns.answers, strict=True)]
+    for found in (whole, cut):
+        for row, logp in enumerate(alone):
+            assert found[row, : len(logp)].tolist() == pytest.approx(logp, abs=1e-4)  # float32
+            assert not found[row, len(logp) :].any()
 
 
 def test_a_saved_folder_loads_with_transformers_and_generates(tmp_path, tok, lm):

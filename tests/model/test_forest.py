@@ -27,7 +27,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from biddable.model import attention
-from biddable.model.forest import Tree, cut, fill, groups, plant, plant_pages
+from biddable.model.forest import Tree, Turns, cut, fill, groups, plant, unprompted
 
 VOCABULARY = 40
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
@@ -48,6 +48,7 @@ FAMILIES = {
 }
 PROMPTS = [[5, 6, 7], [8, 9], [5, 6, 7], [], [8, 9], [5, 6, 7], [10], []]
 ANSWERS = [[11, 12, 2], [2], [13], [14, 15, 2], [16, 17, 18, 19, 2], [20, 21, 22], [23, 2], [24]]
+TURNS = Turns(PROMPTS, ANSWERS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -80,9 +81,9 @@ def weights(*shape: int) -> torch.Tensor:
     return torch.arange(torch.Size(shape).numel(), dtype=torch.float64).sin().view(shape)
 
 
-def packed(model, prompts, answers):
+def packed(model, turns):
     """A loss that looks at each predicted token and at each answer's end, from one row."""
-    forest = plant(prompts, answers)
+    forest = plant(turns)
     hidden_ND = attention.hidden(model, forest)
     logit_MV = model.get_output_embeddings()(hidden_ND[forest.before_M])
     logp_M = logit_MV.log_softmax(-1)[range(len(logit_MV)), forest.target_M]
@@ -90,10 +91,10 @@ def packed(model, prompts, answers):
     return (logp_M * weights(len(logp_M))).sum() + (end_AD * weights(*end_AD.shape)).sum()
 
 
-def alone(model, prompts, answers):
+def alone(model, turns):
     """The same loss by its definition: a forward pass for each answer, with the model's own attention."""
     logp, end = [], []
-    for prompt, answer in zip(prompts, answers, strict=True):
+    for prompt, answer in zip(turns.prompts, turns.answers, strict=True):
         ids = [*prompt, *answer]
         hidden_SD = model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0]
         logp_SV = model.get_output_embeddings()(hidden_SD).log_softmax(-1)
@@ -110,9 +111,9 @@ def gradients(model, loss):
     return found
 
 
-def assert_the_same(name, prompts, answers):
+def assert_the_same(name, turns):
     ours, theirs = MODELS[name], THEIRS[name]
-    one, other = packed(ours, prompts, answers), alone(theirs, prompts, answers)
+    one, other = packed(ours, turns), alone(theirs, turns)
     assert one.item() == pytest.approx(other.item(), rel=1e-10)  # float64
     got, want = gradients(ours, one), gradients(theirs, other)
     assert got.keys() >= want.keys()
@@ -124,18 +125,23 @@ def assert_the_same(name, prompts, answers):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_loss_and_every_gradient_are_those_of_the_answers_one_by_one(name):
-    assert_the_same(name, PROMPTS, ANSWERS)
+    assert_the_same(name, TURNS)
 
 
 tokens = st.integers(3, VOCABULARY - 1)
-trees = st.tuples(st.lists(tokens, max_size=5), st.lists(st.lists(tokens, min_size=1, max_size=5), min_size=1, max_size=4))
+trees = st.tuples(
+    st.lists(tokens, max_size=5), st.lists(st.lists(tokens, min_size=1, max_size=5), min_size=1, max_size=4)
+)
+
+
+def said(grown) -> Turns:
+    return Turns([p for p, some in grown for _ in some], [answer for _, some in grown for answer in some])
 
 
 @settings(max_examples=30)
 @given(st.lists(trees, min_size=1, max_size=6), st.sampled_from(["llama", "qwen3", "gpt_neox"]))
 def test_so_they_are_for_any_forest(grown, name):
-    pairs = [(prompt, answer) for prompt, some in grown for answer in some]
-    assert_the_same(name, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
+    assert_the_same(name, said(grown))
 
 
 @torch.no_grad()
@@ -143,7 +149,7 @@ def test_so_they_are_for_any_forest(grown, name):
 def test_an_answer_changes_nothing_but_itself(name):
     changed = [list(answer) for answer in ANSWERS]
     changed[2], changed[4] = [39], [38, 37, 36, 35, 34]
-    forest, other = plant(PROMPTS, ANSWERS), plant(PROMPTS, changed)
+    forest, other = plant(TURNS), plant(Turns(PROMPTS, changed))
     one, two = (attention.hidden(MODELS[name], f) for f in (forest, other))
     same_N = forest.token_N == other.token_N
     assert (~same_N).sum() == 6
@@ -154,7 +160,7 @@ def test_an_answer_changes_nothing_but_itself(name):
 @torch.no_grad()
 def test_a_prompt_changes_its_own_answers_only():
     model = MODELS["llama"]
-    forest, other = plant(PROMPTS, ANSWERS), plant([[30, 31, 32] if p == [5, 6, 7] else p for p in PROMPTS], ANSWERS)
+    forest, other = plant(TURNS), plant(Turns([[30, 31, 32] if p == [5, 6, 7] else p for p in PROMPTS], ANSWERS))
     moved_N = (attention.hidden(model, forest) - attention.hidden(model, other)).abs().amax(1) > 1e-3
     begin, end = next(tree.bounds[:: len(tree.bounds) - 1] for tree in forest.trees if len(tree.bounds) == 5)
     assert moved_N[begin:end].all()
@@ -163,7 +169,7 @@ def test_a_prompt_changes_its_own_answers_only():
 
 
 def test_a_layout_by_hand():
-    forest = plant([[5, 6], [7], [5, 6], []], [[8, 2], [9, 2], [3], [4, 4, 2]])
+    forest = plant(Turns([[5, 6], [7], [5, 6], []], [[8, 2], [9, 2], [3], [4, 4, 2]]))
     # one row: 5 6 | 8 2 | 3  and  7 9 2  and  4 4 2
     assert forest.token_N.tolist() == [5, 6, 8, 2, 3, 7, 9, 2, 4, 4, 2]
     assert forest.position_N.tolist() == [0, 1, 2, 3, 2, 0, 1, 2, 0, 1, 2]
@@ -188,24 +194,23 @@ def test_who_sees_whom_by_hand():
 
 
 def test_a_page_predicts_all_but_its_first_token():
-    assert plant_pages([[1, 5, 6, 2], [1]]).target_M.tolist() == [5, 6, 2]
+    assert plant(unprompted([[1, 5, 6, 2], [1]])).target_M.tolist() == [5, 6, 2]
 
 
 def test_equal_prompts_are_one_group_and_no_prompt_is_nobodys():
-    assert groups([[1], [], [1, 2], [1], []]) == [[0, 3], [1], [2], [4]]
+    assert groups(Turns([[1], [], [1, 2], [1], []], [[2]] * 5)) == [[0, 3], [1], [2], [4]]
 
 
 @given(st.lists(trees, min_size=1, max_size=6), st.integers(1, 30))
 def test_pieces_hold_everything_once_within_the_budget(grown, budget):
-    prompts = [prompt for prompt, some in grown for _ in some]
-    answers = [answer for _, some in grown for answer in some]
-    pieces = cut(prompts, answers, budget)
-    assert sorted(i for piece in pieces for i in piece) == list(range(len(answers)))
+    turns = said(grown)
+    pieces = cut(turns, budget)
+    assert sorted(i for piece in pieces for i in piece) == list(range(len(turns)))
+    assert sum(plant(turns.take(piece)).length_A.sum() for piece in pieces) == turns.predicted
     for piece in pieces:
-        size = len(plant([prompts[i] for i in piece], [answers[i] for i in piece]).token_N)
-        assert size <= budget or len(piece) == 1
-    for group in groups(prompts):  # whole, if it fits into a piece
-        if len(prompts[group[0]]) + sum(len(answers[i]) for i in group) <= budget:
+        assert len(plant(turns.take(piece)).token_N) <= budget or len(piece) == 1
+    for group in groups(turns):  # whole, if it fits into a piece
+        if len(plant(turns.take(group)).token_N) <= budget:
             assert sum(not set(group).isdisjoint(piece) for piece in pieces) == 1
 
 
@@ -214,11 +219,11 @@ def test_filling_by_hand():
 
 
 def test_the_way_of_gpus_and_dropout_is_the_same():
-    query, key, value = (weights(1, 4, len(plant(PROMPTS, ANSWERS).token_N), 6).mul(n).cos() for n in (3, 5, 7))
+    query, key, value = (weights(1, 4, len(plant(TURNS).token_N), 6).mul(n).cos() for n in (3, 5, 7))
     results = []
     for way in (
-        lambda *qkv: attention.tree_by_tree(*qkv, plant(PROMPTS, ANSWERS), 0.0, None),
-        lambda *qkv: attention._ForestAttention.apply(*qkv, plant(PROMPTS, ANSWERS), None),
+        lambda *qkv: attention.tree_by_tree(*qkv, plant(TURNS), 0.0, None),
+        lambda *qkv: attention._ForestAttention.apply(*qkv, plant(TURNS), None),
     ):
         leaves = [x.clone().requires_grad_() for x in (query, key, value)]
         out = way(*leaves)
@@ -230,18 +235,18 @@ def test_the_way_of_gpus_and_dropout_is_the_same():
 def test_dropout_drops():
     model = random_model(LlamaConfig(**SMALL, **HEADS, **SHARED, attention_dropout=0.5)).train()
     with torch.random.fork_rng(), torch.no_grad():
-        one, other = (attention.hidden(model, plant(PROMPTS, ANSWERS)) for _ in range(2))
+        one, other = (attention.hidden(model, plant(TURNS)) for _ in range(2))
         assert not torch.allclose(one, other)
         model.eval()
-        assert torch.allclose(attention.hidden(model, plant(PROMPTS[:1], ANSWERS[:1])),
-                              model.model(input_ids=torch.tensor([PROMPTS[0] + ANSWERS[0]])).last_hidden_state[0])  # fmt: skip
+        calm = model.model(input_ids=torch.tensor([PROMPTS[0] + ANSWERS[0]])).last_hidden_state[0]
+        assert torch.allclose(attention.hidden(model, plant(TURNS.take([0]))), calm)
 
 
 @torch.no_grad()
 def test_without_a_forest_the_model_is_as_it_was(tmp_path):
     """Masks, padding and generation are transformers' own, and the folder knows nothing of us."""
     ours, theirs = random_model(FAMILIES["llama"]), random_model(FAMILIES["llama"])
-    attention.hidden(ours, plant(PROMPTS, ANSWERS))
+    attention.hidden(ours, plant(TURNS))
     ids, mask = torch.tensor([[0, 0, 5, 6], [7, 8, 9, 10]]), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     given = {"attention_mask": mask, "max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
     assert torch.equal(ours.generate(ids, **given), theirs.generate(ids, **given))
@@ -252,7 +257,7 @@ def test_without_a_forest_the_model_is_as_it_was(tmp_path):
 
 def test_two_threads_read_their_own_forests():
     model = MODELS["llama"]
-    forests = [plant(PROMPTS[:n], ANSWERS[:n]) for n in (3, 8)] * 4
+    forests = [plant(TURNS.take(range(n))) for n in (3, 8)] * 4
     with torch.no_grad():
         want = [attention.hidden(model, forest) for forest in forests]
         got: list[torch.Tensor | None] = [None] * len(forests)
@@ -271,10 +276,10 @@ def test_two_threads_read_their_own_forests():
 
 def test_checkpointed_layers_give_the_same_gradients():
     model = random_model(FAMILIES["llama"])
-    want = gradients(model, packed(model, PROMPTS, ANSWERS))
+    want = gradients(model, packed(model, TURNS))
     model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
-    got = gradients(model, packed(model, PROMPTS, ANSWERS))
+    got = gradients(model, packed(model, TURNS))
     assert all(torch.allclose(got[key], gradient, rtol=1e-10) for key, gradient in want.items())  # float64
 
 
@@ -289,12 +294,12 @@ def test_checkpointed_layers_give_the_same_gradients():
 )
 def test_what_is_not_plain_attention_is_refused_in_one_line(config, complaint):
     with pytest.raises(ValueError, match=complaint) as caught:
-        attention.hidden(random_model(config), plant(PROMPTS, ANSWERS))
+        attention.hidden(random_model(config), plant(TURNS))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("extra", attention.UNKNOWN)
 def test_so_is_what_a_family_adds_to_scores(extra):
-    walk = attention.Walk(plant(PROMPTS, ANSWERS))
+    walk = attention.Walk(plant(TURNS))
     with pytest.raises(ValueError, match=extra):
         attention.attend(torch.nn.Module(), *[torch.ones(1)] * 3, None, walk=walk, **{extra: 1.0})

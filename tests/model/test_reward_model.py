@@ -7,11 +7,12 @@ from transformers import AutoModelForCausalLM
 
 import tiny
 from biddable.model import causal, reward
+from biddable.model.forest import Turns, plant
 from biddable.model.reward import RewardModel
-from biddable.model.rows import lay
 
 PROMPTS = [[1, 50, 51], [1, 60], [1, 52, 53, 54, 55, 4]]
 ANSWERS = [[57, 58, 59, 2], [61, 2], [70, 71, 72, 73, 2]]
+TURNS = Turns(PROMPTS, ANSWERS)
 
 
 @pytest.fixture(scope="module")
@@ -32,45 +33,52 @@ def test_the_head_starts_small(tok):
 
 
 @torch.no_grad()
-def test_the_score_is_read_at_the_end_token_whatever_the_padding(net):
-    together = net(lay(PROMPTS, ANSWERS, pad=0))
+def test_the_score_is_read_at_the_end_token_whatever_stands_beside_it(net):
+    together = net(plant(TURNS))
     for row, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
         hidden = net.lm.model(input_ids=torch.tensor([[*prompt, *answer]])).last_hidden_state[0, -1]
         alone = (hidden @ net.head.weight[0] + net.head.bias[0]).item()  # the definition
         assert together[row].item() == pytest.approx(alone, abs=1e-4)  # float32
-    assert torch.allclose(reward.scores(net, lay(PROMPTS, ANSWERS, pad=0), tokens=8), together, atol=1e-4)
+    assert torch.allclose(reward.scores(net, TURNS, tokens=8), together, atol=1e-4)
 
 
 @torch.no_grad()
 def test_the_prompt_is_seen(net):
-    one, other = net(lay([[1, 50], [1, 51]], [[60, 2], [60, 2]], pad=0))
+    one, other = net(plant(Turns([[1, 50], [1, 51]], [[60, 2], [60, 2]])))
     assert abs(one - other) > 1e-3
 
 
 @torch.no_grad()
 def test_what_stands_after_the_end_is_invisible(net):
-    rows = lay(PROMPTS, ANSWERS, pad=0)
-    other = rows.token_BS.clone()
-    other[torch.arange(rows.token_BS.shape[1]) >= rows.length_B[:, None]] = 77
-    assert torch.equal(net(rows), net(type(rows)(other, rows.prompt_B, rows.length_B)))
+    one, other = (net(plant(Turns(PROMPTS, [*ANSWERS[:2], [n, 2]]))) for n in (70, 77))
+    assert torch.equal(one[:2], other[:2])
+    assert abs(one[2] - other[2]) > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tokens", [1000, 8, 1])
+def test_several_answers_to_a_prompt_score_as_each_alone(net, tokens):
+    turns = Turns([PROMPTS[0], PROMPTS[1], PROMPTS[0], PROMPTS[0]], [*ANSWERS, [61, 2]])
+    alone = torch.cat([net(plant(turns.take([i]))) for i in range(4)])
+    assert torch.allclose(reward.scores(net, turns, tokens), alone, atol=1e-4)  # float32
 
 
 @torch.no_grad()
 def test_a_value_stands_before_its_token(net):
     """V(sₜ) is of the state before answer token t, index prompt + t − 1; so changing token t must not change it."""
-    value = net.values(lay(PROMPTS[:1], ANSWERS[:1], pad=0))
-    changed = net.values(lay(PROMPTS[:1], [[57, 58, 77, 2]], pad=0))
+    value = net.values(plant(TURNS.take([0])))
+    changed = net.values(plant(Turns(PROMPTS[:1], [[57, 58, 77, 2]])))
     assert torch.equal(value[:, :3], changed[:, :3])
     assert abs(value[0, 3] - changed[0, 3]) > 1e-3
 
 
 @torch.no_grad()
 def test_centering_moves_the_bias_and_nothing_else(net):
-    rows = lay(PROMPTS, ANSWERS, pad=0)
-    before, weight = net(rows), net.head.weight.clone()
+    forest = plant(TURNS)
+    before, weight = net(forest), net.head.weight.clone()
     reward.center(net, before.mean().item())
-    assert net(rows).mean().item() == pytest.approx(0, abs=1e-5)  # float32
-    assert torch.allclose(net(rows).diff(), before.diff(), atol=1e-5)
+    assert net(forest).mean().item() == pytest.approx(0, abs=1e-5)  # float32
+    assert torch.allclose(net(forest).diff(), before.diff(), atol=1e-5)
     assert torch.equal(net.head.weight, weight)
 
 
@@ -79,8 +87,8 @@ def test_a_saved_reward_model_comes_back_and_is_also_a_causal_lm(tmp_path, tok, 
     reward.center(net, 0.7)
     folder = reward.save(net, tok, tmp_path / "rm")
     again, _ = reward.load(folder)
-    rows = lay(PROMPTS, ANSWERS, pad=0)
-    assert torch.equal(net(rows), again(rows))  # the centre is in it
+    forest = plant(TURNS)
+    assert torch.equal(net(forest), again(forest))  # the centre is in it
     lm = AutoModelForCausalLM.from_pretrained(folder)
     assert torch.equal(lm.lm_head.weight, net.lm.lm_head.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["rm"]

@@ -3,6 +3,7 @@ import torch
 
 import tiny
 from biddable.model import causal
+from biddable.model.forest import plant
 from biddable.sample import local
 from biddable.sample.local import draw, respond
 
@@ -30,7 +31,8 @@ def test_the_samplers_logp_is_that_of_a_fresh_forward_pass(lm, tok):
     for temperature in (1.0, 0.7):
         rollout = respond(lm, tok, PROMPTS * 4, 12, generator=seeded(), temperature=temperature)
         with torch.no_grad():
-            fresh = causal.answer_logp(lm, rollout.rows(tok.pad_token_id), temperature)
+            forest = plant(rollout.turns)
+            fresh = forest.spread(causal.answer_logp(lm, forest, temperature))
         assert rollout.mask_BT.sum(1).unique().numel() > 2  # rows did leave at different times
         assert torch.allclose(rollout.logp_BT, fresh, atol=1e-4)  # float32
 

@@ -6,8 +6,8 @@ import torch
 import tiny
 from biddable.config import ConfigError
 from biddable.model import causal, reward
+from biddable.model.forest import Turns, plant
 from biddable.model.reward import RewardModel
-from biddable.model.rows import lay
 from biddable.records import Item
 from biddable.sample.completions import SampleConfig, check_rankable, completions, from_sources
 from biddable.sample.likelihood import likelihoods
@@ -39,7 +39,7 @@ def test_a_completions_logp_is_that_of_its_own_tokens(folder):
     ids = answer_ids(tok, [made.text])[0]
     ids = ids if made.finished else ids[:-1]
     if tok.decode(ids[:-1]) == made.text:  # random weights may write what reads back as other tokens
-        logp = causal.answer_logp(lm, lay(prompt_ids(tok, [ASKED[0].text]), [ids], 0)).sum().item()
+        logp = causal.answer_logp(lm, plant(Turns(prompt_ids(tok, [ASKED[0].text]), [ids]))).sum().item()
         assert made.logp == pytest.approx(logp, abs=1e-3)  # float32, some 30 tokens
     assert made.logp < 0
 
@@ -75,7 +75,7 @@ def test_scores_are_the_reward_models(tmp_path):
         [ids] = answer_ids(tok, [completion.text])
         ids = ids if completion.finished else ids[:-1]  # a cut answer has no end to be read at
         with torch.no_grad():
-            alone = net(lay(prompt_ids(tok, [text]), [ids], 0)).item()
+            alone = net(plant(Turns(prompt_ids(tok, [text]), [ids]))).item()
         assert got.value == pytest.approx(alone, abs=1e-4)  # float32
 
 

@@ -32,7 +32,7 @@ class Onlooker:
         rollout = respond(
             policy, self.tokenizer, self.prompts, self.answer_tokens, generator=stream(0, "look"), temperature=0
         )
-        score_B = reward.scores(self.judge, rollout.rows(self.tokenizer.pad_token_id), self.micro_tokens)
+        score_B = reward.scores(self.judge, rollout.turns, self.micro_tokens)
         return {
             "held_out_score": float(score_B.mean()),
             "held_out_length": float(rollout.mask_BT.sum(1).float().mean()),

@@ -25,7 +25,7 @@ class OptimizerSettings(Settings):
     beta2: float = Field(0.95, ge=0, lt=1, description="Adam β₂")
     adam_eps: float = Field(1e-8, gt=0, description="Adam ε, added outside the bias correction's root as PyTorch does")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay, on matrices only")
-    micro_tokens: int = Field(4096, gt=0, description="padded tokens of a forward pass: speed and memory, not results")
+    micro_tokens: int = Field(4096, gt=0, description="tokens of a forward pass: speed and memory, not results")
     clip_norm: float = Field(1.0, gt=0, description="gradients longer than this are shortened to it")
 
 

@@ -1,7 +1,6 @@
 """PPO-ptx (Ouyang et al. 2022, section 3.5 and App. C.4), one step on one screen.
 
-B = answers of an iteration, T = tokens of the longest answer, b and t the same of a micro-batch, N = counted tokens,
-S = tokens of a row, V = vocabulary.
+B = answers of an iteration, T = tokens of the longest answer, b and t the same of a micro-batch, M = its answer tokens.
 
 Four networks: the policy, the reference (the start model, frozen), the reward model (frozen), and the value network
 with weights of its own, which starts as the reward model, head included. Where the paper is silent we follow its
@@ -14,23 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop
+from biddable.learn import loop, sft
 from biddable.learn.held_out import Best, onlooker
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import k1, k2
 from biddable.losses.masked import masked_mean, whiten
 from biddable.losses.ppo import clip_fraction, gae, policy_loss, token_rewards, value_loss
-from biddable.losses.sft import nll
 from biddable.model import causal, checkpoint, reward
+from biddable.model.forest import Forest, Turns, forests, unprompted
 from biddable.model.reward import RewardModel
-from biddable.model.rows import Rows, buckets, lay_pages
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond
 from biddable.text import snapshots
@@ -83,19 +81,20 @@ class Actors:
 
 @dataclass(frozen=True)
 class Credit:
-    """A judged batch: rows and, for each answer token, what the update needs. Nothing here has a gradient."""
+    """A judged batch: answers and, for each of their tokens, what the update needs. Nothing here has a gradient."""
 
-    rows: Rows
+    turns: Turns
     logp_BT: Float[Tensor, "B T"]
     value_BT: Float[Tensor, "B T"]
     advantage_BT: Float[Tensor, "B T"]
     return_BT: Float[Tensor, "B T"]
 
-    def take(self, index_b: Int[Tensor, " b"]) -> "Credit":
-        rows = self.rows.take(index_b)
-        t = rows.answer_BT.shape[1]
+    def take(self, index: Sequence[int]) -> "Credit":
+        """Some of them, no wider than they need be."""
+        turns = self.turns.take(index)
+        t = max(map(len, turns.answers))
         parts = (self.logp_BT, self.value_BT, self.advantage_BT, self.return_BT)
-        return Credit(rows, *(x_BT[index_b, :t] for x_BT in parts))
+        return Credit(turns, *(x_BT[list(index), :t] for x_BT in parts))
 
 
 def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Sequence[Ids], seed: int, k: int) -> dict:
@@ -115,7 +114,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
         parts = order_B.split(config.minibatch)
         for nth, index_b in enumerate(parts):
             text = pages[nth * len(pages) // len(parts) : (nth + 1) * len(pages) // len(parts)]
-            looks.append(update(actors, config, credit.take(index_b), text, f"iteration {k}"))
+            looks.append(update(actors, config, credit.take(index_b.tolist()), text, f"iteration {k}"))
     first, mean = looks[0], {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
     return seen | mean | {"first_ratio": first["ratio"], "first_kl": first["approx_kl"], "rate": share}
 
@@ -123,14 +122,15 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
 @torch.no_grad()
 def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, dict]:
     """Score the answers, credit their tokens. The sampler's log-probabilities are the old ones, being this policy's."""
-    rows = rollout.rows(actors.tokenizer.pad_token_id)
-    mask_BT, logp_BT = rollout.mask_BT, rollout.logp_BT
-    score_B = reward.scores(actors.judge, rows, config.micro_tokens)
+    turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
+    score_B = reward.scores(actors.judge, turns, config.micro_tokens)
     judged_B = score_B - config.missing_end_penalty * ~rollout.finished_B
     ref_logp_BT = causal.in_pieces(
-        lambda piece: causal.answer_logp(actors.reference, piece, config.temperature), rows, config.micro_tokens
+        lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
+        turns,
+        config.micro_tokens,
     )
-    value_BT = causal.in_pieces(actors.value.values, rows, config.micro_tokens)
+    value_BT = causal.in_pieces(actors.value.values, turns, config.micro_tokens)
     reward_BT = token_rewards(judged_B, logp_BT, ref_logp_BT, mask_BT, config.beta)
     advantage_BT, return_BT = gae(reward_BT, value_BT, mask_BT, config.gamma, config.lam)
     spread = return_BT[mask_BT].var(correction=0).clamp(min=1e-12)
@@ -145,43 +145,22 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         "value": masked_mean(value_BT, mask_BT),
         "explained_variance": 1 - (return_BT - value_BT)[mask_BT].var(correction=0) / spread,
     }
-    return Credit(rows, logp_BT, value_BT, advantage_BT, return_BT), {key: float(x) for key, x in seen.items()}
+    return Credit(turns, logp_BT, value_BT, advantage_BT, return_BT), {key: float(x) for key, x in seen.items()}
 
 
 def update(actors: Actors, config: PpoConfig, credit: Credit, pages: Sequence[Ids], where: str) -> dict:
     """One minibatch: PPO's gradient, the pretraining text's added to it, and one optimiser step (paper, App. C.4)."""
-    whole = credit.rows.answer_tokens
     sums = dict.fromkeys(("ratio", "approx_kl", "clip_fraction", "entropy", "policy_loss", "value_loss"), 0.0)
-    for index_b in buckets(credit.rows.length_B.tolist(), config.micro_tokens):
-        piece = credit.take(index_b)
-        share = piece.rows.answer_tokens / whole  # means over tokens, however the minibatch is cut
-        mask_bt = piece.rows.answer_BT
-
-        logit_NV = causal.answer_logits(actors.policy, piece.rows, config.temperature)
-        logp_bt = causal.spread(causal.logp_of(logit_NV, piece.rows.target_N), piece.rows)
-        loss = policy_loss(logp_bt, piece.logp_BT, piece.advantage_BT, mask_bt, config.clip)
-        (loss * share).backward()
-
-        value_bt = actors.value.values(piece.rows)
-        value_cost = value_loss(value_bt, piece.value_BT, piece.return_BT, mask_bt, config.value_clip)
-        (value_cost * share).backward()
-
-        with torch.no_grad():
-            looks = {
-                "ratio": masked_mean((logp_bt - piece.logp_BT).exp(), mask_bt),
-                "approx_kl": masked_mean(k2(logp_bt, piece.logp_BT), mask_bt),
-                "clip_fraction": clip_fraction(logp_bt, piece.logp_BT, piece.advantage_BT, mask_bt, config.clip),
-                "entropy": entropy(logit_NV),
-                "policy_loss": loss.detach(),
-                "value_loss": value_cost.detach(),
-            }
-        sums = {key: sums[key] + share * float(look) for key, look in looks.items()}
+    for index, forest in forests(credit.turns, config.micro_tokens):
+        looks = learn(actors, config, credit.take(index), forest, len(forest.target_M) / credit.turns.predicted)
+        sums = {key: sums[key] + looks[key] for key in sums}
 
     gradient = loop.gradients(actors.policy)
     sums["policy_gradient"] = loop.norm(gradient)
     if pages:
         before = [g.clone() for g in gradient]
-        sums["ptx_loss"] = pretrain(actors.policy, config, pages, actors.tokenizer.pad_token_id)
+        # No optimiser step of its own: that would be another Adam.
+        sums["ptx_loss"] = sft.gradient(actors.policy, unprompted(pages), config.micro_tokens, config.gamma_ptx)
         sums["ptx_gradient"] = loop.norm(torch._foreach_sub(loop.gradients(actors.policy), before))
     loop.step(actors.policy_optimizer, config, f"{where}: policy")
     sums["value_gradient"] = loop.step(actors.value_optimizer, config, f"{where}: value")
@@ -191,22 +170,28 @@ def update(actors: Actors, config: PpoConfig, credit: Credit, pages: Sequence[Id
     return sums
 
 
-def pretrain(policy: PreTrainedModel, config: PpoConfig, pages: Sequence[Ids], pad: int) -> float:
-    """Add γ · ∇(−mean log π a token) to the gradient that is there. No optimiser step: that would be another Adam."""
-    whole, total = sum(len(page) - 1 for page in pages), 0.0
-    for index_b in buckets([len(page) for page in pages], config.micro_tokens):
-        rows = lay_pages([pages[i] for i in index_b.tolist()], pad)
-        loss = nll(causal.predicting(policy, rows), causal.head(policy), rows.target_N)
-        share = rows.answer_tokens / whole
-        (config.gamma_ptx * share * loss).backward()
-        total += share * float(loss.detach())
-    return total
+def learn(actors: Actors, config: PpoConfig, credit: Credit, forest: Forest, share: float) -> dict[str, float]:
+    """The gradients of a piece that holds `share` of the minibatch's tokens: means are over those of the whole."""
+    mask_bt = forest.answer_AT
+    logp_M, entropy_M = causal.logp_and_entropy(actors.policy, forest, config.temperature)
+    logp_bt = forest.spread(logp_M)
+    loss = policy_loss(logp_bt, credit.logp_BT, credit.advantage_BT, mask_bt, config.clip)
+    (loss * share).backward()
 
+    value_bt = actors.value.values(forest)
+    value_cost = value_loss(value_bt, credit.value_BT, credit.return_BT, mask_bt, config.value_clip)
+    (value_cost * share).backward()
 
-def entropy(logit_NV: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
-    """The mean over tokens of −Σ p log p."""
-    logp_NV = logit_NV.log_softmax(-1)
-    return -(logp_NV.exp() * logp_NV).sum(-1).mean()
+    with torch.no_grad():
+        looks = {
+            "ratio": masked_mean((logp_bt - credit.logp_BT).exp(), mask_bt),
+            "approx_kl": masked_mean(k2(logp_bt, credit.logp_BT), mask_bt),
+            "clip_fraction": clip_fraction(logp_bt, credit.logp_BT, credit.advantage_BT, mask_bt, config.clip),
+            "entropy": entropy_M.mean(),
+            "policy_loss": loss.detach(),
+            "value_loss": value_cost.detach(),
+        }
+    return {key: share * float(look) for key, look in looks.items()}
 
 
 def train(

@@ -21,8 +21,8 @@ from biddable.learn import loop
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.reward import pairs, ranking_loss
 from biddable.model import causal, checkpoint, reward
+from biddable.model.forest import Turns, fill, plant
 from biddable.model.reward import RewardModel
-from biddable.model.rows import buckets, lay
 from biddable.runs import Run
 from biddable.text import snapshots
 from biddable.text.snapshots import RankedSet
@@ -54,7 +54,6 @@ def train(
     longest = min(config.max_tokens, causal.context(lm))
     sets = usable(snapshots.rankings(rankings, tokenizer), longest, config.ties, rankings)
     checks = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
-    pad = tokenizer.pad_token_id
 
     optimizer = loop.adamw(net, config.learning_rate, config)
     per_epoch = -(-len(sets) // config.batch)
@@ -67,11 +66,11 @@ def train(
             order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             net.train(config.attention_dropout > 0)
-            seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]], pad)
+            seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]])
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             net.eval()
             if nth + 1 == per_epoch and checks:
-                seen |= measure(net, config, checks, pad)
+                seen |= measure(net, config, checks)
                 if config.select == "valid_loss" and seen["valid_loss"] < best[0]:
                     best = seen["valid_loss"], loop.copied(net)
             run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
@@ -84,11 +83,11 @@ def train(
     return run.output("model", reward.save(net, tokenizer, run.folder / "model"))
 
 
-def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], pad: int) -> dict[str, float]:
+def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet]) -> dict[str, float]:
     """The gradient of the mean over rankings, gathered in pieces of whole rankings."""
     loss_sum, right, of = 0.0, 0, 0
     for some in pieces(sets, config.micro_tokens):
-        score_N, rank_N, group_N = judge(net, some, pad, config.micro_tokens)
+        score_N, rank_N, group_N = judge(net, some)
         loss = ranking_loss(score_N, rank_N, group_N, config.ties)
         share = len(some) / len(sets)
         (loss * share).backward()
@@ -99,11 +98,11 @@ def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], 
 
 
 @torch.no_grad()
-def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet], pad: int) -> dict[str, float]:
+def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet]) -> dict[str, float]:
     """Loss, and accuracy over strict pairs, of all and by the labeler's group."""
     losses, wins, counts = 0.0, {}, {}
     for some in pieces(sets, config.micro_tokens):
-        score_N, rank_N, group_N = judge(net, some, pad, config.micro_tokens)
+        score_N, rank_N, group_N = judge(net, some)
         losses += float(ranking_loss(score_N, rank_N, group_N)) * len(some)
         for name in ("all", *{s.group for s in some}):
             of_N = torch.tensor([name in ("all", some[g].group) for g in group_N.tolist()])
@@ -122,17 +121,22 @@ def strict_wins(score_N: Float[Tensor, " N"], rank_N: Int[Tensor, " N"], group_N
 
 def pieces(sets: Sequence[RankedSet], tokens: int) -> list[list[RankedSet]]:
     """Whole rankings, so that no pair is cut, of about `tokens` tokens."""
-    costs = [reward.tree_tokens(s.prompt, s.answers) for s in sets]
-    return [[sets[g] for g in index_g.tolist()] for index_g in buckets(costs, tokens)]
+    costs = [len(s.prompt) + sum(map(len, s.answers)) for s in sets]
+    return [[sets[g] for g in piece] for piece in fill(costs, tokens)]
 
 
 def judge(
-    net: RewardModel, sets: Sequence[RankedSet], pad: int, tokens: int
+    net: RewardModel, sets: Sequence[RankedSet]
 ) -> tuple[Float[Tensor, " N"], Int[Tensor, " N"], Int[Tensor, " N"]]:
     """Each answer's score, given its prompt (paper_index, checklist 10), its rank, and which ranking it is of."""
-    score_N = net.branches([s.prompt for s in sets], [s.answers for s in sets], pad, tokens // 4)
+    score_N = net(plant(answers_of(sets)))
     rank_N = torch.tensor([rank for s in sets for rank in s.ranks])
     return score_N, rank_N, torch.tensor([g for g, s in enumerate(sets) for _ in s.answers])
+
+
+def answers_of(sets: Sequence[RankedSet]) -> Turns:
+    """Each answer after its prompt, ranking by ranking."""
+    return Turns([s.prompt for s in sets for _ in s.answers], [answer for s in sets for answer in s.answers])
 
 
 def usable(sets: list[RankedSet], longest: int, ties: str, path: Path) -> list[RankedSet]:
@@ -150,14 +154,14 @@ def shift(
     net: RewardModel, config: RewardConfig, tokenizer: Tokenizer, demos: Path | None, sets: Sequence[RankedSet]
 ) -> None:
     """Center: the loss fixes differences only, and PPO's penalties and value network want a zero (section 3.5)."""
+    turns = answers_of(sets)
     if config.center == "demonstrations":
         assert demos is not None
-        pairs_of = [(e.prompt, e.answer) for e in snapshots.demonstrations(demos, tokenizer)]
-    else:
-        pairs_of = [(s.prompt, a) for s in sets for a in s.answers]
-    fit = [(p, a) for p, a in pairs_of if len(p) + len(a) <= min(config.max_tokens, causal.context(net.lm))]
-    rows = lay([p for p, _ in fit], [a for _, a in fit], tokenizer.pad_token_id)
-    reward.center(net, float(reward.scores(net, rows, config.micro_tokens).double().mean()))
+        examples = snapshots.demonstrations(demos, tokenizer)
+        turns = Turns([e.prompt for e in examples], [e.answer for e in examples])
+    longest = min(config.max_tokens, causal.context(net.lm))
+    fit = [i for i in range(len(turns)) if len(turns.prompts[i]) + len(turns.answers[i]) <= longest]
+    reward.center(net, float(reward.scores(net, turns.take(fit), config.micro_tokens).double().mean()))
 
 
 Best = tuple[float, list[Tensor]]

@@ -20,9 +20,8 @@ from transformers import PreTrainedModel
 
 from biddable.learn import loop
 from biddable.learn.loop import OptimizerSettings, stream
-from biddable.losses.sft import nll
 from biddable.model import causal, checkpoint, reward
-from biddable.model.rows import Rows, buckets, lay, lay_pages
+from biddable.model.forest import Turns, forests, unprompted
 from biddable.runs import Run
 from biddable.sample.local import respond
 from biddable.text import snapshots
@@ -79,7 +78,7 @@ def train(
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             some = [examples[j] for j in loop.batches(order, config.batch)[nth]]
             lm.train(config.attention_dropout > 0)
-            seen = {"loss": gradient(lm, lay_examples(config, some, tokenizer.pad_token_id), config.micro_tokens)}
+            seen = {"loss": gradient(lm, turns_of(config, some), config.micro_tokens)}
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             lm.eval()
             if nth + 1 == per_epoch:
@@ -95,27 +94,21 @@ def train(
     return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
 
 
-def gradient(lm: PreTrainedModel, rows: Rows, micro_tokens: int, scale: float = 1.0) -> float:
-    """The gradient of the mean over the batch's tokens, however it is cut into pieces; returns that mean."""
-    whole, total = rows.answer_tokens, 0.0
-    for index_b in buckets(rows.length_B.tolist(), micro_tokens):
-        piece = rows.take(index_b)
-        loss = nll(causal.predicting(lm, piece), causal.head(lm), piece.target_N)
-        share = piece.answer_tokens / whole
+def gradient(lm: PreTrainedModel, turns: Turns, micro_tokens: int, scale: float = 1.0) -> float:
+    """`scale` times the gradient of the mean over all tokens, however they are cut into pieces; returns that mean."""
+    total = 0.0
+    for _, forest in forests(turns, micro_tokens):
+        loss, share = causal.nll_of(lm, forest), len(forest.target_M) / turns.predicted
         (scale * share * loss).backward()
         total += share * float(loss.detach())
     return total
 
 
 @torch.no_grad()
-def mean_nll(lm: PreTrainedModel, rows: Rows, micro_tokens: int) -> float:
+def mean_nll(lm: PreTrainedModel, turns: Turns, micro_tokens: int) -> float:
     """−log p a token."""
-    whole, total = rows.answer_tokens, 0.0
-    for index_b in buckets(rows.length_B.tolist(), micro_tokens):
-        piece = rows.take(index_b)
-        loss = nll(causal.predicting(lm, piece), causal.head(lm), piece.target_N)
-        total += float(loss.detach()) * piece.answer_tokens / whole
-    return total
+    pieces = [forest for _, forest in forests(turns, micro_tokens)]
+    return sum(float(causal.nll_of(lm, piece)) * len(piece.target_M) for piece in pieces) / turns.predicted
 
 
 def look(
@@ -127,8 +120,7 @@ def look(
     seed: int,
 ) -> dict[str, float]:
     """Valid loss, and the mean score of answers sampled to the same prompts when there is a reward model."""
-    pad = tokenizer.pad_token_id
-    seen = {"valid_loss": mean_nll(lm, lay_examples(config, checks, pad), config.micro_tokens)}
+    seen = {"valid_loss": mean_nll(lm, turns_of(config, checks), config.micro_tokens)}
     if judge is not None:
         net, _ = reward.load(judge)
         prompts = [example.prompt for example in checks[: config.score_prompts]]
@@ -136,14 +128,15 @@ def look(
         rollout = respond(
             lm, tokenizer, prompts, most, generator=stream(seed, "sft", "look")
         )  # the same luck each epoch
-        seen["valid_score"] = float(reward.scores(net, rollout.rows(pad), config.micro_tokens).mean())
+        seen["valid_score"] = float(reward.scores(net, rollout.turns, config.micro_tokens).mean())
     return seen
 
 
-def lay_examples(config: SftConfig, examples: Sequence[Example], pad: int) -> Rows:
+def turns_of(config: SftConfig, examples: Sequence[Example]) -> Turns:
+    """What is learnt of demonstrations."""
     if config.loss_on == "all":
-        return lay_pages([[*example.prompt, *example.answer] for example in examples], pad)
-    return lay([example.prompt for example in examples], [example.answer for example in examples], pad)
+        return unprompted([[*example.prompt, *example.answer] for example in examples])
+    return Turns([example.prompt for example in examples], [example.answer for example in examples])
 
 
 def fitting(

@@ -13,7 +13,7 @@ from biddable.learn import loop, sft
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.learn.sft import Choice
 from biddable.model import causal
-from biddable.model.rows import lay, lay_pages
+from biddable.model.forest import Turns, unprompted
 from biddable.runs import Run
 from biddable.text import snapshots
 
@@ -40,7 +40,6 @@ def train(
 ) -> Path:
     """The whole stage; returns the folder of the model of the epoch with the lowest loss on both, or of the last."""
     lm, tokenizer = causal.load(model)
-    pad = tokenizer.pad_token_id
     longest_page = min(config.page_tokens, causal.context(lm))
     limits = lm, config.prompt_tokens, config.answer_tokens
     examples = sft.fitting(snapshots.demonstrations(demos, tokenizer), demos, *limits)
@@ -62,16 +61,15 @@ def train(
             some = [examples[j] for j in loop.batches(order, size)[nth]]
             beside = [text[j] for j in loop.endless(len(text), i * mixed, mixed, run.seed, "start", "pages")]
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
-            rows = lay([*(e.prompt for e in some), *(p[:1] for p in beside)],
-                       [*(e.answer for e in some), *(p[1:] for p in beside)], pad)  # fmt: skip
-            seen = {"loss": sft.gradient(lm, rows, config.micro_tokens)}
+            turns = Turns([*(e.prompt for e in some), *([] for _ in beside)], [*(e.answer for e in some), *beside])
+            seen = {"loss": sft.gradient(lm, turns, config.micro_tokens)}
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             if nth + 1 == per_epoch:
                 if checks:
-                    rows = lay([e.prompt for e in checks], [e.answer for e in checks], pad)
-                    seen["valid_loss"] = sft.mean_nll(lm, rows, config.micro_tokens)
+                    turns = Turns([e.prompt for e in checks], [e.answer for e in checks])
+                    seen["valid_loss"] = sft.mean_nll(lm, turns, config.micro_tokens)
                 if check_text:
-                    seen["valid_page_loss"] = sft.mean_nll(lm, lay_pages(check_text, pad), config.micro_tokens)
+                    seen["valid_page_loss"] = sft.mean_nll(lm, unprompted(check_text), config.micro_tokens)
                 if checks or check_text:
                     merit = -seen.get("valid_loss", 0.0) - seen.get("valid_page_loss", 0.0)
                     best = Choice(merit, epoch + 1, loop.copied(lm)) if merit > best.merit else best

@@ -1,7 +1,7 @@
 """Causal language models: loading and saving their folders, and reading log-probabilities off them.
 
-B = rows, S = tokens of a row, T = tokens of the longest answer, N = answer tokens of all rows, D = width, V =
-vocabulary.
+A = answers, M = answer tokens of all of them, T = those of the longest, D = width, V = vocabulary, N = any number of
+tokens; a and t are A and T of a piece.
 """
 
 import shutil
@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from biddable.model.rows import Rows, buckets
+from biddable.losses.sft import nll, token_logp
+from biddable.model.attention import hidden
+from biddable.model.forest import Forest, Turns, forests
 from biddable.text import tokenizer as tokenizers
 from biddable.text.tokenizer import Tokenizer
 
@@ -109,13 +111,6 @@ def context(model: PreTrainedModel) -> int:
     return int(model.config.max_position_embeddings)
 
 
-def check_sees_all(model: PreTrainedModel) -> None:
-    """Refuse a model whose layers do not all see the whole past: our caches would show them more than they expect."""
-    kinds = set(model.config.to_dict().get("layer_types") or ["full_attention"])
-    if kinds != {"full_attention"}:
-        raise ValueError(f"{model.config.model_type}: layers of kind {sorted(kinds)} are not supported yet")
-
-
 def head(model: PreTrainedModel) -> Float[Tensor, "V D"]:
     """The unembedding's weight."""
     embeddings = model.get_output_embeddings()
@@ -124,44 +119,44 @@ def head(model: PreTrainedModel) -> Float[Tensor, "V D"]:
     return embeddings.weight
 
 
-def hidden(model: PreTrainedModel, rows: Rows) -> Float[Tensor, "B S D"]:
-    """The trunk's last hidden states."""
-    return model.base_model(input_ids=rows.token_BS, use_cache=False).last_hidden_state
-
-
-def predicting(model: PreTrainedModel, rows: Rows) -> Float[Tensor, "N D"]:
+def predicting(model: PreTrainedModel, forest: Forest) -> Float[Tensor, "M D"]:
     """The hidden states from which answer tokens are predicted: the head never meets any other place."""
-    return hidden(model, rows)[rows.predicts_BS]
+    return hidden(model, forest)[forest.before_M.to(model.device)]
 
 
-def answer_logits(model: PreTrainedModel, rows: Rows, temperature: float | int = 1.0) -> Float[Tensor, "N V"]:
-    """Logits of each answer token's place, divided by the temperature (paper_index, checklist 15)."""
-    logit_NV = nn.functional.linear(predicting(model, rows), head(model))
-    return logit_NV if temperature == 1.0 else logit_NV / temperature
+def logp_and_entropy(
+    model: PreTrainedModel, forest: Forest, temperature: float | int = 1.0
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """log p of each answer token, and the entropy of the distribution that it is drawn from (which has no gradient).
+
+    Logits are divided by the temperature (paper_index, checklist 15), by way of the hidden states, which are fewer.
+    """
+    hidden_MD = predicting(model, forest)
+    if temperature != 1.0:
+        hidden_MD = hidden_MD / temperature
+    return token_logp(hidden_MD, head(model), forest.target_M.to(model.device))
 
 
-def logp_of(logit_NV: Float[Tensor, "N V"], token_N: Tensor) -> Float[Tensor, " N"]:
+def answer_logp(model: PreTrainedModel, forest: Forest, temperature: float | int = 1.0) -> Float[Tensor, " M"]:
+    """log p of each answer token."""
+    return logp_and_entropy(model, forest, temperature)[0]
+
+
+def nll_of(model: PreTrainedModel, forest: Forest) -> Float[Tensor, ""]:
+    """The mean of −log p over all answer tokens."""
+    return nll(predicting(model, forest), head(model), forest.target_M.to(model.device))
+
+
+def logp_of(logit_NV: Float[Tensor, "N V"], token_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     """log p of given tokens."""
     return logit_NV.gather(-1, token_N[:, None]).squeeze(-1) - logit_NV.logsumexp(-1)
 
 
-def answer_logp(model: PreTrainedModel, rows: Rows, temperature: float | int = 1.0) -> Float[Tensor, "B T"]:
-    """log p of each answer token; 0 where a row has none."""
-    return spread(logp_of(answer_logits(model, rows, temperature), rows.target_N), rows)
-
-
-def spread(x_N: Float[Tensor, " N"], rows: Rows) -> Float[Tensor, "B T"]:
-    """Numbers of the answer tokens, one after another → one row per answer, zeros after its end."""
-    mask_BT = rows.answer_BT
-    return torch.zeros(mask_BT.shape, dtype=x_N.dtype, device=x_N.device).masked_scatter(mask_BT, x_N)
-
-
 @torch.no_grad()
-def in_pieces(read: Callable[[Rows], Float[Tensor, "b t"]], rows: Rows, tokens: int) -> Float[Tensor, "B T"]:
-    """Apply `read` to pieces of like length, without gradient, and put the answers back in the order of the rows."""
-    mask_BT = rows.answer_BT
-    out_BT = torch.zeros(mask_BT.shape, device=mask_BT.device)
-    for index_b in buckets(rows.length_B.tolist(), tokens):
-        x_bt = read(rows.take(index_b))
-        out_BT[index_b, : x_bt.shape[1]] = x_bt.float()
-    return out_BT
+def in_pieces(read: Callable[[Forest], Float[Tensor, "a t"]], turns: Turns, tokens: int) -> Float[Tensor, "A T"]:
+    """Apply `read` to one piece after another, without gradient, and put what it says in the order of the turns."""
+    found = [(index, read(forest).float().cpu()) for index, forest in forests(turns, tokens)]
+    out_AT = torch.zeros(len(turns), max(x_at.shape[1] for _, x_at in found))
+    for index, x_at in found:
+        out_AT[index, : x_at.shape[1]] = x_at
+    return out_AT

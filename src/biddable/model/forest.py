@@ -8,7 +8,7 @@ alone (`model/attention.py`), so that a forest equals its answers one by one, an
 from all its answers. A causal model's layers besides attention look at one token at a time: they do not notice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -17,6 +17,31 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from biddable.text.tokenizer import Ids
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Prompts, each with one answer. Where there is no prompt, as in a page of text, the first token is given."""
+
+    prompts: Sequence[Ids]
+    answers: Sequence[Ids]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @property
+    def predicted(self) -> int:
+        """How many tokens are predicted: those of the answers, but for a first one with nothing before it."""
+        return sum(len(answer) - (not prompt) for prompt, answer in zip(self.prompts, self.answers, strict=True))
+
+    def take(self, index: Sequence[int]) -> "Turns":
+        """Some of them."""
+        return Turns([self.prompts[i] for i in index], [self.answers[i] for i in index])
+
+
+def unprompted(texts: Sequence[Ids]) -> Turns:
+    """Text that answers nobody."""
+    return Turns([[]] * len(texts), texts)
 
 
 @dataclass(frozen=True)
@@ -65,32 +90,30 @@ class Forest:
         return torch.zeros(mask_AT.shape, dtype=x_M.dtype, device=x_M.device).masked_scatter(mask_AT, x_M)
 
 
-def plant(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Forest:
-    """One answer to each prompt; answers to equal prompts are one tree.
-
-    Without a prompt, as in a page of text, the first token has nothing before it and is not predicted.
-    """
-    assert all(answers), "an answer has at least one token, be it only its end"
+def plant(turns: Turns) -> Forest:
+    """Lay turns out; answers to equal prompts are one tree."""
+    assert all(turns.answers), "an answer has at least one token, be it only its end"
     row: list[int] = []
     positions: list[int] = []
     trees: list[Tree] = []
-    end = [0] * len(answers)
-    before: list[list[int]] = [[] for _ in answers]
-    for group in groups(prompts):
-        prompt, bounds = prompts[group[0]], [len(row)]
+    end = [0] * len(turns)
+    before: list[list[int]] = [[] for _ in end]
+    for group in groups(turns):
+        prompt, bounds = turns.prompts[group[0]], [len(row)]
         row += prompt
         positions += range(len(prompt))
         fork = len(row)
         if len(group) > 1:
             bounds.append(fork)
         for i in group:
-            before[i] = [*range(fork - 1, fork)[: len(prompt)], *range(len(row), len(row) + len(answers[i]) - 1)]
-            row += answers[i]
-            positions += range(len(prompt), len(prompt) + len(answers[i]))
+            answer = turns.answers[i]
+            before[i] = [*range(fork - 1, fork)[: len(prompt)], *range(len(row), len(row) + len(answer) - 1)]
+            row += answer
+            positions += range(len(prompt), len(prompt) + len(answer))
             end[i] = len(row)
             bounds.append(end[i])
         trees.append(Tree(tuple(bounds)))
-    target = [answer if prompt else answer[1:] for prompt, answer in zip(prompts, answers, strict=True)]
+    target = [answer if prompt else answer[1:] for prompt, answer in zip(turns.prompts, turns.answers, strict=True)]
     return Forest(
         token_N=torch.tensor(row),
         position_N=torch.tensor(positions),
@@ -102,28 +125,29 @@ def plant(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Forest:
     )
 
 
-def plant_pages(pages: Sequence[Ids]) -> Forest:
-    """Text without a prompt."""
-    return plant([[]] * len(pages), pages)
+def forests(turns: Turns, tokens: int) -> Iterator[tuple[list[int], Forest]]:
+    """Turns in pieces of at most `tokens` tokens: which ones, and the forest of them."""
+    for index in cut(turns, tokens):
+        yield index, plant(turns.take(index))
 
 
-def groups(prompts: Sequence[Ids]) -> list[list[int]]:
-    """Which answers share a prompt. No prompt is shared by none."""
+def groups(turns: Turns) -> list[list[int]]:
+    """Which turns share a prompt. No prompt is shared by none."""
     found: dict[tuple[int, ...] | int, list[int]] = {}
-    for i, prompt in enumerate(prompts):
+    for i, prompt in enumerate(turns.prompts):
         found.setdefault(tuple(prompt) or i, []).append(i)
     return list(found.values())
 
 
-def cut(prompts: Sequence[Ids], answers: Sequence[Ids], tokens: int) -> list[list[int]]:
-    """Pieces of at most `tokens` tokens, as places in the lists given. Trees are whole where they fit into a piece."""
+def cut(turns: Turns, tokens: int) -> list[list[int]]:
+    """Pieces of at most `tokens` tokens. A tree is whole where it fits into a piece."""
     parts: list[list[int]] = []
     costs: list[int] = []
-    for group in groups(prompts):
-        prompt = len(prompts[group[0]])
-        for some in fill([len(answers[i]) for i in group], tokens - prompt):
+    for group in groups(turns):
+        prompt = len(turns.prompts[group[0]])
+        for some in fill([len(turns.answers[i]) for i in group], tokens - prompt):
             parts.append([group[nth] for nth in some])
-            costs.append(prompt + sum(len(answers[i]) for i in parts[-1]))
+            costs.append(prompt + sum(len(turns.answers[i]) for i in parts[-1]))
     return [[i for nth in piece for i in parts[nth]] for piece in fill(costs, tokens)]
 
 

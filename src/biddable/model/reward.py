@@ -1,13 +1,12 @@
 """The reward model, which is also what the value network starts as: a causal LM's trunk and one scalar per place.
 
-B = rows, S = tokens of a row, T = tokens of the longest answer, N = answer tokens of all rows, D = width.
+A = answers, T = tokens of the longest, N = tokens of a row, D = width.
 
 A reward folder is an ordinary causal-LM folder (the unembedding is kept, unused) with `reward_head.safetensors` beside
 it, so that every model folder of ours loads with `AutoModelForCausalLM.from_pretrained`.
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from biddable.model import causal
-from biddable.model.rows import Rows, buckets
-from biddable.model.tree import last_hidden
-from biddable.text.tokenizer import Ids, Tokenizer
+from biddable.model.attention import hidden
+from biddable.model.forest import Forest, Turns
+from biddable.text.tokenizer import Tokenizer
 
 HEAD = "reward_head.safetensors"
 
@@ -36,49 +35,19 @@ class RewardModel(nn.Module):
             self.head.weight.normal_(0, 1 / math.sqrt(width + 1), generator=generator)
             self.head.bias.zero_()
 
-    def forward(self, rows: Rows) -> Float[Tensor, " B"]:
-        """The score of each row, read at its last token, which is the end token if there is one."""
-        hidden_BSD = causal.hidden(self.lm, rows)
-        last_BD = hidden_BSD[torch.arange(len(rows), device=hidden_BSD.device), rows.length_B - 1]
-        return self.head(last_BD).squeeze(-1)
+    def forward(self, forest: Forest) -> Float[Tensor, " A"]:
+        """The score of each answer, read at its last token, which is the end token if there is one."""
+        hidden_ND = hidden(self.lm, forest)
+        return self.head(hidden_ND[forest.last_A.to(hidden_ND.device)]).squeeze(-1)
 
-    def branches(
-        self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]], pad: int, tokens: int
-    ) -> Float[Tensor, " N"]:
-        """The scores of several answers to each prompt, prompt by prompt: as `forward`, with each prompt read once."""
-        return self.head(last_hidden(self.lm, prompts, answers, pad, tokens)).squeeze(-1)
-
-    def values(self, rows: Rows) -> Float[Tensor, "B T"]:
-        """V(s) before each answer token; 0 where a row has none."""
-        return causal.spread(self.head(causal.predicting(self.lm, rows)).squeeze(-1), rows)
+    def values(self, forest: Forest) -> Float[Tensor, "A T"]:
+        """V(s) before each answer token; 0 where an answer has none."""
+        return forest.spread(self.head(causal.predicting(self.lm, forest)).squeeze(-1))
 
 
-@torch.no_grad()
-def scores(model: RewardModel, rows: Rows, tokens: int) -> Float[Tensor, " B"]:
-    """Scores of any number of rows, in pieces of like length."""
-    score_B = torch.zeros(len(rows), device=rows.token_BS.device)
-    for index_b in buckets(rows.length_B.tolist(), tokens):
-        score_B[index_b] = model(rows.take(index_b)).float()
-    return score_B
-
-
-@torch.no_grad()
-def branch_scores(
-    model: RewardModel, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]], pad: int, tokens: int
-) -> list[list[float]]:
-    """Scores of several answers to each of any number of prompts, some trees at a time."""
-    found: list[list[float]] = [[] for _ in prompts]
-    for index in buckets([tree_tokens(p, some) for p, some in zip(prompts, answers, strict=True)], tokens):
-        here = index.tolist()
-        score_N = model.branches([prompts[i] for i in here], [answers[i] for i in here], pad, tokens // 4)
-        for i, part in zip(here, score_N.split([len(answers[i]) for i in here]), strict=True):
-            found[i] = part.tolist()
-    return found
-
-
-def tree_tokens(prompt: Ids, answers: Sequence[Ids]) -> int:
-    """What a prompt and its answers cost."""
-    return len(prompt) + sum(map(len, answers))
+def scores(model: RewardModel, turns: Turns, tokens: int) -> Float[Tensor, " A"]:
+    """Scores of any number of answers, without gradient."""
+    return causal.in_pieces(lambda forest: model(forest)[:, None], turns, tokens).squeeze(1)
 
 
 @torch.no_grad()

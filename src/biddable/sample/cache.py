@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from biddable.model import causal
+from biddable.model.attention import check_sees_all
 
 
 class RoomyLayer(DynamicLayer):
@@ -47,7 +47,7 @@ class RoomyLayer(DynamicLayer):
 
 def roomy_cache(model: PreTrainedModel, room: int) -> Cache:
     """A cache for `room` tokens a row."""
-    causal.check_sees_all(model)
+    check_sees_all(model)
     return Cache(layers=[RoomyLayer(room) for _ in range(model.config.num_hidden_layers)])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from biddable.model import causal
-from biddable.model.rows import lay
+from biddable.model.forest import Turns
 from biddable.records import Item, Likelihood
 from biddable.text import tokenizer as tokenizers
 from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
@@ -40,10 +40,10 @@ def likelihoods(
                 raise ValueError(f"item {item.task}/{item.id}: a choice has no tokens of its own")
             if len(context) + len(choice) > causal.context(lm):
                 raise ValueError(f"item {item.task}/{item.id}: longer than the model's {causal.context(lm)} tokens")
-        rows = lay([context for context, _ in some], [choice for _, choice in some], tokenizer.pad_token_id)
-        logp_BT = causal.in_pieces(lambda piece: causal.answer_logp(lm, piece), rows, micro_tokens)
+        turns = Turns([context for context, _ in some], [choice for _, choice in some])
+        logp_AT = causal.in_pieces(lambda piece: piece.spread(causal.answer_logp(lm, piece)), turns, micro_tokens)
         for (item, nth), (_, choice), logp in zip(
-            asked[at : at + AT_ONCE], some, logp_BT.double().sum(1).tolist(), strict=True
+            asked[at : at + AT_ONCE], some, logp_AT.double().sum(1).tolist(), strict=True
         ):
             made.append(
                 Likelihood(

@@ -16,8 +16,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from biddable.model import causal
-from biddable.model.rows import Rows, lay
-from biddable.model.tree import left_padded, positions
+from biddable.model.forest import Turns
 from biddable.sample.cache import roomy_cache, select
 from biddable.text.tokenizer import Ids, Tokenizer
 
@@ -38,9 +37,10 @@ class Rollout:
     def answers(self) -> list[Ids]:
         return [row[:n] for row, n in zip(self.token_BT.tolist(), self.mask_BT.sum(1).tolist(), strict=True)]
 
-    def rows(self, pad: int) -> Rows:
+    @property
+    def turns(self) -> Turns:
         """Prompts and answers side by side, for a forward pass."""
-        return lay(self.prompts, self.answers, pad)
+        return Turns(self.prompts, self.answers)
 
 
 @torch.no_grad()
@@ -135,6 +135,19 @@ def _prefill(
         use_cache=True,
     ).last_hidden_state
     return nn.functional.linear(hidden_BPD[:, -1], causal.head(model))
+
+
+def left_padded(real_BP: Bool[Tensor, "B P"]) -> Bool[Tensor, "B P P"]:
+    """Who sees whom in rows padded on the left. A pad sees itself, or its softmax over nothing would be NaN."""
+    place_P = torch.arange(real_BP.shape[1], device=real_BP.device)
+    earlier_PP = place_P[:, None] >= place_P
+    itself_PP = place_P[:, None] == place_P
+    return (earlier_PP & real_BP[:, None, :]) | itself_PP
+
+
+def positions(real_BP: Bool[Tensor, "B P"]) -> Int[Tensor, "B P"]:
+    """Positions that count real tokens only (paper_index, checklist 2)."""
+    return (real_BP.cumsum(1) - 1).clamp(min=0)
 
 
 def _next(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from biddable.model import causal, reward
+from biddable.model.forest import Turns
 from biddable.records import Completion, Prompt, Score
 from biddable.text.tokenizer import Ids, answer_ids, prompt_ids
 
@@ -35,14 +36,10 @@ def score(
     value: dict[int, float] = {}
     asked = list(of_prompt)
     for names in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
-        places = [of_prompt[name] for name in names]
-        found = reward.branch_scores(
-            net, [prompt_of[name] for name in names], [[answers[i] for i in some] for some in places],
-            tokenizer.pad_token_id, micro_tokens,
-        )  # fmt: skip
-        for some, values in zip(places, found, strict=True):
-            value |= dict(zip(some, values, strict=True))
-            advance(len(some))
+        places = [i for name in names for i in of_prompt[name]]
+        turns = Turns([prompt_of[completions[i].prompt_id] for i in places], [answers[i] for i in places])
+        value |= dict(zip(places, reward.scores(net, turns, micro_tokens).tolist(), strict=True))
+        advance(len(places))
     return [Score(completion_id=c.id, run_id=run_id, value=value[i]) for i, c in enumerate(completions)]
 
 
