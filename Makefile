@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test check bench bench-growth bench-gpu mutants docs
+.PHONY: help quickstart test check bench bench-growth bench-gpu mutants seeds torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,6 +37,12 @@ bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machi
 
 mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (an hour; ARGS="reward 50" is a look)
 	@$(BIN)/python bench/mutants.py $(ARGS)
+
+seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
+	@$(BIN)/python bench/seeds.py $(ARGS)
+
+torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
+	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean

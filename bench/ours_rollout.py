@@ -46,7 +46,7 @@ def first_update(actors: ppo.Actors, config: ppo.PpoConfig, rows: list[dict]) ->
         torch.zeros(len(rows), dtype=torch.bool),
     )  # fmt: skip
     logp_BT = causal.in_pieces(
-        lambda piece: causal.answer_logp(actors.policy, piece), given.rows(actors.tokenizer.pad_token_id), 4096
+        lambda forest: forest.spread(causal.answer_logp(actors.policy, forest)), given.turns, config.micro_tokens
     )
     credit, _ = ppo.judge(actors, config, Rollout(given.prompts, token_BT, logp_BT, mask_BT, given.finished_B))
     gradient: dict[str, dict] = {}

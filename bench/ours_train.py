@@ -25,13 +25,13 @@ UNSHORTENED = 1e9  # the gradient's norm is computed, and the gradient left as i
 
 def sft_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
     lm, tokenizer = causal.load(folder / "policy")
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    end = tokenizer.eos_token_id
     config = sft.SftConfig(batch=len(rows), clip_norm=UNSHORTENED)
     examples = [Example(r["prompt"], [*r["answers"][0], end]) for r in rows]
     optimizer = watched(lm, config)
 
     def step() -> float:
-        loss = sft.gradient(lm, sft.lay_examples(config, examples, pad), config.micro_tokens)
+        loss = sft.gradient(lm, sft.turns_of(config, examples), config.micro_tokens)
         loop.step(optimizer, config, "bench")
         return loss
 
@@ -40,7 +40,7 @@ def sft_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
 
 def reward_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
     net, tokenizer = reward_model.load(folder / "judge")
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    end = tokenizer.eos_token_id
     config = reward.RewardConfig(batch=len(rows), clip_norm=UNSHORTENED)
     sets = [
         RankedSet(r["prompt"], tuple([*a, end] for a in r["answers"]), tuple(range(1, len(r["answers"]) + 1)), "all")
@@ -49,7 +49,7 @@ def reward_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
     optimizer = watched(net, config)
 
     def step() -> float:
-        loss = reward.gradient(net, config, sets, pad)["loss"]
+        loss = reward.gradient(net, config, sets)["loss"]
         loop.step(optimizer, config, "bench")
         return loss
 

@@ -19,7 +19,7 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
     "quickstart", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
@@ -95,7 +95,33 @@ def test_a_missing_file_is_named(base):
     assert not list(Path().iterdir())
 
 
+def test_a_missing_recipe_is_named_before_torch_is_loaded():
+    """Loading it takes seconds, and on a busy machine much longer."""
+    code = "import sys; sys.modules['torch'] = None; from biddable.cli import main; main()"
+    for verb in (["sft"], ["start"], ["sample", "sft"], ["reward"], ["ppo"], ["quickstart"], ["hamlet", "pretrain"]):
+        command = [sys.executable, "-c", code, *verb, "no.toml"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert answer.stderr == "biddable: no.toml: cannot be read: No such file or directory\n"
+        assert answer.returncode == 2
+
+
+def test_what_the_user_wrote_is_named_and_no_file_aside():
+    assert complain("hamlet", "prompts", 3, "--out", "nodir/x.jsonl") == "nodir/x.jsonl: No such file or directory"
+    assert complain("hamlet", "pages", 3, "--out", "nodir/x.jsonl") == "nodir/x.jsonl: No such file or directory"
+    ask("init", "p")
+    os.chdir("p")
+    assert complain("snapshot", "demos") == (
+        "demos: no demonstrations by training labelers on train prompts (0 of any kind are stored); nothing was written"
+    )
+
+
 def test_no_snapshot_says_how_to_make_one(base):
+    ask("init", "p")
+    os.chdir("p")
+    assert complain("ppo", f"start={base}", f"reward_model={base}") == (
+        "data: no prompts-*.jsonl here; make one with `biddable snapshot prompts`, or say data=FILE"
+    )
+    os.chdir("..")
     assert complain("sft", f"model={base}") == (
         "data: no demos-*.jsonl here; make one with `biddable snapshot demos`, or say data=FILE"
     )
@@ -129,8 +155,8 @@ def test_an_empty_split_is_named(base):
     os.chdir("p")
     before = sorted(path.name for path in Path().iterdir())
     assert "no demonstrations" in complain("snapshot", "demos")
-    assert "no prompts on valid prompts" in complain("snapshot", "prompts", "--split", "valid")
-    assert "no prompts" in complain("sample", base, "--k", 4, "--split", "test")
+    assert "no valid prompts" in complain("snapshot", "prompts", "--split", "valid")
+    assert "no test prompts" in complain("sample", base, "--k", 4, "--split", "test")
     assert "nothing to measure" in complain("measure")
     assert "nothing is measured yet" in complain("report")
     assert sorted(path.name for path in Path().iterdir()) == before
@@ -150,6 +176,72 @@ def test_a_k_of_1_cannot_be_ranked(base):
     )
     assert complain("sample", base, "--k", 0, "data=prompts.jsonl").startswith("k: Input should be greater than")
     assert not Path("runs").exists()
+
+
+def test_gather_says_what_it_did_and_that_it_is_done():
+    carried("init", "p")
+    os.chdir("p")
+    rows = [*(f"say red {n},user {n}" for n in range(8)), "say red 1,user 1", "call +1 212 555 0159 please,user 2"]
+    Path("prompts.csv").write_text("\n".join(["text,user", *rows]) + "\n", encoding="utf-8")
+    told = ["read: 10 prompts", "dropped, duplicate: 1", "dropped, near duplicate: 0", "dropped, over cap: 0",
+            "dropped, two splits: 0", "dropped, personal: 1"]  # fmt: skip
+    kept = "kept: 8 prompts of 8 users or organizations (8 train, 0 valid, 0 test)"
+
+    before = sorted(path.as_posix() for path in Path().rglob("*"))
+    shown = ask("gather", "prompts.csv", "--dry-run", "valid=0", "test=0")
+    lines = shown.stdout.splitlines()
+    assert [line for line in lines if line in told] == told
+    assert lines[lines.index("dropped, duplicate: 1") + 1] == "    say red 1"
+    example = "    call +1 212 555 0159 please  [phone: +1 212 555 0159]"
+    assert lines[lines.index("dropped, personal: 1") + 1] == example
+    assert lines[-2:] == [kept, "nothing was kept; without --dry-run it would be"]
+    assert sorted(path.as_posix() for path in Path().rglob("*")) == before
+
+    first = ask("gather", "prompts.csv", "valid=0", "test=0")
+    assert first.stdout.splitlines()[:7] == [*told, kept]
+    assert first.stderr == ""  # no valid or test split was wanted, so none is missed
+    again = ask("gather", "prompts.csv", "valid=0", "test=0")
+    assert "is done already" in again.stdout.splitlines()[0]
+    assert again.stdout.splitlines()[1:] == first.stdout.splitlines()
+    assert ask("gather", "prompts.csv", "--dry-run", "valid=0", "test=0").stdout == shown.stdout
+
+
+def test_gather_warns_of_an_empty_split():
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    lines = ask("gather", "prompts.csv").stderr.splitlines()
+    assert len(lines) == 2  # one user is in one split
+    assert all(re.match(r"biddable: note: no prompt is in the \w+ split, .*; gather more users", x) for x in lines)
+
+
+def test_a_file_without_prompts_is_an_error():
+    carried("init", "p")
+    os.chdir("p")
+    for name, text in (("a.csv", ""), ("b.csv", "text,user\n"), ("c.jsonl", ""), ("d.jsonl", "\n\n")):
+        Path(name).write_text(text, encoding="utf-8")
+        assert complain("gather", name).startswith(name)
+    assert not list(Path("runs").iterdir())
+
+
+def test_prompts_that_are_too_long_are_named_before_anything_is_written(base):
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\nsay blue,olga\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    before = sorted(path.as_posix() for path in Path().rglob("*"))
+    line = complain("sample", base, "--k", 4)
+    assert re.search(r"answer_tokens=1024 exceed the 128 of .*; say answer_tokens=\d+ or less, or take a recipe", line)
+    assert sorted(path.as_posix() for path in Path().rglob("*")) == before
+    [most] = re.findall(r"say (answer_tokens=\d+)", line)
+    made = ask("sample", base, "--k", 4, "--limit", 1, most)
+    assert made.exit_code == 0, made.output
+    assert "answers: 4 in all (prompts: 1, models: 1, k: 4)" in made.stdout
+    assert "4 new completions" in made.stdout
+    assert made.stderr == ""
+    few = ask("sample", base, "--k", 2, most)
+    assert few.stderr.startswith("biddable: note: 2 answers to each prompt: to rank, 4 to 9 are usual (--k)")
+    assert "answers: 4 in all" in few.stdout  # two prompts, two answers each
 
 
 def test_a_model_folder_without_weights_is_named(base, tmp_path):
@@ -367,6 +459,58 @@ def test_what_was_sampled_elsewhere_is_received(base):
     assert "0 new completions" in ask("receive", "made.jsonl").output
     records.write(Path("labels.jsonl"), [Labeler(id="anna", group="training")])
     assert "labels.jsonl" in complain("receive", "labels.jsonl")
+
+
+def test_labels_from_a_file_go_into_the_store_or_none_of_them():
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    from biddable.store import open_store
+
+    with open_store("store.db") as store:
+        [prompt] = store.prompts()
+    red, blue = (Completion.make(prompt.id, text, "sft") for text in ("red", "blue"))
+    anna, said = Labeler(id="anna", group="training"), {"prompt_id": prompt.id, "labeler": "anna"}
+    wrote = Demonstration(text="red", **said)
+    ranked = Ranking(order=((red.id,), (blue.id,)), **said)
+    chose = Verdict(a=red.id, b=blue.id, better="a", judge="person", **said)
+
+    stray = Demonstration(prompt_id="p-none", text="red", labeler="anna")
+    other = wrote.model_copy(update={"text": "blue"})
+    for bad, says in (
+        (stray, 'bad.jsonl, row 3: demonstration ["p-none", "anna"]: prompt_id: the store knows no prompt p-none'),
+        (other, f'bad.jsonl, row 3: demonstration ["{prompt.id}", "anna"]: is already there with another text'),
+        (records.Page(id="page", text="x"), "bad.jsonl, row 3: kind: is page; only labelers, prompts,"),
+    ):
+        records.write(Path("bad.jsonl"), [wrote, anna, bad])
+        assert complain("import", "bad.jsonl").startswith(says)
+    Path("bad.jsonl").write_text(records.to_line(anna) + '\n{"kind":"demonstration","text":"x","labeler":"anna"}\n')
+    assert complain("import", "bad.jsonl") == "bad.jsonl, row 2: demonstration.prompt_id: is missing"
+    with open_store("store.db") as store:
+        assert not list(store.labelers())  # nothing of the bad files is there
+
+    records.write(Path("said.jsonl"), [chose, ranked, wrote, blue, red, anna])  # in any order
+    told = "1 new labelers, 2 new completions, 1 new demonstrations, 1 new rankings, 1 new verdicts in the store"
+    assert carried("import", "said.jsonl") == f"said.jsonl: {told}\n"
+    assert "0 new rankings" in carried("import", "said.jsonl")
+    with open_store("store.db") as store:
+        assert (list(store.rankings()), list(store.demonstrations())) == ([ranked], [wrote])
+    carried("snapshot", "demos")
+
+
+def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
+    carried("init", "p")
+    os.chdir("p")
+    prompt = Prompt.make("say red", split="test")
+    red, blue = (Completion.make(prompt.id, text, "sft") for text in ("red", "blue"))
+    alone = Ranking(prompt_id=prompt.id, labeler="anna", order=((red.id,), (blue.id,)))
+    records.write(Path("said.jsonl"), [prompt, red, blue, Labeler(id="anna", group="training"), alone])
+    carried("import", "said.jsonl")
+    none = "not measured: no prompt was ranked by two people"
+    assert f"labelers agree: {none}\n" in carried("measure")
+    carried("report")
+    assert none in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_rankings_by_hand_teach_a_reward(base):

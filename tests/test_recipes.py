@@ -83,3 +83,15 @@ def test_every_key_says_what_it_means(settings):
 def test_the_papers_recipe_and_the_defaults_are_the_papers(section, key, value):
     assert config.read_section(RECIPES / "paper.toml", section)[key] == value
     assert STAGES[section][1].model_fields[key].default == value
+
+
+def test_the_papers_recipe_spells_out_the_defaults_and_no_other_numbers():
+    """All but `sample`'s k: 9 to rank, as the paper has at most, where the default is one of each model to compare."""
+    other = {
+        (section, key)
+        for section, table in config.read_recipe(RECIPES / "paper.toml").items()
+        if isinstance(table, dict)
+        for key, value in table.items()
+        if STAGES[section][1].model_fields[key].default != value
+    }
+    assert other == {("sample", "k")}

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from biddable import runs
 from biddable.config import ConfigError, Settings
-from biddable.runs import NotFinite
+from biddable.runs import Corrupt, NotFinite, Preempted
 
 
 class Probe(Settings):
@@ -209,15 +210,40 @@ def test_a_number_that_is_not_finite_is_refused_by_name(tmp_path, data, value):
 
 def test_metrics_are_cut_back_to_the_checkpoint(tmp_path, data):
     with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
-        run.truncate_metrics(0)  # nothing there yet
-        for step in range(5):
+        path = tmp_path / "r" / "metrics.jsonl"
+        assert run.sync_metrics()["bytes"] == 0
+        for step in range(3):
             run.log(step, loss=0.1 + step)
-        before = (tmp_path / "r" / "metrics.jsonl").read_bytes()
-        run.truncate_metrics(2)
+        mark = run.sync_metrics()
+        # by another hand
+        assert mark == {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for step in (3, 4):
+            run.log(step, loss=0.1 + step)
+        before = path.read_bytes()
+        run.rewind_metrics(mark)
         assert [line["step"] for line in runs.read_metrics(run.folder)] == [0, 1, 2]
-        run.log(3, loss=0.1 + 3)
-        run.log(4, loss=0.1 + 4)
-    assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == before
+        for step in (3, 4):
+            run.log(step, loss=0.1 + step)
+        assert path.read_bytes() == before
+        run.rewind_metrics(None)
+        assert runs.read_metrics(run.folder) == []
+
+
+@pytest.mark.parametrize("harm", ["lost", "short", "changed"])
+def test_metrics_that_are_not_what_was_logged_are_not_gone_on_with(tmp_path, data, harm):
+    with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
+        path = tmp_path / "r" / "metrics.jsonl"
+        run.log(1, loss=0.25)
+        mark = run.sync_metrics()
+        match harm:
+            case "lost":
+                path.unlink()
+            case "short":
+                path.write_bytes(path.read_bytes()[:-1])
+            case "changed":
+                path.write_bytes(path.read_bytes().replace(b"0.25", b"0.26"))
+        with pytest.raises(Corrupt, match=r"metrics\.jsonl: is not what was logged up to the checkpoint"):
+            run.rewind_metrics(mark)
 
 
 def test_the_same_run_twice_logs_the_same_bytes(tmp_path, data):
@@ -244,6 +270,100 @@ def test_a_folder_is_hashed_by_the_names_and_contents_of_its_files(tmp_path):
 def test_two_processes_never_share_a_run(tmp_path, data):
     with runs.start(tmp_path / "r", "probe", Probe(), data, 0), pytest.raises(ConfigError, match="another process"):
         walk(tmp_path / "r", data)
+
+
+def test_the_second_process_is_refused_at_once_and_told_who_the_first_is(tmp_path, data, monkeypatch):
+    """Before its inputs are hashed, which for large ones takes minutes."""
+    child = begin(tmp_path, data["data"])
+    try:
+        monkeypatch.setattr(runs, "artifact", lambda *_: pytest.fail("it was hashed"))
+        begun = time.monotonic()
+        with pytest.raises(ConfigError, match=rf"another process \({child.pid} on .*\) is running this run"):
+            walk(tmp_path / "r", data)
+        assert time.monotonic() - begun < 1
+        monkeypatch.undo()
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        with runs.start(tmp_path / "r", "probe", Probe(), data, 0):
+            pass  # the kernel has let go of a dead one's lock
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("moment", ["between", "steps", "twice"])
+def test_sigterm_waits_for_the_end_of_a_step_and_for_nothing_else(tmp_path, data, moment):
+    reached = []
+
+    def run_on() -> None:
+        with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
+            if moment == "between":
+                signal.raise_signal(signal.SIGTERM)
+                reached.append("too far")
+            with run.steps("probe", 4, 0) as bar:
+                for step in range(1, 5):
+                    run.log(step, loss=1.0)
+                    bar.advance()
+                    if step == 2:
+                        signal.raise_signal(signal.SIGTERM)
+                        if moment == "twice":
+                            signal.raise_signal(signal.SIGTERM)
+                        reached.append("after the signal")
+                    run.leave(step)
+
+    with pytest.raises(Preempted, match="stopped after step 2" if moment == "steps" else r"r: stopped$"):
+        run_on()
+    assert reached == (["after the signal"] if moment == "steps" else [])
+    if moment != "between":  # where it had made nothing yet
+        assert runs.read_manifest(tmp_path / "r").status == "stopped"
+        assert [line["step"] for line in runs.read_metrics(tmp_path / "r")] == [1, 2]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_of_a_folder_that_changed_the_file_is_named(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        (model / name).write_text(name, encoding="utf-8")
+    walk(tmp_path / "r", {"model": model})
+    (model / "tokenizer.json").write_text("other words", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"its input model was another \(tokenizer\.json changed\); choose another"):
+        walk(tmp_path / "r", {"model": model})
+    (model / "tokenizer.json").write_text("tokenizer.json", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"its input pages was not given"):
+        walk(tmp_path / "r", {"model": model, "pages": model / "config.json"})
+
+
+def test_other_versions_of_the_libraries_are_told(tmp_path, data, capsys, monkeypatch):
+    def stopped() -> None:
+        with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
+            run.log(1, loss=1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    now = runs.environment()
+    old = now.model_copy(update={"packages": now.packages | {"numpy": "0.1"}})
+    monkeypatch.setattr(runs, "environment", lambda: old)
+    walk(tmp_path / "r", data)
+    assert re.search(
+        r"r: numpy was [\d.]+ and is now 0\.1: what is left of this run may differ", capsys.readouterr().err
+    )
+
+
+def test_scratch_is_deleted_when_the_run_is_done_and_not_before(tmp_path, data):
+    def run_on(fail: bool) -> None:
+        with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
+            (run.folder / "scratch").mkdir(exist_ok=True)
+            run.scratch.append(run.folder / "scratch")
+            if fail:
+                raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        run_on(fail=True)
+    assert (tmp_path / "r" / "scratch").is_dir()
+    run_on(fail=False)
+    assert not (tmp_path / "r" / "scratch").exists()
 
 
 SLOW_RUN = """

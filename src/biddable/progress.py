@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 PLAIN_SECONDS = 10.0  # between two lines in a log
+SETTLED = 0.03  # of a step must be done before it is said how long the rest will take
+PERCENT = "%"  # a share of several things that go on side by side: it has no rate that means anything
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Bar:
     unit: str
     show: Callable[["Bar"], None]
     done: int = 0
+    before: int = 0  # of these, done before this process began: no part of its rate
     begun: float = field(default_factory=time.monotonic)
 
     def advance(self, n: int = 1) -> None:
@@ -33,36 +36,41 @@ class Bar:
 
     @property
     def rate(self) -> float:
-        return self.done / max(time.monotonic() - self.begun, 1e-9)
+        return (self.done - self.before) / max(time.monotonic() - self.begun, 1e-9)
 
 
 @contextmanager
-def progress(label: str, total: int | None = None, unit: str = "steps") -> Iterator[Bar]:
+def progress(label: str, total: int | None = None, unit: str = "steps", before: int = 0) -> Iterator[Bar]:
     """A bar with rate and time left on a terminal, a line now and then in a log; nothing when BIDDABLE_QUIET=1."""
     console = Console(stderr=True)
     if os.environ.get("BIDDABLE_QUIET") == "1":
-        yield Bar(label, total, unit, show=lambda _bar: None)
+        yield Bar(label, total, unit, lambda _bar: None, before, before)
     elif place := os.environ.get("BIDDABLE_PROGRESS"):  # another process draws it
         with Path(place).open("w", encoding="utf-8") as file:
-            yield Bar(label, total, unit, show=lambda bar: _tell(file, bar))
+            yield Bar(label, total, unit, lambda bar: _tell(file, bar), before, before)
     elif console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         with Progress(*columns, console=console) as live:
-            task = live.add_task(label, total=total, unit=unit)
-            yield Bar(label, total, unit, show=lambda bar: live.update(task, completed=bar.done))
+            task = live.add_task(label, total=total, unit=unit, completed=before)
+            yield Bar(label, total, unit, lambda bar: live.update(task, completed=bar.done), before, before)
     else:
-        last = time.monotonic()
+        last, told = time.monotonic(), before
 
         def show(bar: Bar) -> None:
-            nonlocal last
-            if time.monotonic() - last >= PLAIN_SECONDS:
-                last = time.monotonic()
+            nonlocal last, told
+            # A line that says the same as the last one is no news.
+            if time.monotonic() - last >= PLAIN_SECONDS and bar.done > told:
+                last, told = time.monotonic(), bar.done
                 print(plain_line(bar), file=sys.stderr, flush=True)
 
-        bar = Bar(label, total, unit, show)
+        bar = Bar(label, total, unit, show, before, before)
         yield bar
-        took = duration(time.monotonic() - bar.begun)
-        print(f"{label}: {bar.done} {unit} in {took} ({_number(bar.rate)} {unit}/s)", file=sys.stderr, flush=True)
+        print(last_line(bar), file=sys.stderr, flush=True)
+
+
+def note(what: str) -> None:
+    """One line that must be seen, on stderr."""
+    print(f"biddable: {what}", file=sys.stderr, flush=True)
 
 
 def _tell(file: TextIO, bar: Bar) -> None:
@@ -72,10 +80,33 @@ def _tell(file: TextIO, bar: Bar) -> None:
 
 
 def plain_line(bar: Bar) -> str:
-    line = f"{bar.label}: {bar.done}{f'/{bar.total}' if bar.total else ''} {bar.unit}, {_number(bar.rate)} {bar.unit}/s"
-    if bar.total and bar.rate > 0:
-        line += f", {duration(max(bar.total - bar.done, 0) / bar.rate)} left"
+    """`ppo: 100/400 iterations, 2 iterations/s, about 3 min left`, or `sft and start: 25 %, about 3 min left`."""
+    whole = f"/{bar.total}" if bar.total and bar.unit != PERCENT else ""
+    line = f"{bar.label}: {bar.done}{whole} {bar.unit}"
+    new = bar.done - bar.before
+    if new and bar.unit != PERCENT:
+        line += f", {_number(bar.rate)} {bar.unit}/s"
+    # The first few steps are slower than the rest: what they foretell is not worth a word.
+    if bar.total and new >= SETTLED * (bar.total - bar.before):
+        line += f", {about(max(bar.total - bar.done, 0) / bar.rate)} left"
     return line
+
+
+def last_line(bar: Bar) -> str:
+    took = duration(time.monotonic() - bar.begun)
+    if bar.unit == PERCENT:
+        return f"{bar.label}: done in {took}"
+    return f"{bar.label}: {bar.done - bar.before} {bar.unit} in {took} ({_number(bar.rate)} {bar.unit}/s)"
+
+
+def about(seconds: float) -> str:
+    """As exact as a guess may be: `less than a minute`, `about 3 min`, `about 1 h 20 min`."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 60:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60 // 10 * 10} min"
 
 
 def duration(seconds: float) -> str:
@@ -90,7 +121,9 @@ def duration(seconds: float) -> str:
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{_number(task.speed or 0)} {task.fields['unit']}/s", style="cyan")
+        if not task.speed or task.fields["unit"] == PERCENT:
+            return Text("")
+        return Text(f"{_number(task.speed)} {task.fields['unit']}/s", style="cyan")
 
 
 def _number(x: float) -> str:

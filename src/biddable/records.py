@@ -268,6 +268,10 @@ def write(path: Path, records: Iterable[Record]) -> int:
                 file.write(to_line(record) + "\n")
                 count += 1
         aside.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(aside)):  # not one of a file that the records are read from
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
     return count
@@ -275,6 +279,11 @@ def write(path: Path, records: Iterable[Record]) -> int:
 
 def read(path: Path) -> Iterator[AnyRecord]:
     """Read records; a bad row raises BadRow with file, row number and key."""
+    return (record for _, record in read_rows(path))
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, AnyRecord]]:
+    """The same, each with the number of its row, for whoever finds a fault in it later."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -286,6 +295,6 @@ def read(path: Path) -> Iterator[AnyRecord]:
             if not text:
                 continue
             try:
-                yield _any_record.validate_json(text)
+                yield row, _any_record.validate_json(text)
             except ValidationError as error:
                 raise BadRow(f"{path}, row {row}: {complaint(error)}") from error

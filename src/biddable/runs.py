@@ -7,55 +7,33 @@ finished one need not be done again, and a folder never silently becomes another
 import errno
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
 import platform
 import shutil
-import subprocess
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, SupportsFloat
+from typing import Any, Literal, SupportsFloat, TextIO
 
 from pydantic import Field, ValidationError
 
-from biddable import __version__
 from biddable.config import ConfigError, Settings, differences
-from biddable.progress import Bar, progress
-from biddable.records import Record, complaint
+from biddable.progress import Bar, note, progress
+from biddable.provenance import LOCK, Artifact, Code, Environment, artifact, code, difference, environment
+from biddable.records import Record, complaint, digest
 
 Status = Literal["running", "done", "failed", "stopped"]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
-LOCK = ".lock"
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pydantic", "sqlalchemy")
-
-
-class Artifact(Record):
-    path: str  # an output's is relative to its run, so that the folder may be moved
-    sha256: Sha256
-    bytes: Annotated[int, Field(ge=0)]
-
-
-class Code(Record):
-    version: str
-    revision: str | None = None  # of the checkout that the package runs from; None when it is installed
-    dirty: bool | None = None
-
-
-class Environment(Record):
-    python: str
-    platform: str
-    cpus: int
-    packages: dict[str, str]
 
 
 class RunManifest(Record):
@@ -78,12 +56,24 @@ class NotFinite(ValueError):
     """A number became NaN or infinite: where, and which."""
 
 
+class Corrupt(ValueError):
+    """A file that we wrote is not what we wrote, and nothing sound is left to go on from."""
+
+
+class Preempted(KeyboardInterrupt):
+    """The machine is being taken away (SIGTERM). What is done is on disk, and the same command goes on from there."""
+
+
 @dataclass
 class Run:
     folder: Path
     kind: str
     seed: int
+    identity: str = ""  # of kind, settings, inputs and seed: what a checkpoint must be of to be gone on with
     outputs: dict[str, Path] = field(default_factory=dict)
+    scratch: list[Path] = field(default_factory=list)  # what is deleted once the run is done
+    leaving: bool = False  # SIGTERM has come
+    in_steps: bool = False
 
     @property
     def id(self) -> str:
@@ -103,12 +93,42 @@ class Run:
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def truncate_metrics(self, step: int) -> None:
-        """Forget what was logged after `step`: a resumed run will log it again, and the same."""
+    def sync_metrics(self) -> dict[str, Any]:
+        """Put what was logged on disk, and say how to know it again: a checkpoint stands on it."""
         path = self.folder / METRICS
-        if path.exists():
-            kept = [json.dumps(line) + "\n" for line in read_metrics(self.folder) if line["step"] <= step]
-            write_aside(path, "".join(kept))
+        if not path.exists():
+            return {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": file.tell()}
+
+    def rewind_metrics(self, mark: Mapping[str, Any] | None) -> None:
+        """Forget what was logged after the mark, or all: a resumed run will log it again, and the same."""
+        path = self.folder / METRICS
+        if mark is None:
+            path.unlink(missing_ok=True)
+            return
+        logged = path.read_bytes() if path.exists() else b""
+        kept = logged[: mark["bytes"]]
+        if hashlib.sha256(kept).hexdigest() != mark["sha256"]:
+            raise Corrupt(f"{path}: is not what was logged up to the checkpoint; delete {self.folder} to begin afresh")
+        if len(kept) < len(logged):
+            os.truncate(path, len(kept))
+
+    @contextmanager
+    def steps(self, label: str, total: int, done: int, unit: str = "steps") -> Iterator["Bar"]:
+        """The steps of a stage that keeps checkpoints: while they go on, SIGTERM waits until `leave` is called."""
+        self.in_steps = True
+        try:
+            with self.progress(label, total, unit, done) as bar:
+                yield bar
+        finally:
+            self.in_steps = False
+
+    def leave(self, step: int) -> None:
+        """After a step whose checkpoint is on disk: stop here if the machine is being taken away."""
+        if self.leaving:
+            raise Preempted(f"{self.folder}: stopped after step {step}")
 
     def output(self, name: str, path: Path) -> Path:
         """Name a file or folder that this run leaves; it is hashed when the run ends."""
@@ -116,27 +136,32 @@ class Run:
         return path
 
     @contextmanager
-    def progress(self, label: str, total: int | None = None, unit: str = "steps") -> Iterator["Bar"]:
-        with progress(f"{self.id}: {label}", total, unit) as bar:
+    def progress(self, label: str, total: int | None = None, unit: str = "steps", before: int = 0) -> Iterator["Bar"]:
+        """A bar of this run; `before` were done before it was continued."""
+        with progress(self.id if label == self.id else f"{self.id}: {label}", total, unit, before) as bar:
             yield bar
 
 
 @contextmanager
 def start(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Path], seed: int) -> Iterator[Run]:
     """Make the folder, or continue the unfinished run in it; on the way out hash the outputs and say how it ended."""
+    _refuse_second(folder)
     manifest = _manifest(folder, kind, config, inputs, seed)
     before = _check_same(folder, manifest)
     if before:
+        _say_what_may_differ(folder, before, manifest)
         manifest = manifest.model_copy(update={"started": before.started, "seconds": before.seconds})
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with _locked(folder) as lock:
+        _sign(lock)
         _mend(folder / METRICS)
         _write_manifest(folder, manifest)
-        run = Run(folder, kind, seed)
+        run = Run(folder, kind, seed, identity(manifest))
         begun = time.monotonic()
         status: Status = "failed"
         try:
-            yield run
+            with _hearing_sigterm(run):
+                yield run
             outputs = {name: artifact(path, folder) for name, path in run.outputs.items()}
             manifest = manifest.model_copy(update={"outputs": outputs})
             status = "done"
@@ -153,6 +178,8 @@ def start(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Path],
             }
             if status == "done" or _left(folder):
                 _write_manifest(folder, manifest.model_copy(update=ended))
+                for path in run.scratch if status == "done" else ():
+                    shutil.rmtree(path, ignore_errors=True)
             else:  # a bad input that was found at once leaves nothing half-made
                 shutil.rmtree(folder)
 
@@ -165,6 +192,12 @@ def finished(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Pat
     if there.status != "done" or _difference(there, _manifest(folder, kind, config, inputs, seed)):
         return False
     return all(_sound(folder, output) for output in there.outputs.values())
+
+
+def identity(manifest: RunManifest) -> str:
+    """What makes a run this run and no other, as one hash."""
+    inputs = {name: made.sha256 for name, made in manifest.inputs.items()}
+    return digest(manifest.kind, json.dumps([manifest.config, inputs, manifest.seed], sort_keys=True))
 
 
 def read_manifest(folder: Path) -> RunManifest:
@@ -186,23 +219,6 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def artifact(path: Path, relative_to: Path | None = None) -> Artifact:
-    """Hash a file, or a folder as the hash of its files' names and hashes, in the order of the names."""
-    if path.is_dir():
-        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() and p.name != LOCK)
-        hashes = {name: _sha256(path / name) for name in names}
-        listing = "".join(f"{hashed}  {name}\n" for name, hashed in hashes.items())
-        sha256 = hashlib.sha256(listing.encode()).hexdigest()
-        size = sum((path / name).stat().st_size for name in names)
-    else:
-        sha256 = _sha256(path)
-        size = path.stat().st_size
-    shown = path
-    if relative_to is not None and path.resolve().is_relative_to(relative_to.resolve()):
-        shown = path.resolve().relative_to(relative_to.resolve())
-    return Artifact(path=shown.as_posix(), sha256=sha256, bytes=size)
-
-
 def write_aside(path: Path, text: str) -> None:
     """Write aside, sync, rename: a reader sees the old file or the new one, also after a power cut."""
     aside = path.with_name(path.name + ".part")
@@ -212,6 +228,9 @@ def write_aside(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # what was asked for, and not the file aside
+        raise
     finally:
         aside.unlink(missing_ok=True)
 
@@ -235,8 +254,8 @@ def _manifest(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Pa
         kind=kind,
         config=config.model_dump(mode="json"),
         inputs={name: artifact(path) for name, path in inputs.items()},
-        code=_code(),
-        environment=_environment(),
+        code=code(),
+        environment=environment(),
         seed=seed,
         started=datetime.now(UTC),
         status="running",
@@ -252,9 +271,9 @@ def _difference(there: RunManifest, asked: RunManifest) -> str:
     config = [f"{key} was {old!r} and is now {new!r}" for key, old, new in differences(there.config, asked.config)]
     if config:
         return "; ".join(config)
-    old_hash = {name: made.sha256 for name, made in there.inputs.items()}
-    new_hash = {name: made.sha256 for name, made in asked.inputs.items()}
-    return "; ".join(f"its input {name} was another" for name, _, _ in differences(old_hash, new_hash))
+    names = sorted(there.inputs.keys() | asked.inputs.keys())
+    changed = [difference(name, there.inputs.get(name), asked.inputs.get(name)) for name in names]
+    return "; ".join(line for line in changed if line)
 
 
 def _check_same(folder: Path, asked: RunManifest) -> RunManifest | None:
@@ -282,15 +301,58 @@ def _left(folder: Path) -> bool:
     return any(path.name not in (MANIFEST, LOCK) and path.suffix != ".part" for path in folder.iterdir())
 
 
+def _say_what_may_differ(folder: Path, before: RunManifest, now: RunManifest) -> None:
+    """A run's bits are those of its libraries."""
+    changed = differences(before.environment.packages, now.environment.packages)
+    if changed:
+        what = ", ".join(f"{name} was {old} and is now {new}" for name, old, new in changed)
+        note(f"{folder}: {what}: what is left of this run may differ in its last bits")
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _hearing_sigterm(run: Run) -> Iterator[None]:
+    """SIGTERM ends a run at the end of its step, or at once when it is between checkpoints' steps or comes twice."""
+
+    def hear(_number: int, _frame: object) -> None:
+        at_once = run.leaving or not run.in_steps
+        run.leaving = True
+        if at_once:
+            raise Preempted(f"{run.folder}: stopped")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse_second(folder: Path) -> None:
+    """Before anything is read or hashed: whoever comes second should know at once."""
+    if (folder / LOCK).exists():
+        with _locked(folder):
+            pass
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[TextIO]:
     """Two trainers in one folder would write each other's checkpoints. The kernel lets go of a killed one's lock."""
-    with (folder / LOCK).open("w") as file:
+    with (folder / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ConfigError(f"{folder}: another process is running this run; wait for it or stop it") from error
-        yield
+            file.seek(0)
+            who = f"another process ({file.read().strip() or '?'})"
+            raise ConfigError(f"{folder}: {who} is running this run; wait for it or stop it") from error
+        yield file
+
+
+def _sign(lock: TextIO) -> None:
+    lock.truncate(0)
+    lock.write(f"{os.getpid()} on {platform.node()}")
+    lock.flush()
 
 
 def _write_manifest(folder: Path, manifest: RunManifest) -> None:
@@ -308,39 +370,3 @@ def _mend(metrics: Path) -> None:
 def _sound(folder: Path, output: Artifact) -> bool:
     path = folder / output.path  # an absolute path stays itself
     return path.exists() and artifact(path).sha256 == output.sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _code() -> Code:
-    """The revision, when the package runs from its own checkout, not installed inside somebody's repository."""
-    package = Path(__file__).resolve().parent
-    top = _git(package, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() / "src" / "biddable" != package:
-        return Code(version=__version__)
-    revision = _git(package, "rev-parse", "HEAD")
-    changed = _git(package, "status", "--porcelain", "--untracked-files=no")
-    return Code(version=__version__, revision=revision, dirty=None if changed is None else bool(changed))
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    if shutil.which("git") is None:
-        return None
-    answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else None
-
-
-def _environment() -> Environment:
-    installed = {name: version for name in PACKAGES if (version := _version(name)) is not None}
-    cpus = os.cpu_count() or 1
-    return Environment(python=platform.python_version(), platform=platform.platform(), cpus=cpus, packages=installed)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

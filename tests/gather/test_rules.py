@@ -35,7 +35,7 @@ def test_the_counts_by_hand():
         Prompt.make("mail me at anna@example.com", user="c"),  # personal
         Prompt.make("nobody's"),
     ]
-    kept, report = gather(came, GatherConfig(cap=2, valid=0, test=0))
+    kept, report, _ = gather(came, GatherConfig(cap=2, valid=0, test=0))
     assert [p.text for p in kept] == [came[0].text, came[2].text, came[6].text]
     assert {p.split for p in kept} == {"train"}
     assert report == {
@@ -123,7 +123,7 @@ def test_another_seed_splits_otherwise_and_the_same_seed_does_not():
 def test_personal_data_goes_from_the_train_split_alone():
     came = [Prompt.make(f"mail u{n}@example.com", user=f"u{n}") for n in range(60)]
     for pii, gone in (("train", {"train"}), ("all", {"train", "valid", "test"}), ("off", set())):
-        kept, report = gather(came, GatherConfig(valid=0.3, test=0.3, pii=pii))
+        kept, report, _ = gather(came, GatherConfig(valid=0.3, test=0.3, pii=pii))
         assert {p.split for p in kept} == {"train", "valid", "test"} - gone
         assert len(kept) + report["dropped"]["personal"] == 60
         assert len(report["personal"]) == (0 if pii == "off" else 60)
@@ -131,12 +131,20 @@ def test_personal_data_goes_from_the_train_split_alone():
         assert "example.com" not in repr(report)  # the report never holds the data itself
 
 
+def test_what_was_dropped_is_there_to_be_looked_at():
+    came = [Prompt.make(text, user=text[-1]) for text in ("say red", "say red", "write to ada@example.com")]
+    got = gather(came, GatherConfig(valid=0, test=0))
+    dropped = {rule: [prompt.text for prompt in those] for rule, those in got.dropped.items() if those}
+    assert dropped == {"duplicate": ["say red"], "personal": ["write to ada@example.com"]}
+    assert got.report["dropped"] == {rule: len(those) for rule, those in got.dropped.items()}
+
+
 def test_what_was_gathered_before_counts():
     known = gather(customers(40, each=3), PLAIN).prompts
     assert gather(known, PLAIN, known=known).report["dropped"]["duplicate"] == len(known)
     owner = known[0]
     more = [Prompt.make(f"new {n}", user=owner.user, organization=owner.organization) for n in range(300)]
-    kept, report = gather(more, PLAIN, known=known)
+    kept, report, _ = gather(more, PLAIN, known=known)
     shared = sum(p.organization == owner.organization and p.user == owner.user for p in known)
     assert len(kept) <= 200 - shared
     assert {p.split for p in kept} == {owner.split}
@@ -149,9 +157,9 @@ def test_a_settled_split_outlives_the_seed_and_who_joins_two_is_dropped():
         Prompt(id="2", text="two", user="b", organization="q", split="test"),
     ]
     for seed in range(20):
-        kept, _ = gather([Prompt.make("more", user="a")], GatherConfig(seed=seed, valid=0.4, test=0.4), known=known)
+        kept, _, _ = gather([Prompt.make("more", user="a")], GatherConfig(seed=seed, valid=0.4, test=0.4), known=known)
         assert [p.split for p in kept] == ["train"]
-    kept, report = gather([Prompt.make("joins", user="a", organization="q")], PLAIN, known=known)
+    kept, report, _ = gather([Prompt.make("joins", user="a", organization="q")], PLAIN, known=known)
     assert kept == []
     assert report["dropped"]["two_splits"] == 1
 

@@ -5,6 +5,7 @@ import torch
 
 from biddable.learn import loop
 from biddable.learn.loop import OptimizerSettings
+from biddable.runs import NotFinite
 
 
 def test_a_stream_follows_from_its_purpose_alone():
@@ -37,7 +38,7 @@ def test_warmup_goes_from_a_tenth_to_the_peak_in_ten_iterations():
 
 def test_a_step_shortens_a_long_gradient_and_tells_its_length():
     net = torch.nn.Linear(2, 1, bias=False)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    optimizer = torch.optim.SGD(net.named_parameters(), lr=1.0)
     before = net.weight.detach().clone()
     net.weight.grad = torch.tensor([[3.0, 4.0]])
     assert loop.step(optimizer, OptimizerSettings(clip_norm=1.0), "x") == pytest.approx(5.0)
@@ -50,7 +51,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_and_changes_nothing():
     optimizer = loop.adamw(net, 1.0, OptimizerSettings())
     before = net.weight.detach().clone()
     net.weight.grad = torch.tensor([[math.nan, 0.0]])
-    with pytest.raises(ValueError, match="step 3: the gradient is nan"):
+    with pytest.raises(NotFinite, match="step 3: the gradient of weight holds NaN or Inf; nothing was updated"):
         loop.step(optimizer, OptimizerSettings(), "step 3")
     assert torch.equal(net.weight, before)
 

@@ -139,6 +139,24 @@ def test_accuracy_is_strict_and_told_by_the_group_of_the_labeler(tmp_path, base)
     assert stage.measure(net, RewardConfig(), sets)["valid_accuracy"] == 0
 
 
+@pytest.mark.parametrize("ties", ["davidson", "rao_kupper"])
+def test_the_valid_loss_counts_ties_where_training_does(tmp_path, base, ties):
+    tiny.rankings(tmp_path / "r.jsonl", [("say red", [["red"], ["blue"]]), ("say blue", [["blue", "red"]])])
+    net, tok = double_net(base)
+    sets = snapshots.rankings(tmp_path / "r.jsonl", tok)
+    seen = stage.measure(net, RewardConfig(ties=ties), sets)
+    score_N, _, _ = stage.judge(net, sets)
+    # With a tie rate of 1/3, ν = 1 and θ = 2: of π = eʳ by hand, −log P of the one win and of the one tie.
+    w, v, a, b = score_N.exp().tolist()
+    if ties == "davidson":
+        win, tie = w / (w + v + math.sqrt(w * v)), math.sqrt(a * b) / (a + b + math.sqrt(a * b))
+    else:
+        win, tie = w / (w + 2 * v), 3 * a * b / ((a + 2 * b) * (b + 2 * a))
+    assert seen["valid_loss"] == pytest.approx(-(math.log(win) + math.log(tie)) / 2)
+    assert seen["valid_accuracy"] == float(w > v)  # over the one strict pair
+    assert stage.measure(net, RewardConfig(ties=ties), sets[1:]).keys() == {"valid_loss"}
+
+
 def test_rankings_of_one_tie_teach_nothing(tmp_path, base, demos):
     tie = ("say no", [["no", "yes"]])
     _, tok = causal.load(base)

@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biddable.losses.ppo import clip_fraction, gae, policy_loss, token_rewards, value_loss
+from biddable.losses.ppo import (
+    clip_fraction,
+    entropy,
+    explained_variance,
+    gae,
+    policy_loss,
+    token_rewards,
+    value_loss,
+)
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}  # float64, sums of tens of numbers near 1
 batches = st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(0, 999))
@@ -264,6 +272,41 @@ def test_gradients_of_losses(loss):
     assert torch.autograd.gradcheck(lambda x: loss(x, old_BT, target_BT, mask_BT, 0.2), x_BT.clone().requires_grad_())
 
 
+# what is only watched
+
+
+def test_entropy_by_hand():
+    # A coin: log 2. Odds of 3 to 1: −¾ log ¾ − ¼ log ¼ = 2 log 2 − ¾ log 3.
+    coin, loaded = math.log(2), 2 * math.log(2) - 0.75 * math.log(3)
+    logit_NV = torch.tensor([[5.0, 5.0], [math.log(3), 0.0]], dtype=torch.float64)
+    assert math.isclose(entropy(logit_NV[:1]).item(), coin)
+    assert math.isclose(entropy(logit_NV).item(), (coin + loaded) / 2)  # the mean over tokens
+    assert entropy(torch.tensor([[100.0, 0.0]])).item() == pytest.approx(0, abs=1e-6)  # certainty, in float32
+
+
+def test_explained_variance_by_hand():
+    seen = mask("xx.", "x.x")
+    return_BT = torch.tensor([[1.0, 2.0, 9.0], [3.0, 9.0, 4.0]])  # 1, 2, 3, 4: variance 5/4
+    assert explained_variance(return_BT, return_BT, seen).item() == 1
+    assert explained_variance(torch.full((2, 3), 7.0), return_BT, seen).item() == 0  # a constant explains nothing
+    value_BT = torch.tensor([[1.0, 1.0, 0.0], [4.0, 0.0, 4.0]])  # R − V = 0, 1, −1, 0: variance 1/2
+    assert explained_variance(value_BT, return_BT, seen).item() == pytest.approx(1 - 0.5 / 1.25)
+    assert explained_variance(3 * return_BT, return_BT, seen).item() == pytest.approx(-3)  # 1 − 2²: worse than none
+    alike_BT = torch.ones(2, 3)  # nothing to explain: no NaN
+    assert explained_variance(alike_BT, alike_BT, seen).item() == 1
+
+
+@given(batches)
+def test_explained_variance_is_blind_to_what_is_hidden(batch):
+    rows, places, seed = batch
+    mask_BT, (value_BT, return_BT) = holes(seed, rows, places), numbers(seed, 2, rows, places)
+    plain = explained_variance(value_BT, return_BT, mask_BT)
+    for junk in (1e30, math.inf, math.nan):
+        assert torch.equal(
+            plain, explained_variance(spoilt(value_BT, mask_BT, junk), spoilt(return_BT, mask_BT, junk), mask_BT)
+        )
+
+
 def test_gradients_of_rewards_and_advantages():
     mask_BT = holes(1, 3, 4)
     score_B, logp_BT, ref_logp_BT = numbers(1, 3), *numbers(2, 2, 3, 4)
@@ -289,6 +332,7 @@ def test_an_empty_mask_is_refused():
         lambda: policy_loss(x_BT, x_BT, x_BT, none_BT, 0.2),
         lambda: value_loss(x_BT, x_BT, x_BT, none_BT, 0.2),
         lambda: clip_fraction(x_BT, x_BT, x_BT, none_BT, 0.2),
+        lambda: explained_variance(x_BT, x_BT, none_BT),
     ):
         with pytest.raises(ValueError, match="the mask hides every"):
             call()
@@ -301,6 +345,7 @@ def test_shapes_that_would_broadcast_are_refused():
         lambda: gae(x_BT, torch.ones(2, 1), mask_BT, 1, 1),
         lambda: policy_loss(x_BT, x_BT, torch.ones(1, 3), mask_BT, 0.2),
         lambda: value_loss(x_BT, x_BT, x_BT, mask_BT.float(), 0.2),
+        lambda: explained_variance(x_BT, torch.ones(2, 1), mask_BT),
     ):
         with pytest.raises((AssertionError, TypeError)):
             call()

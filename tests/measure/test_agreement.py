@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from biddable.measure.agreement import agreement, chance_level, meetings, word
+from biddable.measure.agreement import agreement, agreement_if_any, chance_level, meetings, word
 from biddable.measure.interval import Bootstrap, Interval
 from biddable.records import Ranking
 
@@ -104,3 +104,9 @@ def test_nobody_met_is_said():
 )
 def test_the_word_needs_the_whole_interval(low, high, said):
     assert word(Interval(value=(low + high) / 2, low=low, high=high, n=9), 0.5) == said
+
+
+def test_there_is_no_agreement_where_nobody_met():
+    assert agreement_if_any([rank("p", "ann", "a", "b"), rank("q", "bob", "a", "b")]) is None
+    assert agreement_if_any([]) is None
+    assert agreement_if_any([rank("p", "ann", "a", "b"), rank("p", "bob", "a", "b")]).value == 1

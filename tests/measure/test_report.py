@@ -109,6 +109,23 @@ def test_what_was_not_measured_is_left_out():
     assert text.count("not measured") == 4
 
 
+def test_where_no_two_people_ranked_the_same_prompt_it_says_so():
+    none = "not measured: no prompt was ranked by two people"
+    road = {"labels": (Source(run="r", folder="runs/r"),)}
+    bare = page(ReportData(results=Results(seconds=60, models={}), world="real"))
+    assert not list(tree(bare).iter("figure"))
+    assert f"Whether labelers agree is {none}." in said(tree(bare).find("body"))
+    judged = Results(seconds=60, models={}, reward_accuracy={"train_labelers": about(0.7)})
+    text = page(ReportData(results=judged, world="real", sources=road))
+    assert len(list(tree(text).iter("figure"))) == 1
+    shown = said(tree(text).find("body"))
+    assert f"Whether labelers agree is {none}. The reward model foresees training labelers on" in shown
+    assert "no better than chance" not in shown
+    coin = judged.model_copy(update={"reward_accuracy": {"train_labelers": about(0.5)}})
+    shown = said(tree(page(ReportData(results=coin, world="real", sources=road))).find("body"))
+    assert "no better than a coin" in shown
+
+
 def test_a_figure_without_a_source_is_refused():
     with pytest.raises(ValueError, match="figure preference has none"):
         made(sources={})

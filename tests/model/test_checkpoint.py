@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from biddable.model import checkpoint
+from biddable.runs import NotFinite
 
 
 def tensors(x: float = 1.0) -> dict[str, torch.Tensor]:
@@ -48,7 +49,6 @@ def test_a_torn_checkpoint_is_passed_over_for_the_one_before(tmp_path, name, har
         checkpoint.save(tmp_path, step, tensors(step), {"step": step})
     harm(tmp_path / "step-2" / name)
     found = checkpoint.newest(tmp_path)
-    # A flipped bit may leave the manifest valid JSON that still says the truth: then the checkpoint is sound.
     assert found.step == 1
     assert (tmp_path / "corrupt-step-2").exists()
 
@@ -64,7 +64,7 @@ def test_a_directory_left_half_written_is_not_a_checkpoint(tmp_path):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_number_that_is_none_is_never_written(tmp_path, bad):
     checkpoint.save(tmp_path, 1, tensors(), {})
-    with pytest.raises(ValueError, match="step 2: a holds NaN or Inf"):
+    with pytest.raises(NotFinite, match="step 2: a holds NaN or Inf"):
         checkpoint.save(tmp_path, 2, tensors(bad), {})
     assert checkpoint.newest(tmp_path).step == 1
 

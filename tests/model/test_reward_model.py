@@ -3,7 +3,7 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import tiny
 from biddable.model import causal, reward
@@ -98,3 +98,32 @@ def test_a_causal_lm_is_not_a_reward_model(tmp_path, tok):
     folder = causal.save(tiny.llama(tok), tok, tmp_path / "lm")
     with pytest.raises(ValueError, match=re.escape(f"{folder}: not a reward model")):
         reward.load(folder)
+
+
+def of_family(tok, family: str):
+    config = AutoConfig.for_model(
+        family, vocab_size=len(tok), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=64, initializer_range=0.1, tie_word_embeddings=False,
+        bos_token_id=tok.bos_token_id, eos_token_id=tok.eos_token_id, pad_token_id=tok.pad_token_id,
+    )  # fmt: skip
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox", "qwen3"])
+@torch.no_grad()
+def test_layers_put_on_top_change_no_score_and_are_saved_with_the_model(tmp_path, tok, family):
+    lm = of_family(tok, family)
+    shallow, forest = RewardModel(lm, torch.Generator().manual_seed(3)).eval(), plant(TURNS)
+    before, depth = shallow(forest), lm.config.num_hidden_layers
+    deep = RewardModel(reward.deepen(lm, 2, torch.Generator()), torch.Generator().manual_seed(3)).eval()
+    assert torch.equal(deep(forest), before)
+    with torch.enable_grad():  # they learn from the first step on, though they add nothing yet
+        deep(forest).sum().backward()
+    top = [p.grad.norm() for name, p in deep.lm.named_parameters() if f"layers.{depth + 1}." in name]
+    assert sum(norm > 0 for norm in top) >= 2
+    for name, p in deep.named_parameters():
+        if name.endswith(reward.WRITES) or ".bias" in name:
+            p.add_(0.01)
+    loaded, _ = reward.load(reward.save(deep, tok, tmp_path / "rm"))
+    assert loaded.lm.config.num_hidden_layers == depth + 2
+    assert torch.equal(loaded(forest), deep(forest))

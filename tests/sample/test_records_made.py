@@ -9,7 +9,7 @@ from biddable.model import causal, reward
 from biddable.model.forest import Turns, plant
 from biddable.model.reward import RewardModel
 from biddable.records import Item
-from biddable.sample.completions import SampleConfig, check_rankable, completions, from_sources
+from biddable.sample.completions import SampleConfig, check_rankable, check_room, completions, from_sources
 from biddable.sample.likelihood import likelihoods
 from biddable.sample.score import score
 from biddable.text.tokenizer import answer_ids, prompt_ids
@@ -59,8 +59,27 @@ def test_one_answer_cannot_be_ranked():
 
 
 def test_a_prompt_without_room_is_named(folder):
-    with pytest.raises(ValueError, match=rf"prompt {ASKED[0].id}: 4 tokens and answer_tokens=125 exceed"):
-        completions(folder, ASKED[:1], SampleConfig(answer_tokens=125), run_id="r", seed=0)
+    config = SampleConfig(answer_tokens=125)
+    for refuse in (
+        lambda: completions(folder, ASKED[:1], config, run_id="r", seed=0),
+        lambda: check_room([folder], ASKED[:1], config),
+    ):
+        with pytest.raises(
+            ConfigError,
+            match=rf"prompt {ASKED[0].id}: its 4 tokens and answer_tokens=125 exceed the 128 of .* answer_tokens=124 ",
+        ):
+            refuse()
+    check_room([folder], ASKED[:1], SampleConfig(answer_tokens=124))
+    long = tiny.prompt("say red " * 100)
+    with pytest.raises(ConfigError, match=rf"prompt {long.id}: its \d+ tokens leave no room"):
+        check_room([folder], [*ASKED, long], config)
+    check_room([folder], [*ASKED, long], SampleConfig(answer_tokens=8, limit=3))  # the long one is not asked
+
+
+def test_a_limit_takes_the_first_prompts(folder):
+    config = SampleConfig(k=2, limit=2, answer_tokens=4)
+    made = list(from_sources({"a": folder, "b": folder}, ASKED, config, seed=0))
+    assert [c.prompt_id for c in made] == [p.id for _ in range(2) for p in ASKED[:2] for _ in range(2)]
 
 
 def test_scores_are_the_reward_models(tmp_path):

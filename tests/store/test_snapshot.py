@@ -116,7 +116,7 @@ def test_the_manifest_tells_what_it_is(where: str, tmp_path: Path):
     [
         ("rankings", None, "no rankings by training labelers (0 of any kind are stored)"),
         ("demos", "valid", "no demonstrations by training labelers on valid prompts (0 of any kind are stored)"),
-        ("prompts", "valid", "no prompts on valid prompts (3 of any kind are stored)"),
+        ("prompts", "valid", "no valid prompts (3 of any kind are stored)"),
     ],
 )
 def test_an_empty_snapshot_is_refused_and_nothing_written(store: Store, tmp_path: Path, what, split, says):
@@ -159,7 +159,7 @@ def test_nothing_else_is_received(waiting: Store, tmp_path: Path, what):
     waiting.add_labelers(LABELERS)
     before = waiting.counts()
     records.write(tmp_path / "in.jsonl", [Completion.make("p1", "good", "sft"), what])
-    with pytest.raises(StoreError, match=f"in.jsonl, record 2: kind: is {what.kind}; only completions and scores"):
+    with pytest.raises(StoreError, match=f"in.jsonl, row 2: kind: is {what.kind}; only completions and scores"):
         waiting.receive(tmp_path / "in.jsonl")
     assert waiting.counts() == before
 
@@ -188,7 +188,7 @@ def test_all_or_nothing_is_received(waiting: Store, tmp_path: Path, bad, says):
 
 def test_an_empty_file_and_a_missing_one_are_refused(waiting: Store, tmp_path: Path):
     (tmp_path / "in.jsonl").write_text("\n")
-    with pytest.raises(StoreError, match="holds no records; nothing was received"):
+    with pytest.raises(StoreError, match="holds no records; nothing was taken"):
         waiting.receive(tmp_path / "in.jsonl")
     with pytest.raises(ValueError, match=r"none\.jsonl: cannot be read"):
         waiting.receive(tmp_path / "none.jsonl")

@@ -1,6 +1,7 @@
 """The command line: the verbs of the loop, in its order. A verb loads its room when it is called, not before.
 
-What a user can mend (a missing file, a bad row, an unknown key, a full disk) is one line on stderr and exit status 2.
+What a user can mend (a missing file, a bad row, an unknown key, a full disk) is one line on stderr and exit status 2;
+the other statuses stand below, in --help.
 """
 
 import signal
@@ -19,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    epilog="Exit status: 0 done; 2 bad input; 65 a file of ours is corrupt; 70 a number became NaN or infinite; "
+    "75 stopped by SIGTERM, and 130 by Ctrl-C: the same command goes on.",
     help="From people's labels to an aligned model, and back to a human verdict. The verbs stand in the loop's order.",
 )
 
@@ -26,6 +29,7 @@ app = typer.Typer(
 LOOP = (
     people.init,
     people.gather,
+    people.import_labels,
     people.snapshot,
     machines.sft,
     machines.start,
@@ -38,7 +42,7 @@ LOOP = (
     practice.quickstart,
 )
 for verb in LOOP:
-    app.command()(verb)
+    app.command("import" if verb is people.import_labels else None)(verb)  # a word that Python keeps for itself
 app.add_typer(practice.hamlet, name="hamlet")
 
 
@@ -58,6 +62,6 @@ def biddable(
 
 
 def main() -> None:
-    # A machine that is being taken away (SIGTERM) is left as by Ctrl-C: stopped, and ready to go on.
+    # Outside a run, SIGTERM is as Ctrl-C; a run has its own way of leaving (`runs.start`).
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="biddable")

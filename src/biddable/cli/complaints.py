@@ -12,8 +12,12 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from biddable.records import complaint
+from biddable.runs import Corrupt, NotFinite, Preempted
 
 BAD_INPUT = 2
+CORRUPT = 65  # EX_DATAERR of sysexits.h: what we wrote is not what we wrote
+NOT_FINITE = 70  # EX_SOFTWARE: NaN or Inf
+PREEMPTED = 75  # EX_TEMPFAIL: the same command again goes on
 STOPPED = 130  # 128 + SIGINT, as shells have it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOM = "; make room and run the same command again to go on"
@@ -40,11 +44,18 @@ def plainly() -> Iterator[None]:
     """Say in one line what stopped the command. BIDDABLE_DEBUG=1 shows where in our code, too."""
     try:
         yield
+    except Preempted as error:
+        _say(f"{error}; run the same command again to go on", None)
+        raise typer.Exit(PREEMPTED) from None
     except KeyboardInterrupt:
         _say("stopped; run the same command again to go on", None)
         raise typer.Exit(STOPPED) from None
     except ValidationError as error:
         _say(f"{error.title}: {complaint(error)}", error)
+    except NotFinite as error:
+        _say(str(error), error, NOT_FINITE)
+    except Corrupt as error:
+        _say(str(error), error, CORRUPT)
     except ValueError as error:
         _say(str(error), error)
     except ModuleNotFoundError as error:
@@ -74,11 +85,11 @@ def _of_the_disk(error: OSError) -> str:
     return what + ROOM if error.errno in FULL else what
 
 
-def _say(what: str, error: Exception | None) -> None:
+def _say(what: str, error: Exception | None, status: int = BAD_INPUT) -> None:
     line = " ".join(what.split())
     typer.echo(f"biddable: {line}", err=True)
     if error is None:
         return
     if os.environ.get("BIDDABLE_DEBUG") == "1":
         raise error
-    raise typer.Exit(BAD_INPUT) from None
+    raise typer.Exit(status) from None

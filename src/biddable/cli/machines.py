@@ -9,7 +9,18 @@ from pydantic import Field, create_model
 
 from biddable import config, records, runs
 from biddable.cli.people import Split, take, take_back
-from biddable.cli.project import look, model_folder, needed_snapshot, newest, recipe_and_words, run_folder, say
+from biddable.cli.project import (
+    look,
+    model_folder,
+    needed_snapshot,
+    newest,
+    open_store,
+    readable,
+    recipe_and_words,
+    run_folder,
+    say,
+    warn,
+)
 from biddable.config import ConfigError, Settings
 from biddable.progress import duration
 from biddable.records import Completion, Item, Prompt, Record, Score
@@ -17,11 +28,16 @@ from biddable.runs import Run
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="A recipe, then what should differ from it; see --show."),
+    typer.Argument(
+        metavar="[RECIPE] [KEY=VALUE]...",
+        help="A recipe, then what should differ from it; see --show.",
+        callback=readable,
+    ),
 ]
 Show = Annotated[bool, typer.Option("--show", help="Show every key with its value and meaning, and do nothing.")]
 
 AT = "@"  # sft@1f09a3c2: the model, and which of its samplings
+FEWEST, MOST = 4, 9  # answers that a person ranks at a time (paper, 3.5)
 
 P = TypeVar("P", bound=Settings)
 S = TypeVar("S", bound=Settings)
@@ -139,7 +155,7 @@ def ppo(words: Words = None, show: Show = False) -> None:
     inputs = {
         "start": model_folder(places.start, "start"),
         "reward_model": model_folder(places.reward_model, "reward_model"),
-        "prompts": prompts_file(places.data, "train"),
+        "prompts": needed_snapshot(places.data, "data", "prompts"),
         "pages": places.pages,
         "valid": places.valid,
         "held_out": model_folder(places.held_out, "held_out") if places.held_out else None,
@@ -148,8 +164,12 @@ def ppo(words: Words = None, show: Show = False) -> None:
 
 
 def sample(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL... [RECIPE] [KEY=VALUE]...", help="Runs or folders.")],
-    k: Annotated[int | None, typer.Option("--k", help="Answers to each prompt, of each model.")] = None,
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL... [RECIPE] [KEY=VALUE]...", help="Runs or folders.", callback=readable),
+    ],
+    k: Annotated[int | None, typer.Option("--k", help="Answers of each model: 4 to 9 to rank, 1 to compare.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Answer only so many prompts.")] = None,
     split: Annotated[Split, typer.Option(help="Whose prompts are answered.")] = "train",
     items: Annotated[Path | None, typer.Option(help="A benchmark's items: how likely is each choice?")] = None,
     show: Show = False,
@@ -162,7 +182,9 @@ def sample(
     from biddable.text import snapshots
 
     named = [word for word in models if "=" not in word and not word.endswith(".toml")]
-    words = [word for word in models if word not in named] + ([f"k={k}"] if k is not None else [])
+    options = {"k": k, "limit": limit}
+    words = [word for word in models if word not in named]
+    words += [f"{key}={value}" for key, value in options.items() if value is not None]
     places, settings = load(SamplePlaces, stage.SampleConfig, words, "sample", show)
     folders = {_run_name(name): model_folder(name) for name in named}
     if len(folders) < len(named) or not named:
@@ -171,7 +193,14 @@ def sample(
         _weigh(folders, items, places)
         return
     stage.check_rankable(settings.k, len(folders))
+    # Before the snapshot is written: what cannot be answered leaves nothing behind.
+    waiting = prompts_now(places.data, split)
+    stage.check_room(folders.values(), waiting, settings)
     prompts = prompts_file(places.data, split)
+    many = len(stage.chosen(waiting, settings))
+    total = many * len(folders) * settings.k
+    say(f"answers: {total} in all (prompts: {many}, models: {len(folders)}, k: {settings.k})")
+    _warn_of_rankings(settings.k * len(folders), split)
     inputs = {"prompts": prompts, **{f"model {name}": folder for name, folder in folders.items()}}
     # The same model asked again must not give new answers old names, so a source is the model and what it was asked.
     asked_of = (settings.model_dump_json(), str(places.seed), *(runs.artifact(path).sha256 for path in inputs.values()))
@@ -180,7 +209,7 @@ def sample(
 
     def answer(run: Run, given: dict[str, Path]) -> Path:
         asked = snapshots.prompts(given["prompts"])
-        with run.progress("answers", len(asked) * settings.k * len(folders), "answers") as bar:
+        with run.progress("sampling", total, "answers") as bar:
             made = stage.from_sources(sources, asked, settings, seed=places.seed, advance=bar.advance)
             records.write(run.output("completions", run.folder / "completions.jsonl"), made)
         return run.folder / "completions.jsonl"
@@ -188,6 +217,12 @@ def sample(
     folder = carry_out("sample", settings, places, inputs, answer, name=f"sample-{'-'.join(folders)}-{stamp}")
     if here := look():
         take_back(here, folder / "completions.jsonl")
+
+
+def _warn_of_rankings(answers: int, split: Split) -> None:
+    """Test prompts are for comparing models; answers to the others will be ranked."""
+    if split != "test" and not FEWEST <= answers <= MOST:
+        warn(f"{answers} answers to each prompt: to rank, {FEWEST} to {MOST} are usual (--k); to compare, any number")
 
 
 def _weigh(folders: Mapping[str, Path], items: Path, places: Places) -> None:
@@ -199,7 +234,7 @@ def _weigh(folders: Mapping[str, Path], items: Path, places: Places) -> None:
         if not asked:
             raise ConfigError(f"{items}: holds no items")
         found: list[Record] = list(asked)
-        with run.progress("choices", sum(len(item.choices) for item in asked) * len(folders), "choices") as bar:
+        with run.progress("weighing", sum(len(item.choices) for item in asked) * len(folders), "choices") as bar:
             for name, folder in folders.items():
                 found += likelihoods(folder, asked, run_id=name, advance=bar.advance)
         path = run.output("likelihoods", run.folder / "likelihoods.jsonl")
@@ -215,6 +250,16 @@ def prompts_file(given: Path | None, split: Split) -> Path:
     if given is None and (here := look()):
         return take(here, "prompts", split)
     return needed_snapshot(given, "data", "prompts")
+
+
+def prompts_now(given: Path | None, split: Split) -> list[Prompt]:
+    """The prompts that `prompts_file` will hold. Writes nothing."""
+    from biddable.text import snapshots
+
+    if given is None and (here := look()):
+        with open_store(here) as store:
+            return list(store.prompts(None if split == "all" else split))
+    return snapshots.prompts(needed_snapshot(given, "data", "prompts"))
 
 
 def _run_name(model: str) -> str:
@@ -256,8 +301,8 @@ def carry_out(
     if runs.finished(folder, kind, settings, given, places.seed):
         say(f"{folder}: is done already, with these very settings and inputs")
         return folder
-    # Weights, two moments, the copy that is written aside before the old one goes.
-    runs.check_space(folder, 4 * sum(_weights(path) for path in given.values()))
+    # Weights and two moments, in two checkpoints that are kept and one that is written aside, and the result.
+    runs.check_space(folder, 10 * sum(_weights(path) for path in given.values()))
     with runs.start(folder, kind, settings, given, places.seed) as run:
         made = work(run, given)
     say(f"{made}: made in {duration(runs.read_manifest(folder).seconds)}")
@@ -275,7 +320,7 @@ def _scored(run: Run, model: Path, files: Sequence[Path]) -> Iterator[Score]:
         its_prompts, its_completions = snapshots.completions(file)
         prompts |= its_prompts
         completions |= {completion.id: completion for completion in its_completions}
-    with run.progress("scores", len(completions), "completions") as bar:
+    with run.progress("scoring", len(completions), "completions") as bar:
         yield from score(model, prompts, list(completions.values()), run_id=run.id, advance=bar.advance)
 
 

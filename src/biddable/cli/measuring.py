@@ -156,7 +156,7 @@ def assemble(here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path
 
 def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "Results":
     """results.json of a real project: nothing in it is gold, since nobody knows the truth."""
-    from biddable.measure.agreement import agreement
+    from biddable.measure.agreement import agreement_if_any
     from biddable.measure.metadata import rates
     from biddable.measure.results import Results
     from biddable.measure.winrate import win_rate
@@ -173,7 +173,7 @@ def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "
             f"{later}_vs_{first}": win_rate(people, models, later, first)
             for first, later in (pair for pair in met if len(pair) == 2)
         },
-        agreement=agreement(_of(Ranking, pool)),
+        agreement=agreement_if_any(_of(Ranking, pool)),
         reward_accuracy=_accuracy(pool),
         tax={model: task.mean for model, task in _tasks(_of(Item, pool), pool).items()},
         hallucination=behaviour.get("hallucination", {}),
@@ -183,13 +183,13 @@ def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "
 
 def _tell(path: Path) -> None:
     """The numbers that a person wants at once."""
-    from biddable.measure.captions import span
+    from biddable.measure.captions import UNMEASURED, span
     from biddable.measure.results import Results
 
     results = Results.model_validate_json(path.read_bytes())
     rates = {
         **{key.replace("_", " "): rate for key, rate in results.human_win_rate.items()},
-        "labelers agree": results.agreement,
+        **({"labelers agree": results.agreement} if results.agreement else {}),
         **{f"reward model, {key.replace('_', ' ')}": rate for key, rate in results.reward_accuracy.items()},
         **{f"hallucination, {model}": rate for model, rate in results.hallucination.items()},
         **{f"toxicity, {model}": rate for model, rate in results.toxicity.items()},
@@ -197,6 +197,8 @@ def _tell(path: Path) -> None:
     }
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")
+    if results.agreement is None:
+        say(f"labelers agree: {UNMEASURED}")
 
 
 def _of(kind: type[R], pool: set[AnyRecord]) -> list[R]:

@@ -3,23 +3,31 @@
 import json
 import shutil
 import tempfile
+import textwrap
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 import biddable
 from biddable import config, records, runs
 from biddable.cli import project
-from biddable.cli.project import NAME, Project, say
+from biddable.cli.project import NAME, Project, say, warn
 from biddable.config import ConfigError
 from biddable.records import Prompt, Source
+
+if TYPE_CHECKING:
+    from biddable.gather import GatherConfig, Span
 
 What = Literal["prompts", "demos", "rankings", "judgements", "verdicts"]
 Split = Literal["train", "valid", "test", "all"]
 Group = Literal["training", "held_out", "candidate", "researcher", "all"]
 TRAINING_DATA = ("prompts", "demos", "rankings")  # the others are for evaluation, and take everyone's by default
+
+EXAMPLES = 3  # of what each rule drops
 
 TOML = """# A biddable project. Verbs find it from any folder below.
 
@@ -60,6 +68,7 @@ def gather(
     ] = None,
     source: Annotated[Source, typer.Option(help="Whose prompts, where no column says it.")] = "customer",
     columns: Annotated[list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="A key's column.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what each rule would drop, with examples; keep nothing.")] = False,
 ) -> None:
     """Import prompts: drop near-duplicates, cap each user, split by user, keep personal data out of training.
 
@@ -74,11 +83,16 @@ def gather(
         raise ConfigError(f"{file}: no such file")
     mapping = dict(config.parse_word(word) for word in columns or [])
     came = list(room.read_prompts(file, source=source, mapping=mapping))
+    if dry_run:
+        _rehearse(here, came, settings)
+        return
     # A file gathered with other rules is another run, so the name follows from both.
     rules = (settings.model_dump_json(), source, repr(sorted(mapping.items())))
     folder = here.runs / f"gather-{records.digest(runs.artifact(file).sha256, *rules)[:8]}"
     kept, report = folder / "prompts.jsonl", folder / "report.json"
-    if not runs.finished(folder, "gather", settings, {"prompts": file}, settings.seed):
+    if runs.finished(folder, "gather", settings, {"prompts": file}, settings.seed):
+        say(f"{folder}: is done already, with this very file and these very rules; nothing was added. It had:")
+    else:
         with (
             runs.start(folder, "gather", settings, {"prompts": file}, settings.seed) as run,
             project.open_store(here) as store,
@@ -91,16 +105,70 @@ def gather(
             store.add_prompts(prompt for prompt in records.read(kept) if isinstance(prompt, Prompt))
             run.output("prompts", kept)
             run.output("report", report)
-    _tell(json.loads(report.read_text(encoding="utf-8")), report)
+    counts = json.loads(report.read_text(encoding="utf-8"))
+    _tell(counts)
+    say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
+    _warn_of_empty_splits(here, settings)
 
 
-def _tell(counts: dict[str, Any], report: Path) -> None:
-    say(f"read: {counts['read']}")
+def _tell(counts: dict[str, Any], examples: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+    say(f"read: {counts['read']} prompts")
     for rule, count in counts["dropped"].items():
         say(f"dropped, {rule.replace('_', ' ')}: {count}")
+        for example in examples.get(rule, ()):
+            say(f"    {example}")
     splits = ", ".join(f"{count} {split}" for split, count in counts["splits"].items())
-    say(f"kept: {counts['kept']} of {counts['owners']} users or organizations ({splits})")
-    say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
+    say(f"kept: {counts['kept']} prompts of {counts['owners']} users or organizations ({splits})")
+
+
+def _rehearse(here: Project, came: Sequence[Prompt], settings: "GatherConfig") -> None:
+    """What would be dropped, and what it looks like."""
+    from biddable import gather as room
+
+    names = {prompt.id for prompt in came}
+    with project.open_store(here) as store:
+        # Gathered once, a file is not its own duplicate.
+        known = [prompt for prompt in store.prompts() if prompt.id not in names]
+    gathered = room.gather(came, settings, known)
+    examples = {
+        rule: [_shown(prompt.text, room.personal_data(prompt.text, settings.region)) for prompt in those[:EXAMPLES]]
+        for rule, those in gathered.dropped.items()
+    }
+    _tell(gathered.report, examples)
+    say("nothing was kept; without --dry-run it would be")
+
+
+def _shown(text: str, spans: Sequence["Span"]) -> str:
+    found = "".join(f"  [{span.kind}: {text[span.start : span.end]}]" for span in spans)
+    return textwrap.shorten(text, 100, placeholder=" …") + found
+
+
+def _warn_of_empty_splits(here: Project, settings: "GatherConfig") -> None:
+    shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
+    with project.open_store(here) as store:
+        wanted = [split for split in get_args(records.Split) if shares[split] > 0]
+        empty = [split for split in wanted if next(store.prompts(split), None) is None]
+    for split in empty:
+        share = "" if split == "train" else f" {split}=0.3 or"
+        warn(
+            f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; gather more "
+            f"users' prompts, or begin a new project with{share} another seed="
+        )
+
+
+def import_labels(
+    files: Annotated[list[Path], typer.Argument(help="Files of records: labelers, and what they wrote or chose.")],
+) -> None:
+    """Put into the store what people said elsewhere: demonstrations, rankings, judgements and verdicts, with the
+    labelers, prompts and completions that they name. All of a file, or nothing.
+
+    Example: `biddable import demonstrations.jsonl`
+    """
+    here = project.find()
+    for file in files:
+        with project.open_store(here) as store:
+            counts = store.add_file(file)
+        say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
 
 
 def snapshot(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from biddable.cli.complaints import Loop
-from biddable.cli.project import recipe_and_words
+from biddable.cli.project import readable, recipe_and_words
 
 hamlet = typer.Typer(cls=Loop, no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -82,7 +82,10 @@ def people(seed: Seed = 0) -> None:
 @hamlet.command()
 def pretrain(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="What differs from the shipped base.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...", help="What differs from the shipped base.", callback=readable
+        ),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/base"),
@@ -114,7 +117,9 @@ def pretrain(
 def quickstart(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Another recipe; what differs from its [walk]."),
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...", help="Another recipe; what differs from its [walk].", callback=readable
+        ),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for everything that it leaves.")] = Path("quickstart"),

@@ -39,6 +39,11 @@ def say(line: str) -> None:
     typer.echo(line)
 
 
+def warn(line: str) -> None:
+    """What may not be what was wanted, on stderr; the verb goes on."""
+    typer.echo(f"biddable: note: {line}", err=True)
+
+
 def look() -> Project | None:
     """The project of this folder or of the nearest one above that has one."""
     here = Path.cwd()
@@ -62,6 +67,14 @@ def open_store(project: Project) -> "Store":
     from biddable import store
 
     return store.open_store(project.store)
+
+
+def readable(words: list[str] | None) -> list[str] | None:
+    """Refuse a recipe that is not there before torch is loaded for it, which takes seconds."""
+    for word in words or []:
+        if word.endswith(".toml") and "=" not in word:
+            config.read_recipe(Path(word))
+    return words
 
 
 def recipe_and_words(words: Sequence[str] | None) -> tuple[Path | None, list[str]]:

@@ -52,11 +52,14 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
                 f"{path}: cannot tell what {other or 'no ending'} is; prompts come as .jsonl, .csv or .tsv"
             )
     checked: set[str] = set()
+    row = None
     for row in rows:
         for name in row.cells.keys() - checked:
             _refuse_misspelt(path, row, name, columns)
             checked.add(name)
         yield _prompt(path, row, columns, source)
+    if row is None:
+        raise BadRow(f"{path}: holds no prompts; one a row, with a text and, where known, a user")
 
 
 def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:

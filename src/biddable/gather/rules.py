@@ -12,6 +12,8 @@ from biddable.gather.owners import Key, owners, place
 from biddable.gather.personal import personal_data
 from biddable.records import Prompt, Split
 
+Dropped = dict[str, list[Prompt]]  # by rule
+
 
 class GatherConfig(Settings):
     prefix_share: Annotated[
@@ -46,14 +48,13 @@ class GatherConfig(Settings):
 class Gathered(NamedTuple):
     prompts: list[Prompt]  # in the order in which they came, each with its split
     report: dict[str, Any]  # read, the count of each rule, kept, splits, owners, personal
+    dropped: Dropped  # the report has their numbers alone, since more people read it
 
 
 def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prompt] = ()) -> Gathered:
     """Apply the rules. `known` are prompts gathered before: they stay as they are, are not returned, and count."""
     came, before = list(prompts), list(known)
-    dropped: Counter[str] = Counter(
-        dict.fromkeys(("duplicate", "near_duplicate", "over_cap", "two_splits", "personal"), 0)
-    )
+    dropped: Dropped = {rule: [] for rule in ("duplicate", "near_duplicate", "over_cap", "two_splits", "personal")}
     owner = owners([*before, *came], config.key)
 
     distinct = _distinct(came, before, config, dropped)
@@ -64,18 +65,16 @@ def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prom
     splits = Counter(prompt.split for prompt in kept)
     report = {
         "read": len(came),
-        "dropped": dict(dropped),
+        "dropped": {rule: len(those) for rule, those in dropped.items()},
         "kept": len(kept),
         "splits": {split: splits[split] for split in ("train", "valid", "test")},
         "owners": len({owner[prompt.id] for prompt in kept}),
         "personal": spans,
     }
-    return Gathered(kept, report)
+    return Gathered(kept, report, dropped)
 
 
-def _distinct(
-    came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Counter[str]
-) -> list[Prompt]:
+def _distinct(came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Dropped) -> list[Prompt]:
     seen = Seen(config.prefix_share, config.prefix_chars)
     for prompt in before:
         seen.add(prompt.text)
@@ -84,12 +83,12 @@ def _distinct(
         if (verdict := seen.add(prompt.text)) == "new":
             kept.append(prompt)
         else:
-            dropped[verdict] += 1
+            dropped[verdict].append(prompt)
     return kept
 
 
 def _capped(
-    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], cap: int, dropped: Counter[str]
+    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], cap: int, dropped: Dropped
 ) -> list[Prompt]:
     """The first `cap` of each owner: gathered again with more, they are the same."""
     has = Counter(owner[prompt.id] for prompt in before)
@@ -99,12 +98,12 @@ def _capped(
         if has[owner[prompt.id]] <= cap:
             kept.append(prompt)
         else:
-            dropped["over_cap"] += 1
+            dropped["over_cap"].append(prompt)
     return kept
 
 
 def _placed(
-    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], config: GatherConfig, dropped: Counter[str]
+    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], config: GatherConfig, dropped: Dropped
 ) -> list[Prompt]:
     """Each with the split of its owner; one that was gathered before stays where it was."""
     settled: defaultdict[str, set[Split]] = defaultdict(set)
@@ -115,7 +114,7 @@ def _placed(
     for prompt in came:
         where = settled[owner[prompt.id]]
         if len(where) > 1:  # a user who now turns out to join two owners that are in two splits
-            dropped["two_splits"] += 1
+            dropped["two_splits"].append(prompt)
             continue
         split = next(iter(where)) if where else _split(place(owner[prompt.id], config.seed), config)
         kept.append(prompt.model_copy(update={"split": split}))
@@ -129,7 +128,7 @@ def _split(at: float, config: GatherConfig) -> Split:
 
 
 def _without_personal(
-    came: Sequence[Prompt], config: GatherConfig, dropped: Counter[str]
+    came: Sequence[Prompt], config: GatherConfig, dropped: Dropped
 ) -> tuple[list[Prompt], list[dict[str, Any]]]:
     """Spans are reported of every split, and never their text: a report is read by more people than a prompt."""
     kept, report = [], []
@@ -139,7 +138,7 @@ def _without_personal(
         for span in spans:
             report.append({"prompt": prompt.id, "split": prompt.split, "removed": removed} | span._asdict())
         if removed:
-            dropped["personal"] += 1
+            dropped["personal"].append(prompt)
         else:
             kept.append(prompt)
     return kept, report

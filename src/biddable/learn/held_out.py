@@ -54,6 +54,10 @@ class Best:
             return Best(score, iteration, 0, [w.clone() for w in weights])
         return replace(self, waited=self.waited + 1)
 
+    def tired(self, patience: int) -> bool:
+        """Whether enough looks in a row were no better. 0 is never."""
+        return 0 < patience <= self.waited
+
 
 def onlooker(
     valid: Path | None, held_out: Path | None, tokenizer: Tokenizer, answer_tokens: int, prompt_tokens: int, micro: int

@@ -6,7 +6,8 @@ resumed run has nothing to restore but tensors.
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from pydantic import Field
@@ -14,7 +15,11 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from biddable.config import Settings
+from biddable.model import checkpoint
+from biddable.model.checkpoint import Checkpoint
+from biddable.runs import NotFinite, Run
 
+CURE = "a smaller learning rate is the usual cure"
 Positive = Field(gt=0)
 
 
@@ -31,9 +36,22 @@ class OptimizerSettings(Settings):
 
 def stream(seed: int, *purpose: str | int) -> torch.Generator:
     """A random stream of its own for one purpose, such as stream(seed, "ppo", "rollout", 7)."""
+    return torch.Generator().manual_seed(_number(seed, *purpose))
+
+
+@contextmanager
+def luck(seed: int, *purpose: str | int) -> Iterator[None]:
+    """For what takes no generator, such as dropout: torch's global one begins here where the purpose says, and is put
+    back as it was found."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(_number(seed, *purpose))
+        yield
+
+
+def _number(seed: int, *purpose: str | int) -> int:
     name = "/".join(map(str, (seed, *purpose)))
-    number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
-    return torch.Generator().manual_seed(number % 2**63)
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % 2**63
 
 
 def shuffled(size: int, generator: torch.Generator) -> list[int]:
@@ -53,9 +71,10 @@ def endless(size: int, start: int, count: int, seed: int, *purpose: str | int) -
 
 def adamw(model: nn.Module, learning_rate: float, config: OptimizerSettings) -> Optimizer:
     """AdamW over a model's parameters; the decay leaves vectors (norms, biases) alone."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    decayed = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.ndim > 1]
+    free = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
     return AdamW(groups, lr=learning_rate, betas=(config.beta1, config.beta2), eps=config.adam_eps, foreach=True)
 
 
@@ -77,13 +96,60 @@ def set_rate(optimizer: Optimizer, learning_rate: float) -> None:
 
 def step(optimizer: Optimizer, config: OptimizerSettings, where: str) -> float:
     """One update from the gathered gradients, which are then forgotten. Returns their norm before clipping."""
-    held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = float(nn.utils.clip_grad_norm_(held, config.clip_norm, foreach=True))
-    if not math.isfinite(norm):
-        raise ValueError(f"{where}: the gradient is {norm}; nothing was updated. Try a smaller learning rate")
+    named = _named(optimizer)
+    length = clip(named, config.clip_norm, where)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return norm
+    check_weights(named, where)
+    return length
+
+
+def clip(named: Mapping[str, Tensor], longest: float, where: str) -> float:
+    """Shorten the gradient to `longest` and return its norm before; NaN and Inf are told by the parameter's name."""
+    held = {name: p for name, p in named.items() if p.grad is not None}
+    total = nn.utils.get_total_norm([p.grad for p in held.values() if p.grad is not None], foreach=True)
+    if not math.isfinite(total):
+        # What goes wrong in a layer goes on backwards, so the last of the broken ones is the nearest to the cause.
+        grads = {f"the gradient of {name}": p.grad for name, p in reversed(held.items()) if p.grad is not None}
+        checkpoint.check_finite(where, grads, f"; nothing was updated; {CURE}")
+        raise NotFinite(f"{where}: the gradient is too long for a float; nothing was updated; {CURE}")
+    nn.utils.clip_grads_with_norm_(held.values(), longest, total, foreach=True)
+    return float(total)
+
+
+def check_weights(named: Mapping[str, Tensor], where: str) -> None:
+    """After an update: one norm over all, and a closer look only when it is not finite."""
+    if not math.isfinite(norm([p.detach() for p in named.values()])):
+        checkpoint.check_finite(f"{where}: after the update", named, f"; {CURE}")
+
+
+def finite(where: str, **seen: Tensor | float) -> None:
+    """Refuse NaN and Inf by name, in the step in which they come."""
+    floats = {name: x for name, x in seen.items() if not isinstance(x, Tensor)}
+    for name, x in floats.items():
+        if not math.isfinite(x):
+            raise NotFinite(f"{where}: {name} is {x}; {CURE}")
+    checkpoint.check_finite(where, {name: x for name, x in seen.items() if isinstance(x, Tensor)}, f"; {CURE}")
+
+
+def keep(run: Run, step: int, tensors: Mapping[str, Tensor], state: Mapping) -> None:
+    """The checkpoint of a step that was logged. Then leave, if the machine is being taken away."""
+    told = dict(state) | {"metrics": run.sync_metrics()}
+    checkpoint.save(run.folder / "checkpoints", step, tensors, told, run.identity)
+    run.leave(step)
+
+
+def resume(run: Run) -> Checkpoint | None:
+    """The checkpoint to go on from. What was logged after it is forgotten."""
+    saved = checkpoint.newest(run.folder / "checkpoints", run.identity)
+    run.rewind_metrics(saved.state["metrics"] if saved else None)
+    return saved
+
+
+def _named(optimizer: Optimizer) -> dict[str, Tensor]:
+    """An optimiser's parameters by name."""
+    groups = optimizer.param_groups
+    return {name: p for group in groups for name, p in zip(group["param_names"], group["params"], strict=True)}
 
 
 def gradients(model: nn.Module) -> list[Tensor]:

@@ -25,7 +25,14 @@ from biddable.learn.held_out import Best, onlooker
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import k1, k2
 from biddable.losses.masked import masked_mean, whiten
-from biddable.losses.ppo import clip_fraction, gae, policy_loss, token_rewards, value_loss
+from biddable.losses.ppo import (
+    clip_fraction,
+    explained_variance,
+    gae,
+    policy_loss,
+    token_rewards,
+    value_loss,
+)
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Forest, Turns, forests, unprompted
 from biddable.model.reward import RewardModel
@@ -51,7 +58,7 @@ class PpoConfig(OptimizerSettings):
     whiten_advantages: bool = Field(True, description="to mean 0 and variance 1 over the batch")
     gamma_ptx: float = Field(27.8, ge=0, description="γ, on pretraining text's mean log-likelihood a token; 0 is PPO")
     ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an episode")
-    ptx_tokens: int = Field(1024, gt=1, description="longest pretraining example; longer ones are cut in several")
+    ptx_tokens: int = Field(2048, gt=1, description="longest pretraining example; longer ones are cut in several")
     temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
     prompt_tokens: int = Field(1024, gt=0, description="longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
@@ -103,7 +110,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
         actors.policy, actors.tokenizer, prompts, config.answer_tokens,
         generator=stream(seed, "ppo", "rollout", k), temperature=config.temperature,
     )  # fmt: skip
-    credit, seen = judge(actors, config, rollout)
+    credit, seen = judge(actors, config, rollout, f"iteration {k + 1}")
 
     share = loop.warmup(k, config.warmup_iterations)
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
@@ -114,13 +121,13 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
         parts = order_B.split(config.minibatch)
         for nth, index_b in enumerate(parts):
             text = pages[nth * len(pages) // len(parts) : (nth + 1) * len(pages) // len(parts)]
-            looks.append(update(actors, config, credit.take(index_b.tolist()), text, f"iteration {k}"))
+            looks.append(update(actors, config, credit.take(index_b.tolist()), text, f"iteration {k + 1}"))
     first, mean = looks[0], {key: sum(look[key] for look in looks) / len(looks) for key in looks[0]}
     return seen | mean | {"first_ratio": first["ratio"], "first_kl": first["approx_kl"], "rate": share}
 
 
 @torch.no_grad()
-def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, dict]:
+def judge(actors: Actors, config: PpoConfig, rollout: Rollout, where: str = "judging") -> tuple[Credit, dict]:
     """Score the answers, credit their tokens. The sampler's log-probabilities are the old ones, being this policy's."""
     turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
     score_B = reward.scores(actors.judge, turns, config.micro_tokens)
@@ -131,9 +138,9 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         config.micro_tokens,
     )
     value_BT = causal.in_pieces(actors.value.values, turns, config.micro_tokens)
+    loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT, value=value_BT)
     reward_BT = token_rewards(judged_B, logp_BT, ref_logp_BT, mask_BT, config.beta)
     advantage_BT, return_BT = gae(reward_BT, value_BT, mask_BT, config.gamma, config.lam)
-    spread = return_BT[mask_BT].var(correction=0).clamp(min=1e-12)
     if config.whiten_advantages:
         advantage_BT = whiten(advantage_BT, mask_BT)
     seen = {
@@ -143,7 +150,7 @@ def judge(actors: Actors, config: PpoConfig, rollout: Rollout) -> tuple[Credit, 
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
         "value": masked_mean(value_BT, mask_BT),
-        "explained_variance": 1 - (return_BT - value_BT)[mask_BT].var(correction=0) / spread,
+        "explained_variance": explained_variance(value_BT, return_BT, mask_BT),
     }
     return Credit(turns, logp_BT, value_BT, advantage_BT, return_BT), {key: float(x) for key, x in seen.items()}
 
@@ -155,12 +162,14 @@ def update(actors: Actors, config: PpoConfig, credit: Credit, pages: Sequence[Id
         looks = learn(actors, config, credit.take(index), forest, len(forest.target_M) / credit.turns.predicted)
         sums = {key: sums[key] + looks[key] for key in sums}
 
+    loop.finite(where, **sums)
     gradient = loop.gradients(actors.policy)
     sums["policy_gradient"] = loop.norm(gradient)
     if pages:
         before = [g.clone() for g in gradient]
         # No optimiser step of its own: that would be another Adam.
         sums["ptx_loss"] = sft.gradient(actors.policy, unprompted(pages), config.micro_tokens, config.gamma_ptx)
+        loop.finite(where, ptx_loss=sums["ptx_loss"])
         sums["ptx_gradient"] = loop.norm(torch._foreach_sub(loop.gradients(actors.policy), before))
     loop.step(actors.policy_optimizer, config, f"{where}: policy")
     sums["value_gradient"] = loop.step(actors.value_optimizer, config, f"{where}: value")
@@ -212,16 +221,17 @@ def train(
     """
     actors = assemble(config, start, reward_model)
     pool = fitting(config, actors, prompts)
-    text = ptx_pages(config, actors.tokenizer, pages)
+    text = ptx_pages(config, actors, pages)
     looks = onlooker(valid, held_out, actors.tokenizer, config.answer_tokens, config.prompt_tokens, config.micro_tokens)
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
     iterations = -(-config.episodes // config.batch)
     first, best = resume(run, actors)
 
-    with run.progress("ppo", iterations, "iterations") as bar:
-        bar.advance(first)
+    with run.steps("ppo", iterations, first, "iterations") as bar:
         for k in range(first, iterations):
+            if best.tired(config.patience):
+                break
             places = loop.endless(len(pool), k * config.batch, config.batch, run.seed, "ppo", "prompts")
             count = round(config.batch * config.ptx_ratio) if text else 0
             pieces = loop.endless(len(text), k * count, count, run.seed, "ppo", "pages") if text else []
@@ -231,11 +241,9 @@ def train(
                 best = best.after(seen["held_out_score"], k + 1, result(config, actors))
             run.log(k + 1, **seen)
             bar.advance()
-            tired = config.patience > 0 and best.waited >= config.patience
-            if (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or tired:
+            due = (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or best.tired(config.patience)
+            if due or run.leaving:
                 keep(run, actors, best, k + 1)
-            if tired:
-                break
     loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
     return run.output("model", causal.save(actors.policy, actors.tokenizer, run.folder / "model"))
 
@@ -270,7 +278,7 @@ def fitting(config: PpoConfig, actors: Actors, path: Path) -> list[Ids]:
     return pool
 
 
-def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> list[Ids]:
+def ptx_pages(config: PpoConfig, actors: Actors, path: Path | None) -> list[Ids]:
     """The pretraining text; none for plain PPO."""
     if config.gamma_ptx == 0 or config.ptx_ratio == 0:
         return []
@@ -278,7 +286,7 @@ def ptx_pages(config: PpoConfig, tokenizer: Tokenizer, path: Path | None) -> lis
         raise ConfigError(
             f"gamma_ptx: is {config.gamma_ptx}, but no pretraining text is given; gamma_ptx=0 is plain PPO"
         )
-    return snapshots.pages(path, tokenizer, config.ptx_tokens)
+    return snapshots.pages(path, actors.tokenizer, min(config.ptx_tokens, causal.context(actors.policy)))
 
 
 def result(config: PpoConfig, actors: Actors) -> list[Tensor]:
@@ -293,13 +301,12 @@ def keep(run: Run, actors: Actors, best: Best, k: int) -> None:
     tensors |= checkpoint.moments("value_adam", actors.value_optimizer)
     tensors |= checkpoint.listed("average", actors.average) | checkpoint.listed("best", best.weights)
     state = {"score": best.score if best.weights else None, "iteration": best.iteration, "waited": best.waited}
-    checkpoint.save(run.folder / "checkpoints", k, tensors, {"best": state})
+    loop.keep(run, k, tensors, {"best": state})
 
 
 def resume(run: Run, actors: Actors) -> tuple[int, Best]:
     """Put the newest checkpoint into the actors; returns the iteration to do next."""
-    saved = checkpoint.newest(run.folder / "checkpoints")
-    run.truncate_metrics(saved.step if saved else 0)
+    saved = loop.resume(run)
     if saved is None:
         return 0, Best()
     checkpoint.restore("policy", actors.policy, saved.tensors)

@@ -11,7 +11,7 @@ from statistics import fmean
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -40,49 +40,50 @@ class PretrainConfig(Settings):
 
 def train(run: Run, config: PretrainConfig, tokenizer: Tokenizer, pages: Callable[[], Iterator[str]]) -> Path:
     """Read pages from their beginning until `config.tokens` are read. `pages()` gives the same pages each time."""
-    torch.manual_seed(run.seed)  # transformers draws the first weights from the global stream
-    model = new(config, tokenizer)
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(run.seed)  # transformers draws the first weights from the global stream
+        model = new(config, tokenizer)
+    named = dict(model.named_parameters())
+    matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in named.items() if p.ndim != 2 or "embed" in name]
     muon = torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, momentum=0.95)
     adam = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     steps = max(1, config.tokens // (config.rows * config.context))
 
     # Go on where a stopped run was: the pages are read again up to there, which costs seconds.
-    done = 0
-    if found := checkpoint.newest(run.folder / "checkpoints"):
-        done = found.step
+    done, losses = 0, []
+    if found := loop.resume(run):
+        done, losses = found.step, found.state["losses"]
         checkpoint.restore("model", model, found.tensors)
         checkpoint.restore_moments("muon", muon, found.tensors)
         checkpoint.restore_moments("adam", adam, found.tensors)
-    run.truncate_metrics(done)
 
     model.train()
-    losses: list[float] = []
-    with run.progress("pretraining", steps) as bar:
-        bar.advance(done)
+    with run.steps("pretraining", steps, done) as bar:
         for step, token_BS in enumerate(itertools.islice(batches(tokenizer, pages(), config), done, steps), start=done):
             share = schedule(step, steps, config)
             loop.set_rate(muon, config.matrix_rate * share)
             loop.set_rate(adam, config.learning_rate * share)
             loss = next_token_loss(model, token_BS)
+            losses.append(float(loss.detach()))
+            loop.finite(f"step {step + 1}", loss=losses[-1])
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            loop.clip(named, 1.0, f"step {step + 1}")
             for optimizer in (muon, adam):
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            losses.append(float(loss.detach()))
+            loop.check_weights(named, f"step {step + 1}")
             bar.advance()
             if (step + 1) % config.log_every == 0 or step + 1 == steps:
                 run.log(step + 1, loss=fmean(losses), tokens=(step + 1) * token_BS.numel())
                 losses.clear()
-            if (step + 1) % config.save_every == 0 and step + 1 < steps:
+            if (step + 1) % config.save_every == 0 or step + 1 == steps or run.leaving:
                 tensors = checkpoint.parameters("model", model)
                 tensors |= checkpoint.moments("muon", muon) | checkpoint.moments("adam", adam)
-                checkpoint.save(run.folder / "checkpoints", step + 1, tensors, {})
+                loop.keep(run, step + 1, tensors, {"losses": losses})
 
     folder = causal.save(model.eval(), tokenizer, run.folder / "model")
-    checkpoint.clear(run.folder / "checkpoints")
+    run.scratch.append(run.folder / "checkpoints")
     return run.output("model", folder)
 
 

@@ -37,6 +37,7 @@ class RewardConfig(OptimizerSettings):
     center: Literal["demonstrations", "answers"] = Field("demonstrations", description="what scores 0 on average")
     select: Literal["last", "valid_loss"] = Field("last", description="which epoch's weights are kept")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
+    extra_layers: int = Field(0, ge=0, description="layers on top of the model's own: a judge deeper than the writer")
     max_tokens: int = Field(2048, gt=0, description="longer prompts with answers are left out")
     checkpoint_every: int = Field(200, gt=0, description="steps")
 
@@ -50,23 +51,25 @@ def train(
     if config.select == "valid_loss" and valid is None:
         raise ConfigError("select: valid_loss needs valid rankings")
     lm, tokenizer = causal.load(model, attention_dropout=config.attention_dropout)
+    lm = reward.deepen(lm, config.extra_layers, stream(run.seed, "reward", "layers"))
     net = RewardModel(lm, stream(run.seed, "reward", "head"))
     longest = min(config.max_tokens, causal.context(lm))
     sets = usable(snapshots.rankings(rankings, tokenizer), longest, config.ties, rankings)
-    checks = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
+    checks = usable(snapshots.rankings(valid, tokenizer), longest, config.ties, valid) if valid else []
 
     optimizer = loop.adamw(net, config.learning_rate, config)
     per_epoch = -(-len(sets) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, net, optimizer)
-    with run.progress("reward", steps) as bar:
-        bar.advance(first)
+    with run.steps("reward", steps, first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(sets), stream(run.seed, "reward", "order", epoch))
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             net.train(config.attention_dropout > 0)
-            seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]])
+            with loop.luck(run.seed, "reward", "dropout", i):
+                seen = gradient(net, config, [sets[j] for j in loop.batches(order, config.batch)[nth]])
+            loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             net.eval()
             if nth + 1 == per_epoch and checks:
@@ -75,7 +78,7 @@ def train(
                     best = seen["valid_loss"], loop.copied(net)
             run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
             bar.advance()
-            if (i + 1) % config.checkpoint_every == 0 or i + 1 == steps:
+            if (i + 1) % config.checkpoint_every == 0 or i + 1 == steps or run.leaving:
                 keep(run, net, optimizer, best, i + 1)
     if best[1]:
         loop.put(net, best[1])
@@ -99,17 +102,18 @@ def gradient(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet]) 
 
 @torch.no_grad()
 def measure(net: RewardModel, config: RewardConfig, sets: Sequence[RankedSet]) -> dict[str, float]:
-    """Loss, and accuracy over strict pairs, of all and by the labeler's group."""
+    """The loss that is trained, ties as it has them, and accuracy over strict pairs, of all and by the labeler's group.
+    Who ties everything has a loss and no accuracy."""
     losses, wins, counts = 0.0, {}, {}
     for some in pieces(sets, config.micro_tokens):
         score_N, rank_N, group_N = judge(net, some)
-        losses += float(ranking_loss(score_N, rank_N, group_N)) * len(some)
+        losses += float(ranking_loss(score_N, rank_N, group_N, config.ties)) * len(some)
         for name in ("all", *{s.group for s in some}):
             of_N = torch.tensor([name in ("all", some[g].group) for g in group_N.tolist()])
             won, of = strict_wins(score_N[of_N], rank_N[of_N], group_N[of_N])
             wins[name], counts[name] = wins.get(name, 0) + won, counts.get(name, 0) + of
-    seen = {f"valid_accuracy_{name}": wins[name] / counts[name] for name in sorted(wins)}
-    return {"valid_loss": losses / len(sets), "valid_accuracy": seen.pop("valid_accuracy_all"), **seen}
+    keys = {name: "valid_accuracy" if name == "all" else f"valid_accuracy_{name}" for name in sorted(wins)}
+    return {"valid_loss": losses / len(sets)} | {keys[name]: wins[name] / counts[name] for name in keys if counts[name]}
 
 
 def strict_wins(score_N: Float[Tensor, " N"], rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> tuple[int, int]:
@@ -171,12 +175,11 @@ def keep(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer, best: Bes
     tensors = (
         checkpoint.parameters("net", net) | checkpoint.moments("adam", optimizer) | checkpoint.listed("best", best[1])
     )
-    checkpoint.save(run.folder / "checkpoints", i, tensors, {"best": best[0] if best[1] else None})
+    loop.keep(run, i, tensors, {"best": best[0] if best[1] else None})
 
 
 def resume(run: Run, net: RewardModel, optimizer: torch.optim.Optimizer) -> tuple[int, Best]:
-    saved = checkpoint.newest(run.folder / "checkpoints")
-    run.truncate_metrics(saved.step if saved else 0)
+    saved = loop.resume(run)
     if saved is None:
         return 0, (float("inf"), [])
     checkpoint.restore("net", net, saved.tensors)

@@ -37,6 +37,7 @@ class SftConfig(OptimizerSettings):
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention weights; Llama has no residual dropout")
     prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
+    checkpoint_every: int = Field(200, gt=0, description="steps; and after each epoch")
     score_prompts: int = Field(256, gt=0, description="valid prompts that are answered to choose an epoch by score")
 
 
@@ -70,25 +71,26 @@ def train(
     per_epoch = -(-len(examples) // config.batch)
     steps = config.epochs * per_epoch
     first, best = resume(run, lm, optimizer)
-    with run.progress("sft", steps) as bar:
-        bar.advance(first)
+    with run.steps("sft", steps, first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(examples), stream(run.seed, "sft", "order", epoch))
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             some = [examples[j] for j in loop.batches(order, config.batch)[nth]]
             lm.train(config.attention_dropout > 0)
-            seen = {"loss": gradient(lm, turns_of(config, some), config.micro_tokens)}
+            with loop.luck(run.seed, "sft", "dropout", i):
+                seen = {"loss": gradient(lm, turns_of(config, some), config.micro_tokens)}
+            loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             lm.eval()
-            if nth + 1 == per_epoch:
-                if checks:
-                    seen |= look(lm, config, tokenizer, checks, reward_model, run.seed)
-                    merit = seen.get("valid_score", -seen["valid_loss"])
-                    best = Choice(merit, epoch + 1, loop.copied(lm)) if merit > best.merit else best
-                keep(run, lm, optimizer, best, i + 1)
+            if nth + 1 == per_epoch and checks:
+                seen |= look(lm, config, tokenizer, checks, reward_model, run.seed)
+                merit = seen.get("valid_score", -seen["valid_loss"])
+                best = Choice(merit, epoch + 1, loop.copied(lm)) if merit > best.merit else best
             run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
             bar.advance()
+            if nth + 1 == per_epoch or (i + 1) % config.checkpoint_every == 0 or run.leaving:
+                keep(run, lm, optimizer, best, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
     return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
@@ -160,12 +162,11 @@ def keep(run: Run, lm: PreTrainedModel, optimizer: Optimizer, best: Choice, i: i
     tensors = checkpoint.parameters("lm", lm) | checkpoint.moments("adam", optimizer)
     tensors |= checkpoint.listed("best", best.weights)
     state = {"merit": best.merit if best.weights else None, "epoch": best.epoch}
-    checkpoint.save(run.folder / "checkpoints", i, tensors, {"best": state}, keep=1)
+    loop.keep(run, i, tensors, {"best": state})
 
 
 def resume(run: Run, lm: PreTrainedModel, optimizer: Optimizer) -> tuple[int, Choice]:
-    saved = checkpoint.newest(run.folder / "checkpoints")
-    run.truncate_metrics(saved.step if saved else 0)
+    saved = loop.resume(run)
     if saved is None:
         return 0, Choice()
     checkpoint.restore("lm", lm, saved.tensors)

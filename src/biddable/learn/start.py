@@ -23,9 +23,10 @@ class StartConfig(OptimizerSettings):
     batch: int = Field(32, gt=1, description="examples an update: demonstrations and pages")
     mix: float = Field(0.1, ge=0, lt=1, description="the share of pages among a batch's examples")
     learning_rate: float = Field(5e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
+    checkpoint_every: int = Field(200, gt=0, description="steps; and after each epoch")
     prompt_tokens: int = Field(1024, gt=0, description="demonstrations with longer prompts are left out")
     answer_tokens: int = Field(1024, gt=0, description="and those with longer answers")
-    page_tokens: int = Field(1024, gt=1, description="longest page; longer ones are cut in several")
+    page_tokens: int = Field(2048, gt=1, description="longest page; longer ones are cut in several")
 
 
 def train(
@@ -53,8 +54,7 @@ def train(
     per_epoch = -(-len(examples) // size)
     steps = config.epochs * per_epoch
     first, best = sft.resume(run, lm, optimizer)
-    with run.progress("start", steps) as bar:
-        bar.advance(first)
+    with run.steps("start", steps, first) as bar:
         for i in range(first, steps):
             epoch, nth = divmod(i, per_epoch)
             order = loop.shuffled(len(examples), stream(run.seed, "start", "order", epoch))
@@ -63,6 +63,7 @@ def train(
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             turns = Turns([*(e.prompt for e in some), *([] for _ in beside)], [*(e.answer for e in some), *beside])
             seen = {"loss": sft.gradient(lm, turns, config.micro_tokens)}
+            loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             if nth + 1 == per_epoch:
                 if checks:
@@ -73,9 +74,10 @@ def train(
                 if checks or check_text:
                     merit = -seen.get("valid_loss", 0.0) - seen.get("valid_page_loss", 0.0)
                     best = Choice(merit, epoch + 1, loop.copied(lm)) if merit > best.merit else best
-                sft.keep(run, lm, optimizer, best, i + 1)
             run.log(i + 1, epoch=(i + 1) / per_epoch, **seen)
             bar.advance()
+            if nth + 1 == per_epoch or (i + 1) % config.checkpoint_every == 0 or run.leaving:
+                sft.keep(run, lm, optimizer, best, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
     return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))

@@ -1,8 +1,8 @@
 """Proximal policy optimisation as InstructGPT has it: one answer, one score, a KL penalty on each token.
 
-B = answers, T = places of an answer. The mask is True on the tokens that the policy chose, the end token among them;
-it may have holes, and padding on either side. All that is said of "the next" and "the last" token is said of those
-that count.
+B = answers, T = places of an answer; N = tokens that count, V = vocabulary. The mask is True on the tokens that the
+policy chose, the end token among them; it may have holes, and padding on either side. All that is said of "the next"
+and "the last" token is said of those that count.
 """
 
 import torch
@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .masked import counting, masked_mean
+
+LEAST_VARIANCE = 1e-12  # of returns, in explained_variance
 
 
 def token_rewards(
@@ -113,6 +115,28 @@ def value_loss(
     value_n, old_value_n, return_n = counting(value, mask), old_value[mask], return_[mask]
     clipped_n = torch.clamp(value_n, old_value_n - clip, old_value_n + clip)
     return torch.maximum((value_n - return_n).square(), (clipped_n - return_n).square()).mean() / 2
+
+
+def entropy(logit: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
+    """mean over tokens of H(π) = −Σ_v π(v) log π(v), in nats: log V for a coin of V sides, 0 for certainty.
+
+    Shannon 1948. Watched and not part of the loss, as InstructGPT has no bonus for it.
+    """
+    logp_NV = logit.log_softmax(-1)
+    return -(logp_NV.exp() * logp_NV).sum(-1).mean()
+
+
+def explained_variance(
+    value: Float[Tensor, "B T"], return_: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """1 − Var(R − V)/Var(R) over the tokens that count: 1 is a perfect value network, 0 is one that says a constant.
+
+    Not in a paper: usual in PPO codes. Watched only. Where all returns are equal there is nothing to explain, and the
+    least variance stands in for 0.
+    """
+    _same_shape(mask, value, return_)
+    spread = counting(return_, mask).var(correction=0).clamp(min=LEAST_VARIANCE)
+    return 1 - counting(return_ - value, mask).var(correction=0) / spread
 
 
 def _last(mask_BT: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"]:

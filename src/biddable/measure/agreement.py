@@ -92,6 +92,12 @@ def chance_level(tie_share: float, ties: Ties) -> float:
             return 0.5
 
 
+def agreement_if_any(rankings: Iterable[Ranking]) -> Agreement | None:
+    """The agreement of all who ranked; None where no two of them ranked the same answers."""
+    kept = list(rankings)
+    return agreement(kept) if meetings(kept) else None
+
+
 def agreement(
     rankings: Iterable[Ranking],
     groups: Mapping[str, Group] | None = None,

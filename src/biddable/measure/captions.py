@@ -9,6 +9,7 @@ from biddable.measure.interval import Interval
 from biddable.measure.results import ReportData, Results, in_order, name_of, pair
 
 GAP = "\u00a0"  # 87 % must not break before its sign
+UNMEASURED = "not measured: no prompt was ranked by two people"
 Direction = Literal["above", "below", "open"]
 
 RATE_NAMES = {  # the rate, and the verb of an answer that has it
@@ -88,12 +89,7 @@ def headlines(data: ReportData) -> list[Headline]:
     made = [
         _win(rates.get("sft_vs_base"), "SFT over base", judge),
         _win(rates.get("ppo_ptx_vs_sft"), "PPO-ptx over SFT", judge),
-        Headline(
-            "Labelers agree",
-            percent(results.agreement.value),
-            between(results.agreement),
-            f"{results.agreement.word}, which is {percent(results.agreement.chance)}",
-        ),
+        _agree(results.agreement),
     ]
     who, accuracy = "held-out labelers", results.reward_accuracy.get("held_out_labelers")
     if accuracy is None:
@@ -123,11 +119,22 @@ def _given_back(data: ReportData) -> Headline:
     return _simple("Tax given back by ptx", data.repair.share, f"of the {points(data.repair.lost.value)} that PPO lost")
 
 
+def _agree(agreement: Agreement | None) -> Headline:
+    if agreement is None:
+        return Headline("Labelers agree", "–", "", UNMEASURED)
+    return Headline(
+        "Labelers agree",
+        percent(agreement.value),
+        between(agreement),
+        f"{agreement.word}, which is {percent(agreement.chance)}",
+    )
+
+
 def alerts(data: ReportData) -> list[str]:
     """What a reader must know before any number: labels that mean nothing, gates that failed."""
     found = []
     agreement = data.results.agreement
-    if agreement.word != "above chance":
+    if agreement is not None and agreement.word != "above chance":
         found.append(
             f"The labelers agree no better than chance: {span(agreement)} of pairs, where guessing would reach "
             f"{percent(agreement.chance)}. Whatever was learned from these rankings is noise, "
@@ -201,11 +208,13 @@ def _plain(interval: Interval) -> str:
 
 def labels(data: ReportData) -> list[str]:
     agreement, accuracy = data.results.agreement, data.results.reward_accuracy
-    said = [
-        f"Two labelers say the same of {span(agreement)} of pairs; guessing would reach {percent(agreement.chance)}."
-    ]
-    if agreement.word != "above chance":
-        said.append("That is no better than chance, so no reward model can learn from them.")
+    if agreement is None:
+        said = [f"Whether labelers agree is {UNMEASURED}."]
+    else:
+        chance = percent(agreement.chance)
+        said = [f"Two labelers say the same of {span(agreement)} of pairs; guessing would reach {chance}."]
+        if agreement.word != "above chance":
+            said.append("That is no better than chance, so no reward model can learn from them.")
     for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
         if key in accuracy:
             said.append(f"The reward model foresees {who} on {span(accuracy[key])} of pairs.")
@@ -219,12 +228,14 @@ def labels(data: ReportData) -> list[str]:
     return said
 
 
-def _against_agreement(agreement: Agreement, accuracy: Interval | None) -> list[str]:
-    if accuracy is None or agreement.word != "above chance":
+def _against_agreement(agreement: Agreement | None, accuracy: Interval | None) -> list[str]:
+    if accuracy is None or (agreement is not None and agreement.word != "above chance"):
         return []
-    gap = accuracy.value - agreement.value
     if direction(accuracy) != "above":
         return ["That is no better than a coin: do not optimise against it."]
+    if agreement is None:
+        return []
+    gap = accuracy.value - agreement.value
     if not apart(accuracy, agreement):
         return ["It foresees a labeler about as well as another labeler does."]
     return [f"That is {points(gap)} {'above' if gap > 0 else 'below'} what labelers reach with one another."]

@@ -101,7 +101,8 @@ def preference(data: ReportData, number: int) -> Safe:
 
 def labels(data: ReportData, number: int) -> Safe:
     rows, numbers = [], []
-    agreements = data.agreements or {"labelers": data.results.agreement}
+    overall = data.results.agreement
+    agreements = data.agreements or ({"labelers": overall} if overall else {})
     ours: dict[str, Interval] = {f"Agreement, {who}": interval for who, interval in agreements.items()}
     theirs = {f"Agreement, {who}": value for who, value in PAPER_AGREEMENT.items()}
     for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
@@ -119,7 +120,7 @@ def labels(data: ReportData, number: int) -> Safe:
             marks.append(Mark("paper", text, value, value - error, value + error))
         rows.append(Row(label, tuple(marks)))
         numbers.append([label, *cells(interval), marks[-1].text + captions.GAP + "%" if paper else "–"])
-    title, chance = "Do labelers agree, and does the reward model foresee them", data.results.agreement.chance
+    title, chance = "Do labelers agree, and does the reward model foresee them", overall.chance if overall else 0.5
     reference = (chance, f"guessing, {percent(chance)}")
     scale = _scale_of(rows, chance)
     said = captions.labels(data)

@@ -88,7 +88,10 @@ def body(data: ReportData) -> dict[str, Safe]:
     made = {"summary": summary(data), "loop": loop(data)}
     if "preference" in shown:
         made["preferred"] = section("preferred", figures.preference(data, number["preference"]))
-    judges = [figures.labels(data, number["labels"])]
+    if "labels" in shown:
+        judges = [figures.labels(data, number["labels"])]
+    else:
+        judges = [el("p", prose(text)) for text in captions.labels(data)]
     if "calibration" in shown:
         judges.append(figures.calibration(data, number["calibration"]))
     made["judges"] = section("judges", *judges)

@@ -28,7 +28,7 @@ class Results(Record):
     models: dict[str, str]
     gold_win_rate: dict[str, Interval] = Field(default_factory=dict)  # empty where the truth is not known
     human_win_rate: dict[str, Interval] = Field(default_factory=dict)
-    agreement: Agreement
+    agreement: Agreement | None = None  # where no two labelers ranked the same answers of a prompt
     reward_accuracy: dict[Literal["train_labelers", "held_out_labelers"], Interval] = Field(default_factory=dict)
     tax: Rates = Field(default_factory=dict)
     hallucination: Rates = Field(default_factory=dict)
@@ -138,7 +138,7 @@ class ReportData(Record):
         results = self.results
         there: dict[FigureName, bool] = {
             "preference": bool(results.gold_win_rate or results.human_win_rate),
-            "labels": True,
+            "labels": bool(results.agreement or self.agreements or results.reward_accuracy or self.reward_ceiling),
             "calibration": self.calibration is not None,
             "training": bool(self.curves),
             "frontier": any(curve.gold is not None for curve in self.curves),

@@ -85,7 +85,10 @@ def log_loss(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
 def calibration(pairs: Margins, bins: int = 5, how: Bootstrap = DEFAULT) -> Calibration:
     """Predicted σ(|Δ|) against the share of such pairs in which the higher score won, in equal bands of [½, 1].
 
-    ECE = Σ_b n_b/n · |observed_b − predicted_b| (Guo et al. 2017, eq. 3). Equal scores win half.
+    ECE = Σ_b n_b/n · |observed_b − predicted_b| (Guo et al. 2017, eq. 3). Equal scores win half. Ties are left out, so
+    σ is read as P(w ≻ l | no tie): rightly so of a model that learnt with ties dropped, and of Davidson's, where ν
+    cancels. By Rao and Kupper's rule with θ > 1 the odds are (π_w π_l + θ π_w²) : (π_w π_l + θ π_l²), which is surer
+    than σ, so a model that learnt by it looks more timid here than it is.
     """
     predicted_N = 1 / (1 + np.exp(-np.abs(pairs.margin_N)))
     right_N = np.where(pairs.margin_N == 0, 0.5, pairs.margin_N > 0)

@@ -6,6 +6,7 @@ A model is switched once to an attention function of ours, which is transformers
 forest travels as an argument of the call, through the model's layers, and not as a global that two threads could share.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,21 +151,19 @@ class _ForestAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Forest, scaling: float | None) -> Tensor:
-        out, lse = _room(query), _room(query[..., :1]).squeeze(-1).to(torch.promote_types(query.dtype, torch.float32))
-        for tree in forest.trees:
-            for begin, end in tree.spans:
-                here = slice(begin, end)
-                out[:, :, here], lse[:, :, here] = _flash(
-                    query[:, :, here], key[:, :, here], value[:, :, here], 0.0, True, scale=scaling
-                )
-            if tree.forks:
-                prompt, answers = slice(*tree.bounds[:2]), slice(tree.bounds[1], tree.bounds[-1])
-                seen, seen_lse = _flash(
-                    query[:, :, answers], key[:, :, prompt], value[:, :, prompt], 0.0, False, scale=scaling
-                )
-                share = torch.sigmoid(seen_lse - lse[:, :, answers])
-                out[:, :, answers] += share[..., None].to(out.dtype) * (seen - out[:, :, answers])
-                lse[:, :, answers] = torch.logaddexp(lse[:, :, answers], seen_lse)
+        outs, lses = [], []
+        for q, k, v in zip(*_spans(forest, query, key, value), strict=True):
+            out, lse = _flash(q, k, v, 0.0, True, scale=scaling)
+            outs.append(out)
+            lses.append(lse)
+        out, lse = _row(outs), torch.cat(lses, 2)
+        for prompt, answers in _forks(forest):
+            seen, seen_lse = _flash(
+                query[:, :, answers], key[:, :, prompt], value[:, :, prompt], 0.0, False, scale=scaling
+            )
+            share = torch.sigmoid(seen_lse - lse[:, :, answers])
+            out[:, :, answers] += share[..., None].to(out.dtype) * (seen - out[:, :, answers])
+            lse[:, :, answers] = torch.logaddexp(lse[:, :, answers], seen_lse)
         ctx.save_for_backward(query, key, value, out, lse)
         ctx.forest, ctx.scaling = forest, scaling
         return out
@@ -174,28 +173,33 @@ class _ForestAttention(torch.autograd.Function):
     # pyrefly: ignore[bad-override]
     def backward(ctx: Any, *grad: Any) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
-        to_query, to_key, to_value = (_room(x) for x in (query, key, value))
-
-        def back(from_: slice, to: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
-            return _flash_backward(
-                grad[0][:, :, from_], query[:, :, from_], key[:, :, to], value[:, :, to], out[:, :, from_],
-                lse[:, :, from_], 0.0, causal, scale=ctx.scaling,
+        found = [
+            _flash_backward(g, q, k, v, o, s, 0.0, True, scale=ctx.scaling)
+            for g, q, k, v, o, s in zip(*_spans(ctx.forest, grad[0], query, key, value, out, lse), strict=True)
+        ]
+        to_query, to_key, to_value = (_row(parts) for parts in zip(*found, strict=True))
+        for prompt, answers in _forks(ctx.forest):
+            more_query, more_key, more_value = _flash_backward(
+                grad[0][:, :, answers], query[:, :, answers], key[:, :, prompt], value[:, :, prompt],
+                out[:, :, answers], lse[:, :, answers], 0.0, False, scale=ctx.scaling,
             )  # fmt: skip
-
-        for tree in ctx.forest.trees:
-            for begin, end in tree.spans:
-                here = slice(begin, end)
-                to_query[:, :, here], to_key[:, :, here], to_value[:, :, here] = back(here, here, True)
-            if tree.forks:
-                prompt, answers = slice(*tree.bounds[:2]), slice(tree.bounds[1], tree.bounds[-1])
-                for whole, place, part in zip(
-                    (to_query, to_key, to_value), (answers, prompt, prompt), back(answers, prompt, False), strict=True
-                ):
-                    whole[:, :, place] += part
+            to_query[:, :, answers] += more_query
+            to_key[:, :, prompt] += more_key
+            to_value[:, :, prompt] += more_value
         return to_query, to_key, to_value, None, None
 
 
-def _room(like: Tensor) -> Tensor:
-    """Heads side by side in a token, as the linear layers before and after want them."""
-    _, H, N, E = like.shape
-    return like.new_empty(1, N, H, E).transpose(1, 2)
+def _spans(forest: Forest, *rows: Tensor) -> list[tuple[Tensor, ...]]:
+    """Each row cut at the bounds of all spans."""
+    sizes = [end - begin for tree in forest.trees for begin, end in tree.spans]
+    return [row.split(sizes, 2) for row in rows]
+
+
+def _forks(forest: Forest) -> list[tuple[slice, slice]]:
+    """The places of each shared prompt, and of all its answers."""
+    return [(slice(*tree.bounds[:2]), slice(tree.bounds[1], tree.bounds[-1])) for tree in forest.trees if tree.forks]
+
+
+def _row(parts: Iterable[Tensor]) -> Tensor:
+    """Spans side by side again; in memory the heads of a token stand together, as the linear layers want them."""
+    return torch.cat([part.transpose(1, 2) for part in parts], 1).transpose(1, 2)

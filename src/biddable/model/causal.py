@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from biddable.losses.sft import nll, token_logp
 from biddable.model.attention import hidden
+from biddable.model.checkpoint import check_finite
 from biddable.model.forest import Forest, Turns, forests
 from biddable.text import tokenizer as tokenizers
 from biddable.text.tokenizer import Tokenizer
@@ -58,6 +59,7 @@ def load(folder: Path | str, *, attention_dropout: float = 0.0) -> tuple[PreTrai
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens and the model fewer; they do not belong together"
         )
+    check_finite(str(folder), dict(model.named_parameters()), "; these weights are broken")
     return model.eval(), tokenizer
 
 
@@ -85,6 +87,7 @@ def save(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> Path:
     aside = folder.with_name(folder.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     _stops_by_itself(model, tokenizer)
+    check_finite(str(folder), dict(model.named_parameters()), "; nothing was written")
     logging.disable_progress_bar()
     model.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
@@ -109,6 +112,12 @@ def _stops_by_itself(model: PreTrainedModel, tokenizer: Tokenizer) -> None:
 def context(model: PreTrainedModel) -> int:
     """The most tokens the model was made for."""
     return int(model.config.max_position_embeddings)
+
+
+def context_of(folder: Path) -> int:
+    """The same, without loading its weights."""
+    _has_weights(folder)
+    return int(AutoConfig.from_pretrained(str(folder), trust_remote_code=False).max_position_embeddings)
 
 
 def head(model: PreTrainedModel) -> Float[Tensor, "V D"]:

@@ -134,7 +134,7 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
             gates.near_truth(places["rankings-valid"], scores),
             gates.best_of(choosing, chosen, config.best_of),
         ]
-        _say(*(f"gate: {'passed' if gate.passed else 'FAILED'}: {gate.question} {gate.found}" for gate in passed))
+        _say(*gates.told(passed))
 
         # Step 3: PPO, without and with pretraining text in the mix.
         rl = {"start": start, "reward_model": reward, "prompts": places["prompts"]}
@@ -204,7 +204,8 @@ def _five(results: Results, out: Path) -> None:
     print(f"PPO-ptx over SFT, by the truth         {show(gold['ppo_ptx_vs_sft'])}")
     print(f"PPO-ptx over SFT, by people            {show(results.human_win_rate['ppo_ptx_vs_sft'])}")
     print(f"reward model's accuracy on new prompts {show(accuracy['train_labelers'])}")
-    print(f"labelers agree with one another        {show(results.agreement)}")
+    if results.agreement is not None:
+        print(f"labelers agree with one another        {show(results.agreement)}")
     print(f"report: {out / 'report.html'}   numbers: {out / 'results.json'}   {results.seconds:.0f} s")
 
 

@@ -48,6 +48,18 @@ def fifty(rankings: Path, place: Path) -> Path:
     return place
 
 
+def told(found: Iterable[Gate]) -> list[str]:
+    """A line a gate, and one more on what a failed one means for the rest of the walk."""
+    found = list(found)
+    lines = [f"gate: {'passed' if gate.passed else 'FAILED'}: {gate.question} {gate.found}" for gate in found]
+    if failed := sum(not gate.passed for gate in found):
+        lines.append(
+            f"{failed} of {len(found)} gates failed: a real project would stop here and mend that; the walk goes on, "
+            "to show in its report what comes of it"
+        )
+    return lines
+
+
 def base(items: Path, likelihoods: Path) -> Gate:
     found = tax.scores(of(Item, items), of(Likelihood, likelihoods), {"base": "base"})["base"].tasks
     worst = min(found, key=lambda task: found[task].value)

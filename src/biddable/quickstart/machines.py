@@ -155,8 +155,9 @@ def _sample(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
     from biddable.sample import completions as sampling
 
     prompts = [record for record in records.read(inputs.pop("prompts")) if isinstance(record, Prompt)]
-    made = sampling.from_sources(inputs, prompts, config, seed=folder.seed)
-    records.write(folder.folder / "completions.jsonl", made)
+    with folder.progress("sampling", len(sampling.chosen(prompts, config)) * config.k * len(inputs), "answers") as bar:
+        made = sampling.from_sources(inputs, prompts, config, seed=folder.seed, advance=bar.advance)
+        records.write(folder.folder / "completions.jsonl", made)
     folder.output("completions", folder.folder / "completions.jsonl")
 
 
@@ -170,7 +171,9 @@ def _score(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None:
             by_id[record.id] = record
         elif isinstance(record, Completion):
             answers.append(record)
-    records.write(folder.folder / "scores.jsonl", score(inputs["model"], by_id, answers, run_id=folder.id))
+    with folder.progress("scoring", len(answers), "answers") as bar:
+        made = score(inputs["model"], by_id, answers, run_id=folder.id, advance=bar.advance)
+        records.write(folder.folder / "scores.jsonl", made)
     folder.output("scores", folder.folder / "scores.jsonl")
 
 
@@ -179,8 +182,10 @@ def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None
     from biddable.sample.likelihood import likelihoods
 
     items = [record for record in records.read(inputs.pop("items")) if isinstance(record, Item)]
-    made = (line for name, model in inputs.items() for line in likelihoods(model, items, run_id=name))
-    records.write(folder.folder / "likelihoods.jsonl", made)
+    with folder.progress("weighing", sum(len(item.choices) for item in items) * len(inputs), "choices") as bar:
+        models = inputs.items()
+        made = (line for name, at in models for line in likelihoods(at, items, run_id=name, advance=bar.advance))
+        records.write(folder.folder / "likelihoods.jsonl", made)
     folder.output("likelihoods", folder.folder / "likelihoods.jsonl")
 
 

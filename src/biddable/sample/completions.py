@@ -1,6 +1,6 @@
 """Answers to prompts as records: K of each, from one model or from several."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,20 +10,34 @@ from biddable.config import ConfigError, Settings
 from biddable.model import causal
 from biddable.records import Completion, Prompt
 from biddable.sample.local import respond
-from biddable.text.tokenizer import prompt_ids, words
+from biddable.text import tokenizer as tokenizers
+from biddable.text.tokenizer import Ids, prompt_ids, words
 
 
 class SampleConfig(Settings):
     k: int = Field(1, ge=1, description="answers to each prompt, of each model; to be ranked: 4 to 9 (paper, 3.5)")
+    limit: int = Field(0, ge=0, description="how many prompts are answered, the first of the file; 0 is all")
     temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
-    answer_tokens: int = Field(256, gt=0, description="an answer without its end by then is cut")
+    answer_tokens: int = Field(1024, gt=0, description="an answer without its end by then is cut")
     at_once: int = Field(256, gt=0, description="answers that are made side by side; only speed and memory hang on it")
 
 
 def check_rankable(k: int, models: int = 1) -> None:
     """Refuse answers that nobody could rank."""
     if k * models < 2:
-        raise ConfigError(f"k: {k} answer to a prompt cannot be ranked; the paper ranks 4 to 9 (k=4)")
+        raise ConfigError(f"k: {k} answer to a prompt cannot be ranked; the paper ranks 4 to 9 (--k 4)")
+
+
+def check_room(models: Iterable[Path], prompts: Sequence[Prompt], config: SampleConfig) -> None:
+    """Refuse lengths that a model cannot hold, before any work is done."""
+    for model in models:
+        ids = prompt_ids(tokenizers.load(model), [prompt.text for prompt in chosen(prompts, config)])
+        _refuse_too_long(chosen(prompts, config), ids, causal.context_of(model), config, model)
+
+
+def chosen(prompts: Sequence[Prompt], config: SampleConfig) -> Sequence[Prompt]:
+    """Those that are answered."""
+    return prompts[: config.limit or None]
 
 
 def completions(
@@ -40,13 +54,9 @@ def completions(
     Prompts that leave no room for `answer_tokens` are an error: a silently shorter list would bias every number below.
     """
     lm, tokenizer = causal.load(model)
+    prompts = chosen(prompts, config)
     ids = prompt_ids(tokenizer, [prompt.text for prompt in prompts])
-    for prompt, tokens in zip(prompts, ids, strict=True):
-        if len(tokens) + config.answer_tokens > causal.context(lm):
-            raise ValueError(
-                f"prompt {prompt.id}: {len(tokens)} tokens and answer_tokens={config.answer_tokens} exceed the model's "
-                f"{causal.context(lm)}"
-            )
+    _refuse_too_long(prompts, ids, causal.context(lm), config, model)
     tasks = [(i, nth) for i in range(len(prompts)) for nth in range(config.k)]
     tasks.sort(key=lambda task: len(ids[task[0]]))  # like lengths side by side
     made: dict[tuple[int, int], Completion] = {}
@@ -78,6 +88,22 @@ def from_sources(
     """K answers of each of several models: run id → folder (paper, 3.5: mostly supervised policies, some from PPO)."""
     for nth, (run_id, folder) in enumerate(models.items()):
         yield from completions(folder, prompts, config, run_id=run_id, seed=_mix(seed, nth), advance=advance)
+
+
+def _refuse_too_long(
+    prompts: Sequence[Prompt], ids: Sequence[Ids], context: int, config: SampleConfig, model: Path
+) -> None:
+    longest = max(range(len(ids)), key=lambda i: len(ids[i]), default=None)
+    if longest is None or len(ids[longest]) + config.answer_tokens <= context:
+        return
+    name, tokens = prompts[longest].id, len(ids[longest])
+    if tokens >= context:
+        raise ConfigError(f"prompt {name}: its {tokens} tokens leave no room for an answer in the {context} of {model}")
+    raise ConfigError(
+        f"prompt {name}: its {tokens} tokens and answer_tokens={config.answer_tokens} exceed the {context} of {model}; "
+        f"say answer_tokens={context - tokens} or less, or take a recipe for a model of this size (Hamlet's base: "
+        "recipes/hamlet.toml)"
+    )
 
 
 def _mix(seed: int, place: int) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from biddable.records import Record
+
 try:
     import fcntl
 except ImportError:  # Windows: threads of one process still take turns
@@ -18,7 +20,11 @@ _LOCK = 0x6269646461626C65  # "biddable": PostgreSQL's advisory locks are number
 
 
 class StoreError(ValueError):
-    """What the store cannot take or find: which record, and why."""
+    """What the store cannot take or find: which record, and why. `about` is the record, for whoever knows its row."""
+
+    def __init__(self, what: str, about: Record | None = None) -> None:
+        super().__init__(what)
+        self.about = about
 
 
 def locate(where: str | Path) -> URL:

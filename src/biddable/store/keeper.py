@@ -26,7 +26,7 @@ from biddable.records import (
 )
 from biddable.store import engine, migrate, queries, snapshot, tables, writing
 from biddable.store.engine import StoreError
-from biddable.store.rows import Skip, Task, sound
+from biddable.store.rows import Skip, Task, one_thing, sound
 
 
 def now() -> datetime:
@@ -156,10 +156,11 @@ class Store:
 
     def receive(self, path: Path) -> dict[str, int]:
         """Take back a file of completions and scores, all or none. Returns how many of each were new."""
-        try:
-            return {"completion": 0, "score": 0} | self._add(snapshot.received(path))
-        except StoreError as error:
-            raise StoreError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        return {"completion": 0, "score": 0} | self._add_file(path, snapshot.MADE)
+
+    def add_file(self, path: Path) -> dict[str, int]:
+        """Take in a file of what people said, with the labelers, prompts and completions that it names, all or none."""
+        return self._add_file(path, snapshot.SAID)
 
     # How.
 
@@ -168,6 +169,17 @@ class Store:
         ready = [sound(record) for record in batch]
         with self._writing() as connection:
             return writing.add(connection, ready, self._clock())
+
+    def _add_file(self, path: Path, kinds: tuple[str, ...]) -> dict[str, int]:
+        rows = snapshot.rows_of(path, kinds)
+        try:
+            return self._add(record for _, record in rows)
+        except StoreError as error:
+            about = error.about
+            # Of two rows under one key the later one is at fault.
+            found = [row for row, record in rows if about is not None and one_thing(record, about)]
+            at = f", row {found[-1]}" if found else ""
+            raise StoreError(f"{path}{at}: {error}; nothing of the file was taken", about) from error
 
     def _read(self, kind: str, *conditions: ColumnElement[bool]) -> Iterator[Any]:
         with self._reading() as connection:

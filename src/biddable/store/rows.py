@@ -81,6 +81,11 @@ def key(record: Record) -> tuple[str, ...]:
     return tuple(getattr(record, column) for column in SHELVES[kind_of(record)].key)
 
 
+def one_thing(record: Record, other: Record) -> bool:
+    """Whether both would stand under one key."""
+    return kind_of(record) == kind_of(other) and key(record) == key(other)
+
+
 def key_text(record: Record) -> str:
     """The key as `changes` keeps it: the id, or a JSON list, since an id may hold any separator."""
     parts = key(record)
@@ -138,7 +143,7 @@ def sound(record: Record) -> Record:
     SQLite takes U+0000 and PostgreSQL does not; neither takes half a surrogate pair; SQLite makes NaN a NULL and
     −0.0 a 0.0; a moment without a zone is UTC."""
     if kind_of(record) not in SHELVES:
-        raise StoreError(f"{kind_of(record)}: the store keeps no such records; it keeps {', '.join(SHELVES)}")
+        raise StoreError(f"{kind_of(record)}: the store keeps no such records; it keeps {', '.join(SHELVES)}", record)
     change: dict[str, Any] = {}
     for field, value in record:
         fault = None
@@ -154,7 +159,7 @@ def sound(record: Record) -> Record:
             case datetime() if value.tzinfo is not UTC:
                 fault, change[field] = _in_utc(value)
         if fault:
-            raise StoreError(f"{kind_of(record)} {_short(record)}: {field}: {fault}")
+            raise StoreError(f"{kind_of(record)} {_short(record)}: {field}: {fault}", record)
     return record.model_copy(update=change) if change else record
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, func, select, union
 
 from biddable import records
-from biddable.records import Completion, Group, Record, Score, Split
+from biddable.records import Group, Record, Split
 from biddable.store import migrate, queries
 from biddable.store.engine import StoreError
 from biddable.store.rows import SHELVES, kind_of
@@ -58,8 +58,9 @@ def take(connection: Connection, query: Query, path: Path, at: datetime) -> Snap
     if not queries.count(connection, table, *conditions):
         by = f" by {query.group} labelers" if query.group and kind != "prompt" else ""
         of = f" on {query.split} prompts" if query.split else ""
+        what = f"{query.split} prompts" if query.split and kind == "prompt" else f"{table.name}{by}{of}"
         total = queries.count(connection, table)
-        raise StoreError(f"{path}: no {table.name}{by}{of} ({total} of any kind are stored); nothing was written")
+        raise StoreError(f"{query.what}: no {what} ({total} of any kind are stored); nothing was written")
     counts: Counter[str] = Counter()
     try:
         records.write(path, _counted(_contents(connection, kind, query), counts))
@@ -79,17 +80,23 @@ def take(connection: Connection, query: Query, path: Path, at: datetime) -> Snap
     return manifest
 
 
-def received(path: Path) -> Iterator[Record]:
-    """The completions and scores of a file; whatever else it holds is refused, for machines label nothing."""
-    some = False
-    for some, record in enumerate(records.read(path), start=1):
-        if not isinstance(record, Completion | Score):
+MADE = ("completion", "score")  # by machines, who label nothing
+SAID = ("labeler", "prompt", "completion", "demonstration", "ranking", "judgement", "verdict")  # by people, and of what
+
+
+def rows_of(path: Path, kinds: tuple[str, ...]) -> list[tuple[int, Record]]:
+    """The records of a file with their rows; those of other kinds, and a file without any, are refused."""
+    rows: list[tuple[int, Record]] = []
+    for row, record in records.read_rows(path):
+        if kind_of(record) not in kinds:
+            *some, last = (f"{kind}s" for kind in kinds)
             raise StoreError(
-                f"{path}, record {some}: kind: is {kind_of(record)}; only completions and scores are received"
+                f"{path}, row {row}: kind: is {kind_of(record)}; only {', '.join(some)} and {last} are taken here"
             )
-        yield record
-    if not some:
-        raise StoreError(f"{path}: holds no records; nothing was received")
+        rows.append((row, record))
+    if not rows:
+        raise StoreError(f"{path}: holds no records; nothing was taken")
+    return rows
 
 
 def _contents(connection: Connection, kind: str, query: Query) -> Iterator[Record]:

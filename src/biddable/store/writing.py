@@ -52,7 +52,8 @@ def _refuse_another(record: Record, stored: Record) -> None:
         one, other = (upright(r) if isinstance(r, Verdict) else r for r in (record, stored))
         differ = next(field for field, value in one if value != getattr(other, field))
         raise StoreError(
-            f"{kind_of(record)} {key_text(record)}: is already there with another {differ}; what is stored stays"
+            f"{kind_of(record)} {key_text(record)}: is already there with another {differ}; what is stored stays",
+            record,
         )
 
 
@@ -65,7 +66,7 @@ def _refuse_unknown(connection: Connection, batch: Iterable[Record]) -> None:
     }
     for record, name in named:
         if fault := _fault(name, known[name.kind]):
-            raise StoreError(f"{kind_of(record)} {key_text(record)}: {name.field}: {fault}")
+            raise StoreError(f"{kind_of(record)} {key_text(record)}: {name.field}: {fault}", record)
 
 
 def _fault(name: Named, known: dict[str, str]) -> str | None:

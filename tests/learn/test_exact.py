@@ -1,0 +1,150 @@
+"""A run that was stopped at any instant ends with the same bytes as one that was left alone (docs/design/exact.md)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+import torture
+from biddable import runs
+from biddable.learn import loop
+from biddable.runs import Preempted
+
+TORTURE = Path(torture.__file__)
+KILLS, TERMS = 25, 5
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+
+
+@pytest.fixture(scope="module")
+def tallies() -> dict[str, dict]:
+    """All stages, in a process that has not computed anything, so that its forks can."""
+    command = [sys.executable, str(TORTURE), "--json", f"--kills={KILLS}", f"--terms={TERMS}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return {tally["stage"]: tally for tally in map(json.loads, answer.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("stage", torture.STAGES)
+def test_a_killed_run_ends_with_the_bytes_of_one_that_was_left_alone(tallies, stage):
+    tally = tallies[stage]
+    assert tally["wrong"] == []
+    assert (tally["kills"], tally["terms"]) == (KILLS, TERMS)
+    assert tally["at_lines"] == tally["steps"]
+    assert tally["at_checkpoints"] >= 3
+
+
+def test_the_kills_came_everywhere(tallies):
+    """Or the test above says less than it seems to."""
+    for phase in ("begin", "learn", "save", "end"):
+        assert sum(tally["in_phase"].get(phase, 0) for tally in tallies.values()) > 0, phase
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> dict[str, torture.Job]:
+    return torture.jobs(tmp_path_factory.mktemp("jobs"))
+
+
+@pytest.mark.parametrize("stage", torture.STAGES)
+def test_a_stage_neither_reads_nor_moves_torchs_global_generator(tmp_path, jobs, stage):
+    """Dropout and first weights are on in these jobs. Of numpy's and Python's the same is seen above, in the children:
+    here beartype, which checks the shapes, draws from Python's."""
+    prints = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        torture.carry_out(jobs[stage], tmp_path / str(seed) / stage)
+        assert torch.equal(torch.get_rng_state(), before)
+        prints.append(torture.prints(tmp_path / str(seed) / stage))
+    assert prints[0] == prints[1]
+    assert len(prints[0]) > 3
+
+
+def test_luck_is_of_its_purpose_alone():
+    def draw(*purpose: str | int) -> float:
+        with loop.luck(0, *purpose):
+            return float(torch.rand(()))
+
+    assert draw("sft", "dropout", 1) == draw("sft", "dropout", 1)
+    assert len({draw("sft", "dropout", 1), draw("sft", "dropout", 2), draw("reward", "dropout", 1)}) == 3
+
+
+def test_early_stopping_is_remembered(tmp_path, jobs, monkeypatch):
+    """Killed after the last checkpoint of a run that had seen enough: it must not go on learning."""
+    job = jobs["ppo"]
+    patient = job.config.model_copy(update={"patience": 1, "learning_rate": 1e-9, "episodes": 80})
+    job = torture.Job(job.kind, patient, job.inputs, job.train)
+    torture.carry_out(job, tmp_path / "whole" / "ppo")
+    assert len(runs.read_metrics(tmp_path / "whole" / "ppo")) < 10, "it did stop early"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torture.ppo.causal, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            torture.carry_out(job, tmp_path / "cut" / "ppo")
+    torture.carry_out(job, tmp_path / "cut" / "ppo")
+    assert torture.prints(tmp_path / "cut" / "ppo") == torture.prints(tmp_path / "whole" / "ppo")
+
+
+@pytest.mark.parametrize("stage", torture.STAGES)
+def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monkeypatch, stage):
+    """Nothing is lost: the step in which it came is logged, is in a checkpoint, and is not done again."""
+    job, folder = jobs[stage], tmp_path / "cut" / stage
+    calls = []
+    room, name = {"ppo": (torture.ppo, "update"), "reward": (torture.reward, "ranking_loss")}.get(
+        stage, (torture.pretrain, "next_token_loss") if stage == "pretrain" else (torture.causal, "nll_of")
+    )
+    inner = getattr(room, name)
+
+    def interrupted(*given):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, name, interrupted)
+        with pytest.raises(Preempted, match="stopped after step"):
+            torture.carry_out(job, folder)
+    assert runs.read_manifest(folder).status == "stopped"
+    steps = [int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").iterdir()]
+    if stage != "pretrain":  # which does not log each step
+        assert max(steps) == runs.read_metrics(folder)[-1]["step"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    torture.carry_out(job, folder)
+    torture.carry_out(job, tmp_path / "whole" / stage)
+    assert torture.prints(folder) == torture.prints(tmp_path / "whole" / stage)
+
+
+def test_the_command_ends_with_75_and_says_how_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = tiny.saved(Path("base"), width=16, layers=1)
+    demos = tiny.demonstrations(Path("demos.jsonl"), [(f"say {'red ' * n}", "red") for n in range(1, 9)])
+    words = ["sft", f"model={base}", f"data={demos}", "epochs=5000", "prompt_tokens=32", "answer_tokens=16"]
+    command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    metrics = Path("runs/sft/metrics.jsonl")
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size > 1000):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 75
+    last = int(runs.read_metrics(Path("runs/sft"))[-1]["step"])
+    line = f"biddable: runs/sft: stopped after step {last}; run the same command again to go on"
+    assert error.splitlines()[-1] == line
+    assert (Path("runs/sft/checkpoints") / f"step-{last}").is_dir()

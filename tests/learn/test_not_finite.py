@@ -1,0 +1,202 @@
+"""NaN and Inf at every place of every stage: named in the step in which they come, never saved, and status 70."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+import tiny
+import torture
+from biddable import runs
+from biddable.cli import app
+from biddable.learn import loop, ppo, pretrain, reward
+from biddable.model import causal, checkpoint
+from biddable.model import reward as reward_model
+from biddable.runs import NotFinite
+
+BAD = [math.nan, math.inf, -math.inf]
+AT = 4  # the call that goes wrong; checkpoints are kept every 2 steps
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> dict[str, torture.Job]:
+    return torture.jobs(tmp_path_factory.mktemp("jobs"))
+
+
+def poisoned(inner: Callable, bad: float, at: int = AT, harm: Callable | None = None) -> Callable:
+    """A function whose call number `at` gives a number that is none."""
+    calls = itertools.count(1)
+
+    @functools.wraps(inner)
+    def outer(*given, **named):
+        made = inner(*given, **named)
+        if next(calls) != at:
+            return made
+        return harm(made) if harm else made * bad  # a zero times Inf is NaN, so either way it is none
+
+    return outer
+
+
+def first_place(bad: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Only one number of many is bad, and not the last."""
+
+    def harm(tensor: torch.Tensor) -> torch.Tensor:
+        spoilt = tensor.clone()
+        spoilt.view(-1)[0] = bad
+        return spoilt
+
+    return harm
+
+
+def spoil_loss(patch, stage: str, bad: float) -> str:
+    room, name = {
+        "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
+        "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"),
+    }[stage]  # fmt: skip
+    patch.setattr(room, name, poisoned(getattr(room, name), bad))
+    return r"(policy_)?loss is (nan|-?inf)"
+
+
+def spoil_value_loss(patch, stage: str, bad: float) -> str:
+    patch.setattr(ppo, "value_loss", poisoned(ppo.value_loss, bad))
+    return r"value_loss is (nan|-?inf)"
+
+
+def spoil_ptx_loss(patch, stage: str, bad: float) -> str:
+    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad))
+    return r"ptx_loss is (nan|-?inf)"
+
+
+def spoil_gradient(patch, stage: str, bad: float) -> str:
+    """One number of the gradient of one parameter in the middle of the network."""
+    calls, clip = itertools.count(1), loop.clip
+
+    def spoilt(named, longest, where):
+        if next(calls) == AT:
+            [middle] = [p for name, p in named.items() if name.endswith("layers.0.mlp.up_proj.weight")]
+            middle.grad[0, 0] = bad
+        return clip(named, longest, where)
+
+    patch.setattr(loop, "clip", spoilt)
+    return r"the gradient of \S*layers\.0\.mlp\.up_proj\.weight holds NaN or Inf; nothing was updated"
+
+
+def spoil_weights(patch, stage: str, bad: float) -> str:
+    """The update itself goes wrong, in one number."""
+    calls, check = itertools.count(1), loop.check_weights
+
+    def spoilt(named, where):
+        if next(calls) == AT:
+            [one] = [p for name, p in named.items() if name.endswith("layers.0.mlp.down_proj.weight")]
+            one.data[1, 1] = bad
+        check(named, where)
+
+    patch.setattr(loop, "check_weights", spoilt)
+    return r"after the update: \S*layers\.0\.mlp\.down_proj\.weight holds NaN or Inf"
+
+
+def spoil_score(patch, stage: str, bad: float) -> str:
+    patch.setattr(reward_model, "scores", poisoned(reward_model.scores, bad, 3, first_place(bad)))
+    return "score (holds NaN or Inf|is)"
+
+
+def spoil_value(patch, stage: str, bad: float) -> str:
+    def harm(value_BT: torch.Tensor) -> torch.Tensor:
+        return value_BT + torch.zeros_like(value_BT).index_fill(1, torch.tensor([0]), bad)
+
+    patch.setattr(reward_model.RewardModel, "values", poisoned(reward_model.RewardModel.values, bad, 1, harm))
+    return "value holds NaN or Inf"
+
+
+def spoil_logp(patch, stage: str, bad: float) -> str:
+    def harm(rollout):
+        return replace(rollout, logp_BT=first_place(bad)(rollout.logp_BT))
+
+    patch.setattr(ppo, "respond", poisoned(ppo.respond, bad, 3, harm))
+    return r"iteration 3: logp holds NaN or Inf"
+
+
+def spoil_reference(patch, stage: str, bad: float) -> str:
+    def harm(logp_BT: torch.Tensor) -> torch.Tensor:
+        return first_place(bad)(logp_BT)
+
+    patch.setattr(causal, "answer_logp", poisoned(causal.answer_logp, bad, 3, harm))
+    return r"iteration 3: reference_logp holds NaN or Inf"
+
+
+EVERYWHERE = (spoil_loss, spoil_gradient, spoil_weights)
+IN_PPO = (spoil_value_loss, spoil_ptx_loss, spoil_score, spoil_value, spoil_logp, spoil_reference)
+PLACES = [(stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE] + [("ppo", spoil) for spoil in IN_PPO]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+@pytest.mark.parametrize(("stage", "spoil"), PLACES, ids=lambda x: getattr(x, "__name__", x))
+def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(tmp_path, jobs, monkeypatch, stage, spoil, bad):
+    job, folder = jobs[stage], tmp_path / stage
+    sound = []
+
+    def watched(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        sound.append(all(torch.isfinite(tensor).all() for tensor in tensors.values()))
+        save_file(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", watched)
+    named = spoil(monkeypatch, stage, bad)
+    with pytest.raises(NotFinite, match=named) as caught:
+        torture.carry_out(job, folder)
+    assert "\n" not in str(caught.value)
+    logged = [int(line["step"]) for line in runs.read_metrics(folder)] if folder.exists() else []
+    if stage != "pretrain":  # which does not log each step
+        assert f" {max(logged, default=0) + 1}: " in f" {caught.value}", "the step after the last one that was logged"
+    assert not (folder / "model").exists()
+    assert all(sound)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+@pytest.mark.parametrize(
+    ("stage", "which", "file"),
+    [
+        ("sft", "model", "model.safetensors"),
+        ("start", "model", "model.safetensors"),
+        ("reward", "model", "model.safetensors"),
+        ("ppo", "start", "model.safetensors"),
+        ("ppo", "reward_model", "model.safetensors"),
+        ("ppo", "reward_model", reward_model.HEAD),
+    ],
+)
+def test_weights_that_come_in_broken_are_named_before_anything_is_learnt(tmp_path, stage, which, file, bad):
+    job = torture.jobs(tmp_path)[stage]
+    path = job.inputs[which] / file
+    tensors = load_file(path)
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[0] = bad
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(NotFinite) as caught:
+        torture.carry_out(job, tmp_path / "run")
+    assert str(caught.value).startswith(str(job.inputs[which]))
+    assert f"{name} holds NaN or Inf" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_ends_with_70_and_what_was_learnt_before_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = tiny.saved(Path("base"), width=16, layers=1)
+    demos = tiny.demonstrations(Path("demos.jsonl"), [("say red", "red"), ("say blue", "blue")])
+    spoil_loss(monkeypatch, "sft", math.nan)
+    words = [f"model={base}", f"data={demos}", "epochs=4", "batch=1", "answer_tokens=16", "prompt_tokens=32"]
+    result = CliRunner().invoke(app, ["sft", *words])
+    assert result.exit_code == 70
+    assert result.stderr.splitlines()[-1].startswith("biddable: step 4: loss is nan; ")
+    assert runs.read_manifest(Path("runs/sft")).status == "failed"
+    assert [path.name for path in Path("runs/sft/checkpoints").iterdir()] == ["step-2"]

@@ -1,0 +1,428 @@
+"""Stop training runs at any instant, go on with them, and compare every byte with runs that were left alone.
+
+    python tests/torture.py --kills 200            (or `make torture`)
+
+This process imports torch once, sees no GPU and starts no threads, and forks children that run a tiny stage, each with
+the global random generators at another place. A stage's runs are stopped in four ways: `kill -9` after a random time;
+`kill -9` right after each line of metrics; `kill -9` right after each checkpoint; and SIGTERM after a random time,
+which must leave status 75 and a checkpoint of the last logged step. Compared by sha256: the model, the last checkpoint
+(weights and optimiser) and metrics.jsonl; and a ledger of the batches that were learnt, for none skipped and none
+repeated.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import mmap
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "BIDDABLE_QUIET": "1"}
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy
+import torch
+
+import tiny
+from biddable import provenance, runs
+from biddable.config import Settings
+from biddable.learn import loop, ppo, pretrain, reward, sft, start
+from biddable.model import causal, checkpoint
+from biddable.model import reward as reward_model
+
+PHASES = ("begin", "learn", "sample", "save", "end")
+STAGES = ("pretrain", "sft", "start", "reward", "ppo")
+PREEMPTED = 75
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage with its settings and inputs, to be run any number of times."""
+
+    kind: str
+    config: Settings
+    inputs: dict[str, Path]
+    train: Callable[..., Path]
+
+
+@dataclass
+class Tally:
+    """What was done to one stage, and what came of it."""
+
+    stage: str
+    steps: int = 0
+    kills: int = 0
+    in_phase: Counter[str] = field(default_factory=Counter)
+    at_lines: int = 0
+    at_checkpoints: int = 0
+    terms: int = 0
+    runs: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def jobs(place: Path) -> dict[str, Job]:
+    """Every stage, small enough for hundreds of runs; with dropout where there is any; a checkpoint every 2 steps."""
+    size = {"width": 16, "layers": 1}
+    base = tiny.saved(place / "base", **size)
+    judge = reward_model.RewardModel(tiny.llama(tiny.tokenizer(), 1, **size), torch.Generator().manual_seed(0))
+    scorer = reward_model.save(judge, tiny.tokenizer(), place / "judge")
+    words = ("red", "blue", "green", "yes", "no", "one", "two")
+    demos = tiny.demonstrations(place / "demos.jsonl", [(f"say {word}", f"{word} {word}") for word in words])
+    ranked = [(f"say {word}", [[word], ["cow"], ["the", "big dog"]]) for word in words]
+    rankings = tiny.rankings(place / "rankings.jsonl", ranked)
+    pages = tiny.pages(place / "pages.jsonl", ["the cow say no", "the dog say yes yes", "one two three"] * 3)
+    prompts = tiny.prompts(place / "prompts.jsonl", [f"say {word}" for word in words])
+    fine = {"batch": 3, "learning_rate": 1e-2, "checkpoint_every": 2, "answer_tokens": 8}
+    told = pretrain.PretrainConfig(
+        width=16, layers=1, heads=2, inner=16, context=16, rows=2, tokens=320, warmup=2, log_every=3, save_every=2
+    )
+    asked = ppo.PpoConfig(
+        episodes=48, batch=8, minibatch=4, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, ptx_ratio=1.0,
+        learning_rate=1e-3, value_learning_rate=1e-3, checkpoint_every=2, valid_every=1, patience=5,
+    )  # fmt: skip
+    compared = reward.RewardConfig(
+        epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss"
+    )
+    shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
+    begun = start.StartConfig(epochs=2, mix=0.4, **fine)
+
+    def read(run: runs.Run, config: pretrain.PretrainConfig) -> Path:
+        return pretrain.train(run, config, tiny.tokenizer(), lambda: iter(["the cow say no", "yes"] * 300))
+
+    watching = {"valid": demos, "reward_model": scorer}
+    acting = {"start": base, "reward_model": scorer, "prompts": prompts, "pages": pages}
+    every = [
+        Job("pretrain", told, {}, read),
+        Job("sft", shown, {"model": base, "demos": demos, **watching}, sft.train),
+        Job("start", begun, {"model": base, "demos": demos, "pages": pages, "valid_pages": pages}, start.train),
+        Job("reward", compared, {"model": base, "rankings": rankings, "valid": rankings, "demos": demos}, reward.train),
+        Job("ppo", asked, {**acting, "valid": prompts, "held_out": scorer}, ppo.train),
+    ]
+    return {job.kind: job for job in every}
+
+
+def carry_out(job: Job, folder: Path) -> None:
+    if runs.finished(folder, job.kind, job.config, job.inputs, 0):
+        return
+    with runs.start(folder, job.kind, job.config, job.inputs, 0) as run:
+        job.train(run, job.config, **job.inputs)
+
+
+def child(job: Job, folder: Path, phase: mmap.mmap, arm: Callable[[], None] = lambda: None) -> int:
+    """Fork a process that carries the job out; its id."""
+    if (pid := os.fork()) > 0:
+        return pid
+    status = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        tell_phases(phase)
+        keep_ledger(folder.with_suffix(".ledger"), job.kind)
+        arm()
+        poison(os.getpid())
+        before = global_luck()
+        carry_out(job, folder)
+        if global_luck() != before:
+            raise AssertionError("a global random generator was moved")
+        status = 0
+    except runs.Preempted:
+        status = PREEMPTED
+    except BaseException:
+        with folder.with_suffix(".error").open("a") as file:
+            file.write(traceback.format_exc())
+    finally:
+        os._exit(status)
+
+
+def poison(seed: int) -> None:
+    """Put the global generators where no other process has them: a run that read them could not be the same."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+
+
+def global_luck() -> list[object]:
+    return [torch.get_rng_state().tolist(), random.getstate(), repr(numpy.random.get_state(legacy=False))]
+
+
+def around(owner: object, name: str, before: Callable[..., None], after: Callable[..., None] = lambda *_: None) -> None:
+    """Have something done before and after each call of a function."""
+    inner = getattr(owner, name)
+
+    @functools.wraps(inner)
+    def outer(*given, **named):
+        before(*given)
+        made = inner(*given, **named)
+        after(*given)
+        return made
+
+    setattr(owner, name, outer)
+
+
+def tell_phases(phase: mmap.mmap) -> None:
+    """Write what the child is at where its killer can read it."""
+
+    def at(name: str) -> Callable[..., None]:
+        return lambda *_: phase.__setitem__(0, PHASES.index(name))
+
+    phase[0] = 0
+    around(runs.Run, "steps", at("learn"))
+    around(checkpoint, "save", at("save"), at("learn"))
+    around(ppo, "respond", at("sample"), at("learn"))
+    for room in (causal, reward_model):
+        around(room, "save", at("end"))
+
+
+def keep_ledger(path: Path, kind: str) -> None:
+    """A line for each batch that is learnt, by what is in it, and for each beginning, by the step it begins after."""
+
+    def write(line: str) -> None:
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+    def batch(*given: object) -> None:
+        write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
+
+    if kind != "ppo":  # which learns its pages by the same function, within its own step
+        around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
+    around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
+    around(ppo, "step", lambda _actors, _config, prompts, pages, *_: batch(prompts, pages))
+    around(pretrain, "next_token_loss", lambda _model, token_BS: batch(token_BS.tolist()))
+    resume = loop.resume
+
+    def begin(run: runs.Run) -> checkpoint.Checkpoint | None:
+        saved = resume(run)
+        write(f"begin {saved.step if saved else 0}")
+        return saved
+
+    loop.resume = begin
+
+
+def learnt(path: Path) -> list[str]:
+    """The batch of each step, as it was last learnt: what came after the checkpoint gone on from is learnt anew."""
+    by_step: dict[int, str] = {}
+    step = 0
+    for word, _, what in (line.partition(" ") for line in path.read_text().splitlines()):
+        if word == "begin":
+            step = int(what)
+            by_step = {at: batch for at, batch in by_step.items() if at <= step}
+        else:
+            step += 1
+            by_step[step] = what
+    return [by_step[at] for at in range(1, step + 1)]
+
+
+def die_after(owner: object, name: str, step: mmap.mmap) -> Callable[[], None]:
+    """Arm a child to be killed right after a call of `name` with a step higher than the one it last died at."""
+
+    def shoot(_owner: object, at: int, *_: object) -> None:
+        if at > step[0]:
+            step[0] = at
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return lambda: around(owner, name, lambda *_: None, shoot)
+
+
+def prints(folder: Path) -> dict[str, str]:
+    """The sha256 of all that must be the same."""
+    files = [folder / "metrics.jsonl", *(folder / "model").rglob("*")]
+    if folder.name == "pretrain":  # deletes its checkpoints when it is done
+        steps = []
+    elif steps := sorted((folder / "checkpoints").glob("step-*"), key=lambda p: int(p.name.removeprefix("step-"))):
+        files += steps[-1].rglob("*")
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(files)
+        if file.is_file()
+    }
+
+
+def wait(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Stage:
+    """The runs of one stage, each compared with the one that was left alone."""
+
+    def __init__(self, job: Job, place: Path, luck: random.Random):
+        self.job, self.place, self.luck = job, place, luck
+        self.phase = mmap.mmap(-1, 1)
+        self.tally = Tally(job.kind)
+        self.count = 0
+        whole, again = self.folder(), self.folder()
+        carry = [wait(child(job, folder, self.phase)) for folder in (whole, again)]
+        begun = time.monotonic()
+        carry.append(wait(child(job, self.folder(), self.phase)))
+        self.takes = time.monotonic() - begun
+        if carry != [0, 0, 0]:
+            raise SystemExit(f"{job.kind}: does not run: {whole.with_suffix('.error').read_text()}")
+        self.should, self.ledger = prints(whole), learnt(whole.with_suffix(".ledger"))
+        self.tally.steps = len(runs.read_metrics(whole))
+        self.compare(again)
+        stamp = (whole / "manifest.json").stat().st_mtime_ns
+        if wait(child(job, whole, self.phase)) or (whole / "manifest.json").stat().st_mtime_ns != stamp:
+            self.tally.wrong.append("a finished run was touched")
+
+    def folder(self) -> Path:
+        self.count += 1
+        return self.place / str(self.count) / self.job.kind
+
+    def compare(self, folder: Path) -> None:
+        self.tally.runs += 1
+        is_now = prints(folder)
+        if is_now != self.should:
+            other = [name for name in is_now | self.should if is_now.get(name) != self.should.get(name)]
+            self.tally.wrong.append(f"{folder}: {', '.join(other)}")
+        elif learnt(folder.with_suffix(".ledger")) != self.ledger:
+            self.tally.wrong.append(f"{folder}: skipped or repeated a batch")
+        else:
+            shutil.rmtree(folder.parent)
+
+    def ended(self, folder: Path, code: int, *good: int) -> None:
+        if code not in (0, *good):
+            error = folder.with_suffix(".error")
+            raise SystemExit(f"{folder}: ended with {code}: {error.read_text() if error.exists() else ''}")
+
+    def stop_by_chance(self, number: signal.Signals, times: int) -> None:
+        """Stop and go on until that was done so many times; a run that comes to its end is compared."""
+        folder, done = self.folder(), 0
+        while True:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            pid = child(self.job, folder, self.phase)
+            if done < times:
+                time.sleep(self.luck.uniform(0, self.takes))
+                os.kill(pid, number)
+            at = PHASES[self.phase[0]]
+            code = wait(pid)
+            self.ended(folder, code, -number, PREEMPTED)
+            if code == 0:
+                self.compare(folder)
+                if done == times:
+                    return
+                folder = self.folder()
+                continue
+            done += 1
+            if number == signal.SIGKILL:
+                self.tally.kills += 1
+                self.tally.in_phase[at] += 1
+            else:
+                self.tally.terms += 1
+                self.check_left(folder, code)
+
+    def check_left(self, folder: Path, code: int) -> None:
+        """SIGTERM within the steps: the last logged one has its checkpoint."""
+        if code == PREEMPTED and at_steps(folder) and (lines := runs.read_metrics(folder)):
+            last = folder / "checkpoints" / f"step-{int(lines[-1]['step'])}"
+            if self.job.kind != "pretrain" and not last.is_dir():  # which does not log each step
+                self.tally.wrong.append(f"{folder}: left at {last.name} without a checkpoint")
+
+    def stop_at_each(self, owner: object, name: str) -> int:
+        """Kill a run right after each step's call of `name`; how often that was."""
+        folder, times, step = self.folder(), 0, mmap.mmap(-1, 1)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        while code := wait(child(self.job, folder, self.phase, die_after(owner, name, step))):
+            self.ended(folder, code, -signal.SIGKILL)
+            times += 1
+        self.compare(folder)
+        return times
+
+
+def at_steps(folder: Path) -> bool:
+    return (folder / "checkpoints").is_dir() and not (folder / "model").exists()
+
+
+def torture(job: Job, place: Path, kills: int, terms: int, seed: int, boundaries: bool) -> Tally:
+    begun = time.monotonic()
+    stage = Stage(job, place, random.Random(seed))
+    stage.stop_by_chance(signal.SIGKILL, kills)
+    stage.stop_by_chance(signal.SIGTERM, terms)
+    if boundaries:
+        stage.tally.at_lines = stage.stop_at_each(runs.Run, "log")
+        stage.tally.at_checkpoints = stage.stop_at_each(loop, "keep")
+    stage.tally.seconds = time.monotonic() - begun
+    return stage.tally
+
+
+def side_by_side(work: list[Callable[[], Tally]]) -> list[Tally]:
+    """Each piece of work in a process of its own, at once."""
+    pipes = []
+    for piece in work:
+        out, back = os.pipe()
+        if os.fork() == 0:
+            os.close(out)
+            try:
+                with os.fdopen(back, "w") as file:
+                    json.dump(vars(piece()), file)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(back)
+        pipes.append(out)
+    tallies = []
+    for out in pipes:
+        with os.fdopen(out) as file:
+            tallies.append(Tally(**json.loads(file.read() or '{"stage": "", "wrong": ["it broke off"]}')))
+        os.wait()
+    return tallies
+
+
+def together(one: Tally, other: Tally) -> Tally:
+    """Two tallies of one stage."""
+    counts = ("kills", "at_lines", "at_checkpoints", "terms", "runs", "wrong")
+    summed = {name: getattr(one, name) + getattr(other, name) for name in counts}
+    in_phase = Counter(one.in_phase) + Counter(other.in_phase)
+    seconds = max(one.seconds, other.seconds)
+    return Tally(one.stage, steps=one.steps, in_phase=in_phase, seconds=seconds, **summed)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--kills", type=int, default=25, help="kill -9 after a random time, a stage")
+    asked.add_argument("--terms", type=int, default=5, help="SIGTERM after a random time, a stage")
+    asked.add_argument("--stage", choices=STAGES, action="append")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--json", action="store_true")
+    given = asked.parse_args()
+    torch.set_num_threads(1)
+    provenance.code(), provenance.environment()  # once, and not in each child
+    place = Path(tempfile.mkdtemp(prefix="torture-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    wrong = False
+    for name, job in jobs(place).items():
+        if given.stage and name not in given.stage:
+            continue
+        carry_out(job, place / name / "once" / name)  # what is imported late is imported now, and not in each child
+        kills = given.kills // 2 + min(given.kills // 4, 10)  # one side has the lines and checkpoints to do
+        chance = functools.partial(torture, job, place / name / "a", kills, given.terms, 2 * given.seed, False)
+        rest = (given.kills - kills, 0, 2 * given.seed + 1)
+        tally = together(*side_by_side([chance, functools.partial(torture, job, place / name / "b", *rest, True)]))
+        wrong |= bool(tally.wrong)
+        print(json.dumps(vars(tally)) if given.json else said(tally), flush=True)
+    if wrong:
+        raise SystemExit(f"not the same bits; see {place}")
+    shutil.rmtree(place)
+
+
+def said(tally: Tally) -> str:
+    phases = ", ".join(f"{tally.in_phase[phase]} {phase}" for phase in PHASES)
+    return (
+        f"{tally.stage}: {tally.kills} kills ({phases}), {tally.at_lines} after a line, "
+        f"{tally.at_checkpoints} after a checkpoint, {tally.terms} SIGTERM; {tally.runs} runs of {tally.steps} lines, "
+        f"{len(tally.wrong)} not the same; {tally.seconds:.1f} s" + "".join(f"\n  {line}" for line in tally.wrong)
+    )
+
+
+if __name__ == "__main__":
+    main()
