@@ -57,8 +57,8 @@ def policy() -> LlamaForCausalLM:
 def ending(model: LlamaForCausalLM, mean_length: int, texts: list[list[int]]) -> LlamaForCausalLM:
     """Make the end token come with a probability of 1/mean_length, as the answers of a tuned model end.
 
-    One direction of the residual stream is kept for it: every embedding has the same entry there, no layer writes to it,
-    and the end token's entry, found by bisection, is the higher the sooner answers end. Else the model is the same.
+    One direction of the residual stream is kept for it: every embedding has the same entry there, no layer writes to
+    it, and the end token's entry, found by bisection, is the higher the sooner answers end. Else the model is the same.
     """
     for layer in model.model.layers:
         layer.self_attn.o_proj.weight[0] = 0

@@ -132,7 +132,12 @@ def rloo(folder: Path, size: dict, rows: list[Row], name: str) -> None:  # noqa:
 def sampling(folder: Path, size: dict, rows: list[Row], name: str) -> None:  # noqa: ARG001
     width = max(len(r["prompt"]) for r in rows)
     token_BP = torch.tensor([[PAD] * (width - len(r["prompt"])) + r["prompt"] for r in rows])
-    inputs = {"input_ids": token_BP, "attention_mask": (token_BP != PAD).long(), "eos_token_id": END, "pad_token_id": PAD}
+    inputs = {
+        "input_ids": token_BP,
+        "attention_mask": (token_BP != PAD).long(),
+        "eos_token_id": END,
+        "pad_token_id": PAD,
+    }
     greedy = lm(folder, "policy").generate(
         **inputs, do_sample=False, max_new_tokens=8, output_scores=True, return_dict_in_generate=True
     )

@@ -76,7 +76,7 @@ def sft(folder: Path, size: dict, rows: list[dict], words) -> SFTTrainer:
 
 def reward(folder: Path, size: dict, rows: list[dict], words) -> RewardTrainer:
     pairs = [(r["prompt"], *pair) for r in rows for pair in combinations(r["answers"], 2)]
-    data = [{"prompt": words(p), "chosen": " " + words(w), "rejected": " " + words(l)} for p, w, l in pairs]
+    data = [{"prompt": words(p), "chosen": " " + words(a), "rejected": " " + words(b)} for p, a, b in pairs]
     judge = AutoModelForSequenceClassification.from_pretrained(folder / "judge", dtype=torch.float32)
     config = RewardConfig(**settings(folder, size, len(data)))
     return RewardTrainer(judge, config, train_dataset=Dataset.from_list(data), processing_class=words.tokenizer)

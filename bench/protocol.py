@@ -74,7 +74,7 @@ def _status(key: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
 
 
-def gradient_of(model) -> dict:  # noqa: ANN001 (a torch module; torch is not imported here)
+def gradient_of(model) -> dict:
     """What two sides must agree on before their optimiser steps: the gradient's norm, and some of its entries.
 
     Of one matrix: its largest entry, to which the rounding of all is to be compared, and a corner.

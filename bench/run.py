@@ -30,7 +30,7 @@ class Line:
     title: str
     unit: str
     peer: tuple[str, ...]  # which environment, which program and its words
-    ours: tuple[str, ...] | None  # None: not there yet
+    ours: tuple[str, ...]
     goal: float | None = None
     memory_goal: float | None = None
 
@@ -42,14 +42,16 @@ LINES = (
     Line("sft_alone", "SFT, TRL one at a time", "answer tokens", ("trl", "peer_train.py"), TRAIN),
     Line("reward_k9", "reward model, K = 9", "rankings", ("trl", "peer_train.py"), TRAIN, 28),
     Line("reward_k4", "reward model, K = 4", "rankings", ("trl", "peer_train.py"), TRAIN, 7),
-    Line("dpo", "DPO, reference precomputed", "pairs", ("trl", "peer_train.py"), None, 5),
+    Line("dpo", "DPO, reference precomputed", "pairs", ("trl", "peer_train.py"), TRAIN, 5),
     Line("ppo_ending", "PPO, answers end at random", "episodes", ("ppo", "peer_rollout.py"), ROLLOUT, 2.5),
     Line("ppo_even", "PPO, answers of one length", "episodes", ("ppo", "peer_rollout.py"), ROLLOUT, 1.4),
-    Line("rloo", "RLOO, 8 prompts × 4 samples", "episodes", ("trl", "peer_rollout.py"), None, 3),
+    Line("rloo", "RLOO, 8 prompts × 4 samples", "episodes", ("trl", "peer_rollout.py"), ROLLOUT, 3),
     Line("sample", "sampling, batch of 32", "useful tokens", ("trl", "peer_rollout.py"), ROLLOUT, 2),
     Line("head", "head loss, 1,024 × 49,152, against plain", "tokens", ("ours", "head.py", "plain"),
          ("ours", "head.py", "ours"), 1, 1 / 3),
 )  # fmt: skip
+
+NAMES = tuple(line.name for line in LINES)
 
 
 class Worker:
@@ -117,23 +119,22 @@ def disagreement(ours: object, peer: object) -> float:
 
 
 def measure(line: Line, data: Path, core: int, rounds: int) -> dict:
-    """Both sides of a line in turns; a side that is not there yet has no numbers."""
-    peer = Worker(line, line.peer, data, core)
-    ours = Worker(line, line.ours, data, core) if line.ours else None
-    gap = disagreement(ours.first, peer.first) if ours else None
+    """Both sides of a line in turns, if they agree."""
+    sides = {"peer": Worker(line, line.peer, data, core), "ours": Worker(line, line.ours, data, core)}
+    first = {name: worker.first for name, worker in sides.items()}
+    gap = disagreement(first["ours"], first["peer"])
     result: dict = {"title": line.title, "unit": line.unit, "goal": line.goal, "memory_goal": line.memory_goal,
                     "disagreement": gap}  # fmt: skip
-    sides = {"peer": peer} | ({"ours": ours} if ours else {})
-    if gap is not None and not gap <= ROUNDING:
-        result["refused"] = f"the first updates differ by {gap:.1e}: {str(peer.first)[:200]} and {str(ours.first)[:200]}"  # pyrefly: ignore
-    else:
+    if gap <= ROUNDING:
         seen: dict[str, list[dict]] = {name: [] for name in sides}
         for _ in range(rounds):
             for name, worker in sides.items():
                 seen[name].append(worker.round())
         result |= {name: summary(some) for name, some in seen.items()}
-        if ours:
-            result |= ratios(line, result["ours"], result["peer"])
+        result |= ratios(line, result["ours"], result["peer"])
+    else:
+        words = {name: str(said)[:200] for name, said in first.items()}
+        result["refused"] = f"the first updates differ by {gap:.1e}: {words['peer']} and {words['ours']}"
     for worker in sides.values():
         worker.end()
     return result
@@ -158,23 +159,25 @@ def ratios(line: Line, ours: dict, peer: dict) -> dict:
     }  # fmt: skip
 
 
-HEADER = f"{'':42}{'ours':>10}{'TRL':>10}  {'a CPU second':<15}{'ratio':>7}  {'(rounds)':<15}{'goal':>6}{'GB ours':>9}{'TRL':>6}"
+HEADER = (
+    f"{'':42}{'ours':>10}{'TRL':>10}  {'a CPU second':<15}{'ratio':>7}  {'(rounds)':<15}{'goal':>6}"
+    f"{'GB ours':>9}{'TRL':>6}"
+)
 
 
 def row(result: dict) -> str:
     if "refused" in result:
         return f"{result['title']:<42}refused: {result['refused']}"
-    peer, ours = result["peer"], result.get("ours")
-    if ours is None:
-        return f"{result['title']:<42}{'–':>10}{peer['rate']:>10.3g}  {result['unit']:<15}{'ours is not there yet':<31}{peer['peak_mb'] / 1024:>13.1f}"
+    peer, ours = result["peer"], result["ours"]
     spread = f"({result['lowest']:.2f}–{result['highest']:.2f})"
     goal = f"{result['goal']:g}" if result["goal"] else ""
     missed = "  missed" if result["goal"] and result["ratio"] < result["goal"] else ""
     if result["memory_goal"]:
         missed += f"  memory {result['memory_ratio']:.2f}, goal {result['memory_goal']:.2f}"
+    rates = f"{ours['rate']:>10.3g}{peer['rate']:>10.3g}  {result['unit']:<15}{result['ratio']:>7.2f}"
     return (
-        f"{result['title']:<42}{ours['rate']:>10.3g}{peer['rate']:>10.3g}  {result['unit']:<15}{result['ratio']:>7.2f}  "
-        f"{spread:<15}{goal:>6}{ours['peak_mb'] / 1024:>9.1f}{peer['peak_mb'] / 1024:>6.1f}{missed}"
+        f"{result['title']:<42}{rates}  {spread:<15}{goal:>6}"
+        f"{ours['peak_mb'] / 1024:>9.1f}{peer['peak_mb'] / 1024:>6.1f}{missed}"
     )
 
 
@@ -193,26 +196,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small batches and two rounds: a look, not a result")
     parser.add_argument("--rounds", type=int, help="turns of each side (5, or 2 with --quick)")
-    parser.add_argument("--only", nargs="*", metavar="NAME", help=f"of {' '.join(line.name for line in LINES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these, of {' '.join(NAMES)}")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to pin to")
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     args = parser.parse_args()
+    if strange := set(args.names) - set(NAMES):
+        parser.error(f"{' '.join(sorted(strange))}: no such line; there are {' '.join(NAMES)}")
     scale, rounds = ("quick", args.rounds or 2) if args.quick else ("full", args.rounds or 5)
     data = PLACE / scale
     if not (data / "sizes.json").exists():
         print(f"making the model and the data in {data}", flush=True)
         subprocess.run([sys.executable, str(HERE / "material.py"), str(data), scale], check=True)
 
-    found = {"scale": scale, "rounds": rounds, "versions": versions(), "lines": {}}
+    found = earlier(args.out, {"scale": scale, "versions": versions()})
     print(HEADER, flush=True)
+    refused = False
     for line in LINES:
-        if args.only and line.name not in args.only:
+        if args.names and line.name not in args.names:
             continue
-        found["lines"][line.name] = measure(line, data, args.core, rounds)
-        print(row(found["lines"][line.name]), flush=True)
-    args.out.write_text(json.dumps(found, indent=1) + "\n")
-    if any("refused" in result for result in found["lines"].values()):
+        found["lines"][line.name] = result = measure(line, data, args.core, rounds)
+        print(row(result), flush=True)
+        refused |= "refused" in result
+        args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if refused:
         raise SystemExit("some lines were refused: the two sides do not compute the same")
+
+
+def earlier(path: Path, same: dict) -> dict:
+    """The lines that were measured before at the same scale with the same versions, to which others are added."""
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if {key: found[key] for key in same} == same:
+            return found
+    return same | {"lines": {}}
 
 
 if __name__ == "__main__":

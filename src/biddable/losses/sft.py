@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from biddable.products import times
+
 
 def nll(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], target: Int[Tensor, " N"], chunk: int = 256
@@ -63,7 +65,7 @@ class _ChunkedLogp(torch.autograd.Function):
         kept: list[Tensor] = []
         for start in range(0, len(target_N), chunk):
             here = slice(start, start + chunk)
-            logp_CV = torch.log_softmax(hidden_ND[here] @ weight_VD.T, dim=1, dtype=wide)
+            logp_CV = torch.log_softmax(times(hidden_ND[here], weight_VD), dim=1, dtype=wide)
             found_N[here] = logp_CV.gather(1, target_N[here, None]).squeeze(1)
             p_CV = logp_CV.exp()
             entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
@@ -86,9 +88,9 @@ class _ChunkedLogp(torch.autograd.Function):
         for nth, start in enumerate(range(0, len(target_N), ctx.chunk)):
             here = slice(start, start + ctx.chunk)
             hidden_CD, target_C, worth_C1 = hidden_ND[here], target_N[here], grad[0][here, None]
-            p_CV = kept[nth] if kept else torch.softmax(hidden_CD @ weight_VD.T, 1, dtype=wide).to(hidden_ND.dtype)
+            p_CV = kept[nth] if kept else torch.softmax(times(hidden_CD, weight_VD), 1, dtype=wide).to(hidden_ND.dtype)
             if grad_hidden_ND is not None:
-                grad_hidden_ND[here] = worth_C1 * (weight_VD[target_C] - p_CV @ weight_VD)
+                grad_hidden_ND[here] = worth_C1 * (weight_VD[target_C] - times(p_CV, weight_VD.T))
             if grad_weight_VD is not None:
                 worth_CD = (worth_C1 * hidden_CD).to(hidden_ND.dtype)
                 if wide == hidden_ND.dtype:
@@ -118,7 +120,7 @@ class _ChunkedNll(torch.autograd.Function):
         for start in range(0, len(target_N), chunk):
             here = slice(start, start + chunk)
             hidden_CD, target_C1 = hidden_ND[here], target_N[here, None]
-            logp_CV = torch.log_softmax(hidden_CD @ weight_VD.T, dim=1, dtype=wide)
+            logp_CV = torch.log_softmax(times(hidden_CD, weight_VD), dim=1, dtype=wide)
             total -= logp_CV.gather(1, target_C1).sum()
             if grad_hidden_ND is None and grad_weight_VD is None:
                 continue
@@ -126,7 +128,7 @@ class _ChunkedNll(torch.autograd.Function):
             grad_CV.scatter_add_(1, target_C1, grad_CV.new_full(target_C1.shape, -1))
             grad_CV = grad_CV.to(hidden_ND.dtype)
             if grad_hidden_ND is not None:
-                grad_hidden_ND[here] = grad_CV @ weight_VD
+                grad_hidden_ND[here] = times(grad_CV, weight_VD.T)
             if grad_weight_VD is not None and wide == hidden_ND.dtype:
                 grad_weight_VD.addmm_(grad_CV.T, hidden_CD)  # without a V × D product beside the sum
             elif grad_weight_VD is not None:
