@@ -25,18 +25,25 @@ SEED = 20220304
 VOCABULARY = 49_152
 PAD, END, UNKNOWN = "<pad>", "<end>", "<unk>"
 SPECIAL = (PAD, END, UNKNOWN)
+TINY = {  # for the tests of the bench
+    "vocab_size": 512, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "max_position_embeddings": 2048, "tie_word_embeddings": True, "initializer_range": 0.05, "pad_token_id": 0,
+    "eos_token_id": 1, "bos_token_id": None, "dtype": "float32",
+}  # fmt: skip
 PROMPT_QUARTILES = (4, 19, 67, 186, 640)
 ANSWER_QUARTILES = (2, 15, 39, 88, 320)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = [*SPECIAL, *(f"w{i}" for i in range(len(SPECIAL), VOCABULARY))]
+def tokenizer(vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
+    words = [*SPECIAL, *(f"w{i}" for i in range(len(SPECIAL), vocabulary))]
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token=END, pad_token=PAD, unk_token=UNKNOWN)
 
 
-def shape() -> LlamaConfig:
+def shape(scale: str = "full") -> LlamaConfig:
+    if scale == "tiny":
+        return LlamaConfig(**TINY)
     return LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=384, intermediate_size=1024, num_hidden_layers=8, num_attention_heads=6,
         num_key_value_heads=6, max_position_embeddings=2048, tie_word_embeddings=True, initializer_range=0.05,
@@ -44,12 +51,12 @@ def shape() -> LlamaConfig:
     )  # fmt: skip
 
 
-def policy() -> LlamaForCausalLM:
+def policy(scale: str = "full") -> LlamaForCausalLM:
     """Its answers never end, but for one in 49,152 tokens."""
     torch.manual_seed(SEED)
-    model = LlamaForCausalLM(shape()).eval()
+    model = LlamaForCausalLM(shape(scale)).eval()
     with torch.no_grad():  # the embedding's pad row is zeroed when made, which would make it another likely token
-        model.model.embed_tokens.weight[0].normal_(0, shape().initializer_range)
+        model.model.embed_tokens.weight[0].normal_(0, model.config.initializer_range)
     return model
 
 
@@ -73,9 +80,9 @@ def ending(model: LlamaForCausalLM, mean_length: int, texts: list[list[int]]) ->
     return model
 
 
-def judge(lm: LlamaForCausalLM) -> LlamaForSequenceClassification:
+def judge(lm: LlamaForCausalLM, scale: str = "full") -> LlamaForSequenceClassification:
     """The same trunk with a scalar head."""
-    config = shape()
+    config = shape(scale)
     config.num_labels = 1
     torch.manual_seed(SEED + 1)
     model = LlamaForSequenceClassification(config).eval()
@@ -92,34 +99,36 @@ def between(quartiles: Sequence[int], luck: random.Random) -> int:
     return round(low * (high / low) ** share)
 
 
-def text(length: int, luck: random.Random) -> list[int]:
-    return [luck.randrange(len(SPECIAL), VOCABULARY) for _ in range(length)]
+def text(length: int, luck: random.Random, vocabulary: int = VOCABULARY) -> list[int]:
+    return [luck.randrange(len(SPECIAL), vocabulary) for _ in range(length)]
 
 
-def data(size: dict, name: str) -> list[dict]:
+def data(size: dict, name: str, vocabulary: int = VOCABULARY) -> list[dict]:
     """The rows of one workload. An answer's end token is not among its tokens: each side sets it."""
     luck = random.Random(f"{SEED} {name.split('_')[0]}")  # sft and sft_packed have the same rows
     rows = []
     for _ in range(size.get("rows", 0)):
         prompt = size.get("prompt") or between(PROMPT_QUARTILES, luck)
         lengths = [size.get("answer") or between(ANSWER_QUARTILES, luck) for _ in range(size.get("answers", 1))]
-        rows.append({"prompt": text(prompt, luck), "answers": [text(n - 1, luck) for n in lengths]})
+        told = [text(n, luck, vocabulary) for n in (prompt, *(length - 1 for length in lengths))]
+        rows.append({"prompt": told[0], "answers": told[1:]})
     return rows
 
 
 def make(folder: Path, scale: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    words, lm = tokenizer(), policy()
-    for name, model in (("policy", lm), ("judge", judge(lm))):
+    vocabulary = shape(scale).vocab_size
+    words, lm = tokenizer(vocabulary), policy(scale)
+    for name, model in (("policy", lm), ("judge", judge(lm, scale))):
         model.save_pretrained(folder / name)
         words.save_pretrained(folder / name)
     head = load_file(folder / "judge" / "model.safetensors")["score.weight"]  # and as biddable keeps a head
     save_file({"weight": head, "bias": torch.zeros(1)}, folder / "judge" / "reward_head.safetensors")
     luck = random.Random(SEED)
-    ending(lm, 48, [text(32, luck) for _ in range(16)]).save_pretrained(folder / "ending")
+    ending(lm, 48, [text(32, luck, vocabulary) for _ in range(16)]).save_pretrained(folder / "ending")
     words.save_pretrained(folder / "ending")
     for name, size in SIZES[scale].items():
-        (folder / f"{name}.json").write_text(json.dumps(data(size, name)))
+        (folder / f"{name}.json").write_text(json.dumps(data(size, name, vocabulary)))
     (folder / "sizes.json").write_text(json.dumps(SIZES[scale]))  # last: with it the folder is whole
 
 

@@ -1,4 +1,4 @@
-"""Speed side by side with TRL: `make bench`, or for a look `make bench ARGS="--quick"`. See bench/README.md.
+"""Speed side by side with TRL: `make bench`, or for a look `make bench ARGS="--quick"`. Results: docs/results.md.
 
 One process a side and workload, pinned to one core and one thread. Both are set up, agree on the first update, and then
 take turns, A B A B, so that whatever else the machine does falls on both.
@@ -6,6 +6,7 @@ take turns, A B A B, so that whatever else the machine does falls on both.
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -61,19 +62,21 @@ class Worker:
         environment, program, *words = side
         logs = data / "logs"
         logs.mkdir(exist_ok=True)
-        self.log = logs / f"{line.name}-{environment}-{'-'.join([program, *words])}.txt"
-        self.process = subprocess.Popen(
-            [PYTHON[environment], str(HERE / program), line.name, str(data), *words],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open("w"), text=True, cwd=data,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        )  # fmt: skip
+        self.log = logs / f"{line.name}-{environment}-{'-'.join([Path(program).stem, *words])}.txt"
+        alone = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        with self.log.open("w") as heard:
+            self.process = subprocess.Popen(
+                [PYTHON[environment], str(HERE / program), line.name, str(data), *words],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=heard, text=True, cwd=data,
+                env=os.environ | alone, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            )  # fmt: skip
         self.first = self.hear()
 
     def hear(self) -> dict:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.end()
             raise SystemExit(f"{self.log}: the worker ended; its last words:\n{self.log.read_text()[-2000:]}")
         return json.loads(line)
 
@@ -85,8 +88,10 @@ class Worker:
 
     def end(self) -> None:
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def numbers(value: object) -> list[float]:
@@ -115,6 +120,8 @@ def disagreement(ours: object, peer: object) -> float:
     mine, theirs = numbers(ours), numbers(peer)
     largest = max((abs(x) for x in theirs), default=0.0)
     gaps = [abs(a - b) for a, b in zip(mine, theirs, strict=True)]
+    if not all(map(math.isfinite, gaps)):  # max() may pass over a NaN
+        return math.inf
     return max(gaps, default=0.0) / largest if largest else 0.0
 
 

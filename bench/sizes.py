@@ -1,4 +1,5 @@
-"""How large each workload is. `quick` is for a look (minutes); `full` is what is published.
+"""How large each workload is. `quick` is for a look; `full` is what is published; `tiny` is for the
+tests of the bench.
 
 rows: prompts of the data file, which is one update's batch, and each round does `updates` of them; answers: to each
 prompt, best first; prompt, answer: tokens of each, the end token counted (else they vary, see material.py); most: new
@@ -27,4 +28,12 @@ FULL = QUICK | {
     "ppo_ending": QUICK["ppo_ending"] | {"rows": 32},
     "ppo_even": QUICK["ppo_even"] | {"rows": 32},
 }
-SIZES = {"quick": QUICK, "full": FULL}
+TINY = {
+    "sft": {"rows": 2, "updates": 1},
+    "reward_k4": {"rows": 2, "updates": 1, "prompt": 6, "answer": 4, "answers": 4},
+    "dpo": {"rows": 2, "updates": 1, "answers": 2},
+    "ppo_ending": {"rows": 2, "updates": 1, "prompt": 4, "answer": 6, "most": 6},
+    "rloo": {"rows": 2, "updates": 1, "prompt": 4, "answers": 2, "answer": 6, "most": 6},
+    "sample": {"rows": 3, "updates": 1, "answer": 6, "most": 6},
+}
+SIZES = {"quick": QUICK, "full": FULL, "tiny": TINY}
