@@ -4,17 +4,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-BENCH ?= bench/mutants.py
 WALK ?= quickstart
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench seeds controls torture docs
+.PHONY: help quickstart test test-real check bench bench-growth bench-gpu mutants seeds controls torture docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.learn  ## the whole loop on the practice world, then its report (a few minutes, offline once installed)
 	@$(BIN)/biddable quickstart $(ARGS)
@@ -28,8 +27,17 @@ check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 	@$(BIN)/pyrefly check
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## the tables of bench/, or one: BENCH=bench/NAME.py
-	@for table in $(BENCH); do echo "== $$table"; $(BIN)/python "$$table" || exit 1; done
+bench: $(VENV)/.dev .bench/trl/.made .bench/trl-ppo/.made  ## speed side by side with TRL (hours; ARGS="--quick" is a look)
+	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-growth: $(VENV)/.dev  ## how cost grows with K, length, batch and vocabulary, beside the machine's floor
+	@$(BIN)/python bench/growth.py $(ARGS)
+
+bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machine: tokens a second, share of its peak
+	@$(BIN)/python bench/gpu.py $(ARGS)
+
+mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (an hour; ARGS="reward 50" is a look)
+	@$(BIN)/python bench/mutants.py $(ARGS)
 
 test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BIDDABLE_REAL_DATA=FOLDER; not in CI
 	@$(BIN)/python bench/real.py $(ARGS)
@@ -67,3 +75,14 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "installing biddable and what its tests need"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.learn
+
+# The peer, the newest there is, with the versions of torch and transformers that we are measured with.
+.bench/trl/.made: PEER := trl
+# PPO: the last version that has it.
+.bench/trl-ppo/.made: PEER := trl==1.12.0
+.bench/%/.made: constraints.txt
+	@echo "installing $(PEER) in .bench/$* (once)"
+	@$(PYTHON) -m venv .bench/$*
+	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check torch==2.13.0
+	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt $(PEER)
+	@touch $@

@@ -1,5 +1,8 @@
 import os
+import signal
 
+# A suite that was started in the background is deaf to Ctrl-C, and so would be what its tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before torch is first imported: two cores shared by a test run are slower with two threads each than with one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -172,6 +172,16 @@ def test_gradients_of_each_tokens_logp(keep):
     assert torch.autograd.gradcheck(lambda h, w: token_logp(h, w, target_N, 3, keep)[0], (hidden_ND, weight_VD))
 
 
+def test_without_entropies_the_logps_are_the_same():
+    hidden_ND, weight_VD, target_N = example(7, 3, 5)
+    with_N, _ = token_logp(hidden_ND, weight_VD, target_N, 3)
+    without_N, none_N = token_logp(hidden_ND, weight_VD, target_N, 3, entropies=False)
+    assert torch.equal(with_N, without_N)
+    assert not none_N.any()
+    grads = [torch.autograd.grad(x_N.sum(), (hidden_ND, weight_VD)) for x_N in (with_N, without_N)]
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
 def test_a_frozen_side_of_a_logp_gets_no_gradient():
     hidden_ND, weight_VD, target_N = example(6, 3, 5)
     for frozen, learning in ((hidden_ND, weight_VD), (weight_VD, hidden_ND)):

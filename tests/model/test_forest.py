@@ -302,4 +302,4 @@ def test_what_is_not_plain_attention_is_refused_in_one_line(config, complaint):
 def test_so_is_what_a_family_adds_to_scores(extra):
     walk = attention.Walk(plant(TURNS))
     with pytest.raises(ValueError, match=extra):
-        attention.attend(torch.nn.Module(), *[torch.ones(1)] * 3, None, walk=walk, **{extra: 1.0})
+        attention.attend(torch.nn.Module(), *[torch.ones(1)] * 3, None, reader=walk, **{extra: 1.0})

@@ -37,7 +37,7 @@ def test_the_samplers_logp_is_that_of_a_fresh_forward_pass(lm, tok):
         assert torch.allclose(rollout.logp_BT, fresh, atol=1e-4)  # float32
 
 
-def test_left_padding_changes_nothing(lm, tok):
+def test_who_is_asked_beside_it_changes_nothing(lm, tok):
     """A batch of prompts of several lengths answers as each prompt alone; greedy, so that luck plays no part."""
     together = respond(lm, tok, PROMPTS, 12, generator=seeded(), temperature=0)
     for row, prompt in enumerate(PROMPTS):

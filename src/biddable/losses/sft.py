@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from biddable.products import times
+
 
 def nll(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], target: Int[Tensor, " N"], chunk: int = 256
@@ -38,8 +40,9 @@ def token_logp(
     target: Int[Tensor, " N"],
     chunk: int = 256,
     keep: int = 2**26,
+    entropies: bool = True,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """log p(target_n) and, without a gradient, the entropy −Σ_v p(v) log p(v),  p = softmax(W h_n).
+    """log p(target_n) and, without a gradient, the entropy −Σ_v p(v) log p(v),  p = softmax(W h_n); or 0 for it.
 
     What a log p is worth is known only in backward, so the N × V probabilities are kept until then: half of what
     PyTorch keeps and makes. Where they are more than `keep` numbers, they are made again, `chunk` rows at a time.
@@ -48,7 +51,7 @@ def token_logp(
     assert hidden.shape[1] == weight.shape[1], "hidden and weight differ in width"
     assert chunk > 0
     keeps = torch.is_grad_enabled() and len(target) * len(weight) <= keep  # inside forward it always reads False
-    return _ChunkedLogp.apply(hidden, weight, target, chunk, keeps)
+    return _ChunkedLogp.apply(hidden, weight, target, chunk, keeps, entropies)
 
 
 class _ChunkedLogp(torch.autograd.Function):
@@ -56,20 +59,20 @@ class _ChunkedLogp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, chunk: int, keeps: bool
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, chunk: int, keeps: bool, entropies: bool
     ) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(hidden_ND.dtype, torch.float32)
-        found_N, entropy_N = (hidden_ND.new_empty(len(target_N), dtype=wide) for _ in range(2))
-        kept: list[Tensor] = []
+        found_N, entropy_N = (hidden_ND.new_zeros(len(target_N), dtype=wide) for _ in range(2))
+        kept_NV = hidden_ND.new_empty(len(target_N), len(weight_VD), dtype=wide) if keeps else None
         for start in range(0, len(target_N), chunk):
             here = slice(start, start + chunk)
-            logp_CV = torch.log_softmax(hidden_ND[here] @ weight_VD.T, dim=1, dtype=wide)
+            logp_CV = torch.log_softmax(times(hidden_ND[here], weight_VD), dim=1, dtype=wide)
             found_N[here] = logp_CV.gather(1, target_N[here, None]).squeeze(1)
-            p_CV = logp_CV.exp()
-            entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
-            if keeps:
-                kept.append(p_CV.to(hidden_ND.dtype))
-        ctx.save_for_backward(hidden_ND, weight_VD, target_N, *kept)
+            if kept_NV is not None or entropies:
+                p_CV = torch.exp(logp_CV, out=None if kept_NV is None else kept_NV[here])
+            if entropies:
+                entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
+        ctx.save_for_backward(hidden_ND, weight_VD, target_N, None if kept_NV is None else kept_NV.to(hidden_ND.dtype))
         ctx.chunk = chunk
         ctx.mark_non_differentiable(entropy_N)
         return found_N, entropy_N
@@ -78,25 +81,28 @@ class _ChunkedLogp(torch.autograd.Function):
     @once_differentiable
     # pyrefly: ignore[bad-override]
     def backward(ctx: Any, *grad: Any) -> tuple[Tensor | None, ...]:
-        hidden_ND, weight_VD, target_N, *kept = ctx.saved_tensors
+        hidden_ND, weight_VD, target_N, kept_NV = ctx.saved_tensors
         for_hidden, for_weight = ctx.needs_input_grad[:2]
-        wide = grad[0].dtype
+        wide, chunk = grad[0].dtype, len(target_N) if kept_NV is not None else ctx.chunk  # what is kept is one piece
         grad_hidden_ND = torch.empty_like(hidden_ND) if for_hidden else None
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=wide) if for_weight else None
-        for nth, start in enumerate(range(0, len(target_N), ctx.chunk)):
-            here = slice(start, start + ctx.chunk)
+        for start in range(0, len(target_N), max(chunk, 1)):
+            here = slice(start, start + chunk)
             hidden_CD, target_C, worth_C1 = hidden_ND[here], target_N[here], grad[0][here, None]
-            p_CV = kept[nth] if kept else torch.softmax(hidden_CD @ weight_VD.T, 1, dtype=wide).to(hidden_ND.dtype)
+            p_CV = kept_NV
+            if p_CV is None:
+                p_CV = torch.softmax(times(hidden_CD, weight_VD), 1, dtype=wide).to(hidden_ND.dtype)
             if grad_hidden_ND is not None:
-                grad_hidden_ND[here] = worth_C1 * (weight_VD[target_C] - p_CV @ weight_VD)
+                grad_hidden_ND[here] = worth_C1 * (weight_VD[target_C] - times(p_CV, weight_VD.T))
             if grad_weight_VD is not None:
                 worth_CD = (worth_C1 * hidden_CD).to(hidden_ND.dtype)
-                if wide == hidden_ND.dtype:
+                if kept_NV is None and wide == hidden_ND.dtype:
                     grad_weight_VD.addmm_(p_CV.T, worth_CD, alpha=-1)  # without a V × D product beside the sum
                 else:
-                    grad_weight_VD -= p_CV.T @ worth_CD
+                    grad_weight_VD -= times(p_CV.T, worth_CD.T)
                 grad_weight_VD.index_add_(0, target_C, worth_CD.to(wide))
-        return grad_hidden_ND, None if grad_weight_VD is None else grad_weight_VD.to(weight_VD.dtype), None, None, None
+        for_both = grad_hidden_ND, None if grad_weight_VD is None else grad_weight_VD.to(weight_VD.dtype)
+        return (*for_both, None, None, None, None)
 
 
 class _ChunkedNll(torch.autograd.Function):
@@ -118,7 +124,7 @@ class _ChunkedNll(torch.autograd.Function):
         for start in range(0, len(target_N), chunk):
             here = slice(start, start + chunk)
             hidden_CD, target_C1 = hidden_ND[here], target_N[here, None]
-            logp_CV = torch.log_softmax(hidden_CD @ weight_VD.T, dim=1, dtype=wide)
+            logp_CV = torch.log_softmax(times(hidden_CD, weight_VD), dim=1, dtype=wide)
             total -= logp_CV.gather(1, target_C1).sum()
             if grad_hidden_ND is None and grad_weight_VD is None:
                 continue
@@ -126,7 +132,7 @@ class _ChunkedNll(torch.autograd.Function):
             grad_CV.scatter_add_(1, target_C1, grad_CV.new_full(target_C1.shape, -1))
             grad_CV = grad_CV.to(hidden_ND.dtype)
             if grad_hidden_ND is not None:
-                grad_hidden_ND[here] = grad_CV @ weight_VD
+                grad_hidden_ND[here] = times(grad_CV, weight_VD.T)
             if grad_weight_VD is not None and wide == hidden_ND.dtype:
                 grad_weight_VD.addmm_(grad_CV.T, hidden_CD)  # without a V × D product beside the sum
             elif grad_weight_VD is not None:

@@ -7,12 +7,12 @@ forest travels as an argument of the call, through the model's layers, and not a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, PreTrainedModel
@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from biddable.model.forest import Forest, Tree
+from biddable.products import speed_up
 
 NAME = "forest"
 # What some families add to scores, and some allow only to some layers. Left out, it would be silently wrong.
@@ -29,27 +30,66 @@ _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """What goes through a model's layers and attends in each: a forest, or a sampler's next tokens."""
+
+    layers: int  # come to so far
+
+    @property
+    def longest(self) -> int:
+        """No text is longer."""
+        ...
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float, scaling: float | None) -> Tensor:
+        """One layer's."""
+        ...
+
+
 @dataclass
 class Walk:
-    """A forest on its way through a model, and how many layers' attention it has come to."""
+    """A forest on its way through a model; with `keeps`, each layer's keys and values are picked up."""
 
     forest: Forest
+    keeps: bool = False
     layers: int = 0
+    kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def longest(self) -> int:
+        return int(self.forest.position_N.max()) + 1
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float, scaling: float | None) -> Tensor:
+        if self.keeps:
+            self.kept.append((key, value))
+        shared = query.shape[1] // key.shape[1]
+        if shared > 1:
+            key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
+        if dropout == 0.0 and _on_cpu(query, value):
+            return _ForestAttention.apply(query, key, value, self.forest, scaling)
+        return tree_by_tree(query, key, value, self.forest, dropout, scaling)
 
 
 def hidden(model: PreTrainedModel, forest: Forest) -> Float[Tensor, "N D"]:
     """The trunk's last hidden states."""
+    return read(model, forest.token_N, forest.position_N, Walk(forest))
+
+
+def read(
+    model: PreTrainedModel, token_N: Int[Tensor, " N"], position_N: Int[Tensor, " N"], reader: Reader
+) -> Float[Tensor, "N D"]:
+    """The trunk's last hidden states of tokens that see what `reader` says."""
     check_sees_all(model)
     _enable(model)
-    walk = Walk(forest)
+    reader.layers = 0
     hidden_1ND = model.base_model(
-        input_ids=forest.token_N[None].to(model.device),
-        position_ids=forest.position_N[None].to(model.device),
+        input_ids=token_N[None].to(model.device),
+        position_ids=position_N[None].to(model.device),
         attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=model.device),  # 4-D: no other is built
         use_cache=False,
-        walk=walk,
+        reader=reader,
     ).last_hidden_state
-    if walk.layers != model.config.num_hidden_layers:
+    if reader.layers != model.config.num_hidden_layers:
         raise ValueError(f"{model.config.model_type}: its layers do not hand on arguments, so it cannot read a forest")
     return hidden_1ND[0]
 
@@ -71,6 +111,7 @@ def _enable(model: PreTrainedModel) -> None:
         model.set_attn_implementation(NAME)
     if model.config._attn_implementation != NAME:
         raise ValueError(f"{model.config.model_type}: its attention cannot be replaced, so it cannot read a forest")
+    speed_up(model)
 
 
 def attend(
@@ -82,31 +123,25 @@ def attend(
     *,
     dropout: float = 0.0,
     scaling: float | None = None,
-    walk: Walk | None = None,
+    reader: Reader | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls in each layer."""
-    if walk is None:
+    if reader is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
-    _check_plain(module, walk.forest, more)
-    walk.layers += 1
-    shared = query.shape[1] // key.shape[1]
-    if shared > 1:
-        key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
-    if query.device.type == "cpu" and dropout == 0.0 and query.shape[-1] == value.shape[-1]:
-        out_1HNE = _ForestAttention.apply(query, key, value, walk.forest, scaling)
-    else:
-        out_1HNE = tree_by_tree(query, key, value, walk.forest, dropout, scaling)
+    _check_plain(module, reader, more)
+    out_1HNE = reader.attend(query, key, value, dropout, scaling)
+    reader.layers += 1
     return out_1HNE.transpose(1, 2).contiguous(), None
 
 
-def _check_plain(module: nn.Module, forest: Forest, more: dict[str, Any]) -> None:
+def _check_plain(module: nn.Module, reader: Reader, more: dict[str, Any]) -> None:
     """Refuse what is not plain causal attention."""
     strange = [name for name in UNKNOWN if more.get(name) is not None]
     window = more.get("sliding_window")
-    if window is not None and int(forest.position_N.max()) >= window:
+    if window is not None and reader.longest > window:
         strange.append(f"sliding_window={window} on longer text")
     if strange:
         raise ValueError(f"{type(module).__name__}: attention with {', '.join(strange)} is not supported yet")
@@ -139,6 +174,28 @@ def sees(tree: Tree) -> Bool[Tensor, "T T"]:
     place_T = torch.arange(len(span_T))
     seen_TT = (span_T[:, None] == span_T) | (span_T == 0) if tree.forks else torch.ones(1, dtype=torch.bool)
     return seen_TT & (place_T[:, None] >= place_T)
+
+
+def _on_cpu(query: Tensor, value: Tensor) -> bool:
+    """Whether PyTorch's attention kernel for CPUs takes these."""
+    return query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
+
+
+def partial(
+    query: Float[Tensor, "B H N E"],
+    key: Float[Tensor, "B H S E"],
+    value: Float[Tensor, "B H S F"],
+    bias: Float[Tensor, "B 1 1 S"] | None,
+    scaling: float | None,
+) -> tuple[Float[Tensor, "B H N F"], Float[Tensor, "B H N"]]:
+    """Attention of all queries to all keys, and the log-sum-exp of the scores, by which such parts are put together."""
+    if _on_cpu(query, value):
+        return _flash(query, key, value, 0.0, False, attn_mask=bias, scale=scaling)
+    score_BHNS = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    score_BHNS = score_BHNS if bias is None else score_BHNS + bias
+    return score_BHNS.softmax(-1) @ value, score_BHNS.to(
+        torch.promote_types(score_BHNS.dtype, torch.float32)
+    ).logsumexp(-1)
 
 
 class _ForestAttention(torch.autograd.Function):

@@ -136,15 +136,21 @@ def logp_and_entropy(
 
     Logits are divided by the temperature (paper_index, checklist 15), by way of the hidden states, which are fewer.
     """
-    hidden_MD = predicting(model, forest)
-    if temperature != 1.0:
-        hidden_MD = hidden_MD / temperature
-    return token_logp(hidden_MD, head(model), forest.target_M.to(model.device))
+    return _logp(model, forest, temperature, entropies=True)
 
 
 def answer_logp(model: PreTrainedModel, forest: Forest, temperature: float | int = 1.0) -> Float[Tensor, " M"]:
     """log p of each answer token."""
-    return logp_and_entropy(model, forest, temperature)[0]
+    return _logp(model, forest, temperature, entropies=False)[0]
+
+
+def _logp(
+    model: PreTrainedModel, forest: Forest, temperature: float | int, entropies: bool
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    hidden_MD = predicting(model, forest)
+    if temperature != 1.0:
+        hidden_MD = hidden_MD / temperature
+    return token_logp(hidden_MD, head(model), forest.target_M.to(model.device), entropies=entropies)
 
 
 def nll_of(model: PreTrainedModel, forest: Forest) -> Float[Tensor, ""]:

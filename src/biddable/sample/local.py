@@ -1,6 +1,6 @@
-"""The sampler for models in this process: left-padded prompts, one cache, finished rows leave the batch.
+"""The sampler for models in this process: each prompt read once, without padding; finished rows leave the batch.
 
-B = rows, P = tokens of the longest prompt, T = most new tokens, V = vocabulary; b = rows still going.
+B = rows, T = most new tokens, D = width, V = vocabulary; b = rows still going.
 
 No top-k and no top-p: filtered sampling is off the distribution whose log-probabilities PPO needs (docs/paper_index.md,
 checklist 16).
@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
 from biddable.model import causal
 from biddable.model.forest import Turns
-from biddable.sample.cache import roomy_cache, select
+from biddable.products import times
+from biddable.sample.cache import hear, prefill
 from biddable.text.tokenizer import Ids, Tokenizer
 
 WORTH_LEAVING = 0.75  # the cache is copied when fewer than this share of its rows still goes on
+PREFILL = 8192  # tokens of prompts read at a time
+BLOCK = 256  # words whose probabilities are summed before any is looked at
 
 
 @dataclass(frozen=True)
@@ -84,25 +87,20 @@ def _respond(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     device = model.device
-    B, P = len(prompts), max(map(len, prompts))
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    token_BT = torch.full((B, max_new), pad)
+    B, end = len(prompts), tokenizer.eos_token_id
+    token_BT = torch.full((B, max_new), tokenizer.pad_token_id)
     logp_BT = torch.zeros(B, max_new)
     length_B = torch.full((B,), max_new)
     row_b = torch.arange(B)  # which rows the cache still holds
     going_b = torch.ones(B, dtype=torch.bool)  # and which of these go on
 
-    prompt_BP = torch.tensor([[pad] * (P - len(p)) + p for p in prompts], device=device)
-    seen_bS = torch.ones(B, P + max_new, dtype=torch.bool, device=device)
-    seen_bS[:, :P] = torch.tensor([[False] * (P - len(p)) + [True] * len(p) for p in prompts], device=device)
-    position_b = torch.tensor([len(p) for p in prompts], device=device)  # of the next token: pads have none
-    cache = roomy_cache(model, P + max_new)
-    logit_bV = _prefill(model, cache, prompt_BP, seen_bS[:, :P])
+    position_b = torch.tensor([len(p) for p in prompts])  # of the next token
+    past, hidden_bD = prefill(model, prompts, PREFILL)
 
     for t in range(max_new):
         # A draw for every row that ever was: a row's luck then does not hang on when its neighbours end.
         luck_b = torch.rand(B, generator=generator, dtype=torch.float64)[row_b].to(device)
-        chosen_b, chosen_logp_b = draw(logit_bV, temperature, luck_b)
+        chosen_b, chosen_logp_b = draw(times(hidden_bD, causal.head(model)), temperature, luck_b)
         live = row_b[going_b]
         token_BT[live, t] = chosen_b.cpu()[going_b]
         logp_BT[live, t] = chosen_logp_b.float().cpu()[going_b]
@@ -114,58 +112,12 @@ def _respond(
         if going_b.sum() < WORTH_LEAVING * len(going_b):
             keep_b = going_b.nonzero().squeeze(1)
             row_b, going_b = row_b[keep_b], going_b[keep_b]
-            keep_b = keep_b.to(device)
-            select(cache, keep_b)
-            chosen_b, seen_bS, position_b = chosen_b[keep_b], seen_bS[keep_b], position_b[keep_b]
-        logit_bV = _next(model, cache, chosen_b, seen_bS[:, : P + t + 1], position_b + t)
+            past.keep(keep_b)
+            chosen_b, position_b = chosen_b[keep_b.to(device)], position_b[keep_b]
+        hidden_bD = hear(model, past, chosen_b, position_b + t)
     finished_B = torch.zeros(B, dtype=torch.bool)
     finished_B[token_BT[torch.arange(B), length_B - 1] == end] = True
     return token_BT, logp_BT, length_B, finished_B
-
-
-def _prefill(
-    model: PreTrainedModel, cache: Cache, prompt_BP: Int[Tensor, "B P"], real_BP: Bool[Tensor, "B P"]
-) -> Float[Tensor, "B V"]:
-    """Logits after the prompts."""
-    hidden_BPD = model.base_model(
-        input_ids=prompt_BP,
-        attention_mask=left_padded(real_BP)[:, None],
-        position_ids=positions(real_BP),
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    return nn.functional.linear(hidden_BPD[:, -1], causal.head(model))
-
-
-def left_padded(real_BP: Bool[Tensor, "B P"]) -> Bool[Tensor, "B P P"]:
-    """Who sees whom in rows padded on the left. A pad sees itself, or its softmax over nothing would be NaN."""
-    place_P = torch.arange(real_BP.shape[1], device=real_BP.device)
-    earlier_PP = place_P[:, None] >= place_P
-    itself_PP = place_P[:, None] == place_P
-    return (earlier_PP & real_BP[:, None, :]) | itself_PP
-
-
-def positions(real_BP: Bool[Tensor, "B P"]) -> Int[Tensor, "B P"]:
-    """Positions that count real tokens only (paper_index, checklist 2)."""
-    return (real_BP.cumsum(1) - 1).clamp(min=0)
-
-
-def _next(
-    model: PreTrainedModel,
-    cache: Cache,
-    token_b: Int[Tensor, " b"],
-    seen_bS: Bool[Tensor, "b S"],
-    position_b: Int[Tensor, " b"],
-) -> Float[Tensor, "b V"]:
-    """Logits after one more token."""
-    hidden_b1D = model.base_model(
-        input_ids=token_b[:, None],
-        attention_mask=seen_bS[:, None, None],
-        position_ids=position_b[:, None],
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    return nn.functional.linear(hidden_b1D[:, 0], causal.head(model))
 
 
 def draw(
@@ -177,8 +129,29 @@ def draw(
         return chosen_b, causal.logp_of(logit_bV, chosen_b)
     if temperature != 1.0:
         logit_bV = logit_bV / temperature
-    sum_bV = (logit_bV - logit_bV.amax(-1, keepdim=True)).double().exp().cumsum(-1)
-    target_b1 = (luck_b * sum_bV[:, -1])[:, None]
-    # right=True: the first token whose sum is *above* the target, so that no token of probability 0 is ever drawn
-    chosen_b = torch.searchsorted(sum_bV, target_b1, right=True).squeeze(1).clamp(max=logit_bV.shape[1] - 1)
-    return chosen_b, causal.logp_of(logit_bV, chosen_b)
+    top_b1 = logit_bV.amax(-1, keepdim=True)
+    share_bV = (logit_bV - top_b1).exp_()
+    chosen_b = _passes(share_bV, luck_b)
+    logp_b = logit_bV.gather(-1, chosen_b[:, None]) - top_b1 - share_bV.sum(-1, keepdim=True).log()
+    return chosen_b, logp_b.squeeze(-1)
+
+
+def _passes(share_bV: Float[Tensor, "b V"], luck_b: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
+    """Where the running sum of the shares is above `luck` of the whole: in which block of words, then which word of it.
+
+    Sums are float64, or the last of 50,000 words would drown in float32; by blocks few numbers are.
+    """
+    share_bKW = F.pad(share_bV, (0, -share_bV.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    sum_bK = share_bKW.sum(-1, dtype=torch.float64).cumsum(-1)
+    target_b = luck_b * sum_bK[:, -1]
+    block_b = _first_above(sum_bK, target_b)
+    inner_bW = share_bKW[torch.arange(len(block_b), device=block_b.device), block_b].double().cumsum(-1)
+    before_b = sum_bK.gather(1, block_b[:, None]).squeeze(1) - inner_bW[:, -1]
+    return block_b * BLOCK + _first_above(inner_bW, (target_b - before_b).clamp(min=0))
+
+
+def _first_above(sum_bK: Float[Tensor, "b K"], target_b: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
+    """*Above*, so that nothing of probability 0 is ever drawn; nor is it where rounding lifts the target to the end."""
+    first_b1 = torch.searchsorted(sum_bK, target_b[:, None], right=True)
+    last_b1 = torch.searchsorted(sum_bK, sum_bK[:, -1:].contiguous())
+    return torch.minimum(first_b1, last_b1).squeeze(1)
