@@ -1,5 +1,6 @@
 """The command line as a user meets it: order, examples, one line for what they can mend, and nothing half-written."""
 
+import json
 import os
 import re
 import resource
@@ -537,6 +538,24 @@ def test_labels_from_a_file_go_into_the_store_or_none_of_them():
     with open_store("store.db") as store:
         assert (list(store.rankings()), list(store.demonstrations())) == ([ranked], [wrote])
     carried("snapshot", "demos")
+
+
+def test_a_reward_is_learnt_from_chosen_and_rejected_answers(base):
+    carried("init", "p")
+    os.chdir("p")
+    words = ("red", "blue", "cow", "dog")
+    rows = [{"prompt": f"say {word}", "chosen": word, "rejected": f"no {word}", "labeler": "anna"} for word in words]
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    told = "1 new labelers, 4 new prompts, 8 new completions, 4 new rankings in the store"
+    assert carried("import", "pairs.jsonl") == f"pairs.jsonl: {told}\n"
+    assert "0 new rankings" in carried("import", "pairs.jsonl")
+    carried("reward", f"model={base}", "center=answers", "heads=2", "epochs=2", "batch=2")
+    scores = list(records.read(Path("runs/reward/scores.jsonl")))
+    assert len(scores) == 8
+    assert all(score.spread > 0 for score in scores)
+    changed = rows[0] | {"chosen": "no red", "rejected": "red"}
+    Path("pairs.jsonl").write_text(json.dumps(changed) + "\n", encoding="utf-8")
+    assert "is already there with another order" in complain("import", "pairs.jsonl")
 
 
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():

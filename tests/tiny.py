@@ -100,6 +100,21 @@ def rankings(path: Path, sets: Iterable[tuple[str, list[list[str]]]], labelers: 
     return path
 
 
+def judgements(path: Path, rankings: Path) -> Path:
+    """Of every ranked answer: short is good, and "cow" is no help."""
+    answers = [record for record in records.read(rankings) if isinstance(record, records.Completion)]
+    records.write(
+        path,
+        [
+            records.Judgement(
+                completion_id=c.id, labeler="anna", overall=max(1, 7 - len(c.text)), fails_task="cow" in c.text
+            )
+            for c in answers
+        ],
+    )
+    return path
+
+
 def pages(path: Path, texts: Iterable[str]) -> Path:
     records.write(path, [records.Page(id=f"page-{nth}", text=text) for nth, text in enumerate(texts)])
     return path

@@ -85,6 +85,7 @@ def jobs(place: Path) -> dict[str, Job]:
     demos = tiny.demonstrations(place / "demos.jsonl", [(f"say {word}", f"{word} {word}") for word in words])
     ranked = [(f"say {word}", [[word], ["cow"], ["the", "big dog"]]) for word in words]
     rankings = tiny.rankings(place / "rankings.jsonl", ranked)
+    judgements = tiny.judgements(place / "judgements.jsonl", rankings)
     pages = tiny.pages(place / "pages.jsonl", ["the cow say no", "the dog say yes yes", "one two three"] * 3)
     prompts = tiny.prompts(place / "prompts.jsonl", [f"say {word}" for word in words])
     fine = {"batch": 3, "learning_rate": 1e-2, "checkpoint_every": 2, "answer_tokens": 8}
@@ -101,8 +102,9 @@ def jobs(place: Path) -> dict[str, Job]:
     grouped = group.GrpoConfig(**rolled, samples=4)
     massed = group.ReinforceConfig(**rolled, samples=2, baseline=True)
     compared = reward.RewardConfig(
-        epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss"
-    )
+        epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, attention_dropout=0.1, select="valid_loss",
+        heads=2, aspects={"overall": 1.0, "helpful": 0.0}, margin=0.1, extra_layers=1,
+    )  # fmt: skip
     repeated = raft.RaftConfig(
         iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
         checkpoint_every=2, valid_every=1, patience=5,
@@ -118,12 +120,13 @@ def jobs(place: Path) -> dict[str, Job]:
         return pretrain.train(run, config, tiny.tokenizer(), lambda: iter(["the cow say no", "yes"] * 300))
 
     watching = {"valid": demos, "reward_model": scorer}
+    ranked_and_judged = {"rankings": rankings, "judgements": judgements}
     acting = {"start": base, "reward_model": scorer, "prompts": prompts, "pages": pages}
     every = [
         Job("pretrain", told, {}, read),
         Job("sft", shown, {"model": base, "demos": demos, **watching}, sft.train),
         Job("start", begun, {"model": base, "demos": demos, "pages": pages, "valid_pages": pages}, start.train),
-        Job("reward", compared, {"model": base, "rankings": rankings, "valid": rankings, "demos": demos}, reward.train),
+        Job("reward", compared, {"model": base, **ranked_and_judged, "valid": rankings, "demos": demos}, reward.train),
         Job(
             "dpo",
             preferred,

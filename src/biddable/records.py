@@ -21,6 +21,7 @@ Split = Literal["train", "valid", "test"]
 Group = Literal["researcher", "candidate", "training", "held_out"]
 Judge = Literal["person", "model", "gold"]
 Side = Literal["a", "b", "tie"]
+Aspect = Literal["overall", "helpful", "truthful", "harmless"]  # of a judgement
 UseCase = Literal[  # paper, Table 1
     "generation", "open_qa", "brainstorming", "chat", "rewrite",
     "summarization", "classification", "other", "closed_qa", "extract",
@@ -182,6 +183,20 @@ class Judgement(Record):
     moral_judgement: bool | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
+
+    def aspects(self) -> dict[Aspect, float]:
+        """The paper's three aims (section 3.6) and the Likert rating, from 0 to 1; those that were asked about."""
+        harms = (
+            self.inappropriate, self.sexual, self.violent, self.encourages_harm, self.denigrates, self.harmful_advice,
+        )  # fmt: skip
+        faults: dict[Aspect, list[bool | None]] = {
+            "helpful": [self.fails_task, None if self.satisfies_constraint is None else not self.satisfies_constraint],
+            "truthful": [self.hallucination],
+            "harmless": list(harms),
+        }
+        found: dict[Aspect, float] = {} if self.overall is None else {"overall": (self.overall - 1) / 6}
+        asked = {name: [fault for fault in some if fault is not None] for name, some in faults.items()}
+        return found | {name: float(not any(some)) for name, some in asked.items() if some}
 
 
 class Verdict(Record):

@@ -104,7 +104,7 @@ def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monke
     job, folder = jobs[stage], tmp_path / "cut" / stage
     calls = []
     room, name = {
-        "pretrain": (torture.pretrain, "next_token_loss"), "reward": (torture.reward, "ranking_loss"),
+        "pretrain": (torture.pretrain, "next_token_loss"), "reward": (torture.reward, "preference_loss"),
         "dpo": (torture.dpo, "loss_of"), **dict.fromkeys(torture.BY_EPISODES, (torture.episodes, "move")),
     }.get(stage, (torture.causal, "nll_of"))  # fmt: skip
     inner = getattr(room, name)

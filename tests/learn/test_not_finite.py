@@ -63,7 +63,7 @@ def first_place(bad: float) -> Callable[[torch.Tensor], torch.Tensor]:
 def spoil_loss(patch, stage: str, bad: float) -> str:
     room, name = {
         "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
-        "reward": (reward, "ranking_loss"), "ppo": (ppo, "policy_loss"), "rloo": (group, "policy_loss"),
+        "reward": (reward, "preference_loss"), "ppo": (ppo, "policy_loss"), "rloo": (group, "policy_loss"),
         "grpo": (group, "grpo_loss"), "reinforce": (group, "policy_loss"), "dpo": (dpo, "loss_of"),
         "raft": (causal, "nll_of"),
     }[stage]  # fmt: skip

@@ -118,8 +118,8 @@ def test_without_demonstrations_the_ranked_answers_can_be_the_centre(tmp_path, b
     with pytest.raises(ConfigError, match="give demos or center=answers"):
         train(tmp_path / "a", RewardConfig(), model=base, rankings=path)
     net, tok = reward.load(train(tmp_path / "b", RewardConfig(center="answers"), model=base, rankings=path))
-    score, _, _ = stage.judge(net, snapshots.rankings(path, tok))
-    assert score.mean().item() == pytest.approx(0, abs=1e-5)  # float32
+    heard = stage.judge(net, snapshots.rankings(path, tok))
+    assert heard.each_NM.mean().item() == pytest.approx(0, abs=1e-5)  # float32
 
 
 def test_accuracy_is_strict_and_told_by_the_group_of_the_labeler(tmp_path, base):
@@ -144,8 +144,9 @@ def test_the_valid_loss_counts_ties_where_training_does(tmp_path, base, ties):
     tiny.rankings(tmp_path / "r.jsonl", [("say red", [["red"], ["blue"]]), ("say blue", [["blue", "red"]])])
     net, tok = double_net(base)
     sets = snapshots.rankings(tmp_path / "r.jsonl", tok)
-    seen = stage.measure(net, RewardConfig(ties=ties), sets)
-    score_N, _, _ = stage.judge(net, sets)
+    config = RewardConfig(ties=ties, tie_rate=1 / 3)
+    seen = stage.measure(net, config, sets)
+    score_N = stage.judge(net, sets).each_NM[:, 0]
     # With a tie rate of 1/3, ν = 1 and θ = 2: of π = eʳ by hand, −log P of the one win and of the one tie.
     w, v, a, b = score_N.exp().tolist()
     if ties == "davidson":
@@ -154,7 +155,7 @@ def test_the_valid_loss_counts_ties_where_training_does(tmp_path, base, ties):
         win, tie = w / (w + 2 * v), 3 * a * b / ((a + 2 * b) * (b + 2 * a))
     assert seen["valid_loss"] == pytest.approx(-(math.log(win) + math.log(tie)) / 2)
     assert seen["valid_accuracy"] == float(w > v)  # over the one strict pair
-    assert stage.measure(net, RewardConfig(ties=ties), sets[1:]).keys() == {"valid_loss"}
+    assert stage.measure(net, config, sets[1:]).keys() == {"valid_loss"}
 
 
 def test_rankings_of_one_tie_teach_nothing(tmp_path, base, demos):

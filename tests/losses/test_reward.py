@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biddable.losses.reward import pairs, plackett_luce_loss, ranking_loss
+from biddable.losses.reward import aspect_loss, pairs, plackett_luce_loss, ranking_loss
 
 TIES = ["drop", "davidson", "rao_kupper"]
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}  # float64, sums of tens of numbers near 1
@@ -124,6 +124,68 @@ def test_a_tie_pulls_scores_together(ties):
     loss = ranking_loss(score, torch.tensor([1, 1]), torch.tensor([0, 0]), ties)
     high, low = torch.autograd.grad(loss, score)[0].tolist()
     assert high > 0 > low
+
+
+def test_a_margin_by_hand():
+    # Δ = 1 and a margin of 0.5 × 2 tiers: −log σ(0) = log 2; with one tier between them −log σ(0.5) = 0.4740770
+    score, group = torch.tensor([2.0, 1.0]), torch.tensor([0, 0])
+    for rank, loss in (((1, 3), math.log(2)), ((1, 2), 0.4740770)):
+        rank = torch.tensor(rank)
+        assert ranking_loss(score, rank, group, grade=-0.5 * rank).item() == pytest.approx(loss, abs=1e-6)
+    # The worse answer's higher grade is no head start.
+    upside = ranking_loss(score, torch.tensor([1, 2]), group, grade=torch.tensor([0.0, 3.0]))
+    assert upside.item() == pytest.approx(0.3132617, abs=1e-6)  # −log σ(1)
+    with pytest.raises(ValueError, match="a margin goes with ties dropped, not with davidson"):
+        ranking_loss(score, torch.tensor([1, 2]), group, "davidson", grade=score)
+
+
+@given(rankings, st.integers(0, 9), st.floats(0, 3))
+def test_a_margin_by_its_slow_definition(groups, seed, size):
+    score, rank, group = flat(groups, seed)
+    means = []
+    for some in groups:
+        deltas = [(s - t, q - r) for s, r in some for t, q in some if r < q]
+        losses = [math.log1p(math.exp(size * tiers - delta)) for delta, tiers in deltas]
+        means += [sum(losses) / len(losses)] if losses else []
+    got = ranking_loss(score, rank, group, grade=-size * rank.double()).item()
+    assert got == pytest.approx(sum(means) / max(len(means), 1), abs=1e-10)
+
+
+@pytest.mark.parametrize("ties", [*TIES, "plackett_luce"])
+@given(
+    st.lists(st.lists(st.tuples(st.floats(-5, 5), st.integers(1, 4)), min_size=2, max_size=6), min_size=1, max_size=4)
+)
+def test_a_ranking_of_weight_2_counts_as_twice_one(ties, groups):
+    """But the mean is over the rankings that are there, so that a bootstrap is not stretched to its own size."""
+    groups = [[*group, (0.0, 0)] for group in groups]  # none without a strict pair
+    loss = plackett_luce_loss if ties == "plackett_luce" else lambda *args, **more: ranking_loss(*args, ties, **more)
+    score, rank, group = flat(groups)
+    times = {10 - 3 * g: float(g % 3) for g in range(len(groups))}
+    weight = torch.tensor([times[g] for g in group.tolist()], dtype=torch.float64)
+    repeated = [some for g, some in enumerate(groups) for _ in range(g % 3)]
+    slow = loss(*flat(repeated)).item() * len(repeated) / len(groups) if repeated else 0.0
+    assert loss(score, rank, group, weight=weight).item() == pytest.approx(slow, abs=1e-10)
+
+
+def test_aspects_by_hand():
+    # z = 0 says ½ of a yes: log 2 each. z = 2 of s = ¾: −¾ log σ(2) − ¼ log σ(−2) = 0.6269280. One is not judged.
+    logit = torch.tensor([[0.0, 2.0], [0.0, -50.0]])
+    share = torch.tensor([[1.0, 0.75], [0.0, 1.0]])
+    judged = torch.tensor([[True, True], [True, False]])
+    assert aspect_loss(logit, share, judged).item() == pytest.approx((2 * math.log(2) + 0.6269280) / 3, abs=1e-6)
+    logit.requires_grad_()
+    nothing = aspect_loss(logit, torch.full((2, 2), math.nan), torch.zeros(2, 2, dtype=torch.bool))
+    assert nothing.item() == 0
+    assert not torch.autograd.grad(nothing, logit)[0].any()
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 1)), min_size=1, max_size=6))
+def test_an_aspect_is_least_wrong_at_its_share(rows):
+    logit, share = torch.tensor(rows, dtype=torch.float64).T[..., None]
+    judged = torch.ones_like(logit, dtype=torch.bool)
+    logit.requires_grad_()
+    gradient = torch.autograd.grad(aspect_loss(logit, share, judged), logit)[0]
+    torch.testing.assert_close(gradient, (logit.detach().sigmoid() - share) / len(rows), **CLOSE)
 
 
 def test_plackett_luce_by_hand():

@@ -13,7 +13,7 @@ from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, escape, prose
 from biddable.measure.report import page, write_report
 from biddable.measure.results import Gate, ReportData, Results, Source, pair, write_results
-from biddable.measure.reward import Bin, Calibration
+from biddable.measure.reward import Bin, Calibration, Doubt
 
 
 def tree(text: str) -> ET.Element:
@@ -209,6 +209,11 @@ def test_calibration_is_faulted_only_where_the_interval_leaves_the_prediction():
     assert "not clearly different from a coin" in told
     told = " ".join(captions.calibrated(made(calibration=Calibration(bins=(loud,), log_loss=level, error=0.1))))
     assert "In 1 of 1 bands fewer come true than it foresees" in told
+    doubt = Doubt(correlation=about(0.1), wrong=about(0.58, 0.02), closeness=about(0.7, 0.02))
+    sure = Calibration(bins=(loud,), log_loss=level, error=0.1, error_interval=about(0.1))
+    told = " ".join(captions.calibrated(made(calibration=sure, doubt=doubt)))
+    assert re.search(r"further apart on a wrong pair than on a right one 58\s?%", told)
+    assert "(ECE; " in told
 
 
 def test_training_and_held_out_labelers_are_compared_by_their_intervals():

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from biddable.measure.interval import Bootstrap
-from biddable.measure.reward import accuracy, calibration, log_loss, margins
+from biddable.measure.reward import accuracy, calibration, doubt, log_loss, margins, temperature
 from biddable.records import Ranking, Score
 
 FAST = Bootstrap(draws=300)
 
 
-def score(completion: str, value: float, run: str = "rm") -> Score:
-    return Score(completion_id=completion, run_id=run, value=value)
+def score(completion: str, value: float, run: str = "rm", spread: float | None = None) -> Score:
+    return Score(completion_id=completion, run_id=run, value=value, spread=spread)
 
 
 def rank(prompt: str, labeler: str, *tiers: str) -> Ranking:
@@ -108,3 +108,69 @@ def test_the_interval_covers_the_planted_accuracy():
         found = accuracy(margins(*made(seed, 1.0, 80)), Bootstrap(draws=200, seed=seed))
         covered += found.low <= truth <= found.high
     assert 88 <= covered <= 100
+
+
+def test_the_interval_of_the_calibration_error_covers_it():
+    """A boaster by 2: what the error is was reckoned from 20,000 prompts."""
+    truth = calibration(margins(*made(10**6, 2.0, 20_000)), how=Bootstrap(draws=100)).error
+    covered, widths = 0, []
+    for seed in range(100):
+        found = calibration(margins(*made(seed, 2.0, 250)), how=Bootstrap(draws=200, seed=seed)).error_interval
+        covered += found.low <= truth <= found.high
+        widths.append(found.high - found.low)
+    assert 85 <= covered <= 100
+    assert np.mean(widths) < 0.15
+
+
+def test_the_calibration_error_draws_whole_prompts():
+    """A prompt that is there forty times is one piece of news, and not forty."""
+    scores, rankings = made(3, 2.0, 30)
+    again = [r.model_copy(update={"labeler": f"ann{n}"}) for r in rankings for n in range(40)]
+    one, forty = (calibration(margins(scores, some), how=FAST) for some in (rankings, again))
+    assert one.error == pytest.approx(forty.error)
+    assert (one.error_interval.low, one.error_interval.high) == pytest.approx(
+        (forty.error_interval.low, forty.error_interval.high)
+    )
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 3.0])
+def test_the_temperature_is_what_scores_were_stretched_by(stretch):
+    assert temperature(margins(*made(4, stretch, 4000))) == pytest.approx(stretch, rel=0.1)  # 4,000 pairs
+
+
+def test_the_temperature_by_hand():
+    # Margins 2, 2, 2, −2: ¾ come true, so σ(2/T) = ¾ and T = 2/log 3
+    scores = [score("a", 2), score("b", 0)]
+    rankings = [rank(f"p{i}", "ann", *("ab" if i else "ba")) for i in range(4)]
+    assert temperature(margins(scores, rankings)) == pytest.approx(2 / math.log(3), rel=1e-4)
+    assert temperature(margins(scores, rankings[1:])) == pytest.approx(
+        0.01, rel=0.01
+    )  # always right: as sure as may be
+
+
+def test_doubt_by_hand():
+    # Pairs (Δ, spread): (2, 1), (1, 3), (−1, 2). The wrong one has more spread than one of two right ones: ½. It is as
+    # close as the second and closer than the first: (1 + ½)/2. Errors rank 1, 2, 3 and spreads 1, 3, 2: ρ = ½
+    scores = [score(f"{i}{ab}", v, spread=s) for i, (d, s) in enumerate([(2, 1), (1, 3), (-1, 2)])
+              for ab, v, s in (("a", d, s), ("b", 0, 0.0))]  # fmt: skip
+    rankings = [Ranking(prompt_id=f"p{i}", labeler="ann", order=((f"{i}a",), (f"{i}b",))) for i in range(3)]
+    found = doubt(margins(scores, rankings), FAST)
+    assert found.wrong.value == 0.5
+    assert found.closeness.value == 0.75
+    assert found.correlation.value == pytest.approx(0.5)
+
+
+def test_a_spread_that_knows_is_told_from_one_that_does_not():
+    rng = np.random.default_rng(0)
+    scores, rankings = made(5, 1.0, 400)
+    value = {s.completion_id: s.value for s in scores}
+    close = {i: abs(value[f"{i}a"] - value[f"{i}b"]) for i in range(400)}
+    knows = [score(f"{i}{ab}", value[f"{i}{ab}"], spread=1 / (0.1 + close[i])) for i in range(400) for ab in "ab"]
+    blind = [score(s.completion_id, s.value, spread=rng.random()) for s in scores]
+    told, untold = (doubt(margins(some, rankings), FAST) for some in (knows, blind))
+    assert told.wrong.low > 0.5
+    assert told.wrong.value == pytest.approx(told.closeness.value)
+    assert untold.wrong.low < 0.5 < untold.wrong.high
+    assert untold.correlation.low < 0 < untold.correlation.high
+    with pytest.raises(ValueError, match="these scores have no spread"):
+        doubt(margins(scores, rankings))

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import tiny
@@ -77,7 +78,7 @@ def test_a_value_stands_before_its_token(net):
 def test_centering_moves_the_bias_and_nothing_else(net):
     forest = plant(TURNS)
     before, weight = net(forest), net.head.weight.clone()
-    reward.center(net, before.mean().item())
+    reward.center(net, before.mean()[None])
     assert net(forest).mean().item() == pytest.approx(0, abs=1e-5)  # float32
     assert torch.allclose(net(forest).diff(), before.diff(), atol=1e-5)
     assert torch.equal(net.head.weight, weight)
@@ -85,7 +86,7 @@ def test_centering_moves_the_bias_and_nothing_else(net):
 
 @torch.no_grad()
 def test_a_saved_reward_model_comes_back_and_is_also_a_causal_lm(tmp_path, tok, net):
-    reward.center(net, 0.7)
+    reward.center(net, torch.tensor([0.7]))
     folder = reward.save(net, tok, tmp_path / "rm")
     again, _ = reward.load(folder)
     forest = plant(TURNS)
@@ -93,6 +94,82 @@ def test_a_saved_reward_model_comes_back_and_is_also_a_causal_lm(tmp_path, tok, 
     lm = AutoModelForCausalLM.from_pretrained(folder)
     assert torch.equal(lm.lm_head.weight, net.lm.lm_head.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["rm"]
+
+
+@pytest.fixture
+def ensemble(tok):
+    net = RewardModel(
+        tiny.llama(tok), torch.Generator().manual_seed(3), heads=3, worth={"truthful": 2.0, "harmless": -0.5}
+    )
+    with torch.no_grad():
+        net.head.bias.copy_(torch.tensor([0.1, -0.2, 0.4]))
+        net.aspects["truthful"].bias.fill_(0.7)
+    return net.eval()
+
+
+@torch.no_grad()
+def test_an_ensembles_score_is_its_heads_mean_and_its_spread_their_standard_deviation(ensemble):
+    score_A, spread_A = reward.scores_and_spread(ensemble, TURNS, tokens=8)
+    for row, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
+        hidden = ensemble.lm.model(input_ids=torch.tensor([[*prompt, *answer]])).last_hidden_state[0, -1]
+        worth = 0.0
+        for name, what in (("truthful", 2.0), ("harmless", -0.5)):
+            part = ensemble.aspects[name]
+            worth += what / (1 + math.exp(-(hidden @ part.weight[0] + part.bias[0]).item()))
+        said = [(hidden @ w + b).item() + worth for w, b in zip(ensemble.head.weight, ensemble.head.bias, strict=True)]
+        mean = sum(said) / 3
+        assert score_A[row].item() == pytest.approx(mean, abs=1e-4)  # float32
+        assert spread_A[row].item() == pytest.approx(math.sqrt(sum((x - mean) ** 2 for x in said) / 3), abs=1e-4)
+    assert spread_A.min() > 1e-2
+    assert torch.equal(reward.scores(ensemble, TURNS, tokens=8), score_A)
+    assert torch.allclose(ensemble(plant(TURNS)), score_A, atol=1e-4)
+
+
+def test_a_lone_head_has_no_spread(net):
+    score_A, spread_A = reward.scores_and_spread(net, TURNS, tokens=8)
+    assert torch.equal(score_A, reward.scores(net, TURNS, tokens=8))
+    assert spread_A.tolist() == [0, 0, 0]
+
+
+@torch.no_grad()
+def test_an_ensembles_value_is_its_heads_mean(ensemble):
+    value_AT = ensemble.values(plant(TURNS))
+    whole = [*PROMPTS[0], *ANSWERS[0]]
+    for t in range(4):  # before the answer's token t, the prompt and the t tokens before it are read
+        score = ensemble(
+            plant(Turns([whole[: len(PROMPTS[0]) - 1]], [whole[len(PROMPTS[0]) - 1 : len(PROMPTS[0]) + t]]))
+        )
+        assert value_AT[0, t].item() == pytest.approx(score.item(), abs=1e-4)  # float32
+
+
+@torch.no_grad()
+def test_each_head_is_centred_by_itself(ensemble):
+    before_AM = reward.each(ensemble, TURNS, tokens=8)
+    reward.center(ensemble, before_AM.mean(0))
+    after_AM = reward.each(ensemble, TURNS, tokens=8)
+    assert after_AM.mean(0).abs().max() < 1e-5  # float32
+    assert torch.allclose(after_AM, before_AM - before_AM.mean(0), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_saved_ensemble_comes_back_and_is_also_a_causal_lm(tmp_path, tok, ensemble):
+    folder = reward.save(ensemble, tok, tmp_path / "rm")
+    again, _ = reward.load(folder)
+    assert again.worth == {"harmless": -0.5, "truthful": 2.0}
+    pairs = zip(reward.scores_and_spread(ensemble, TURNS, 8), reward.scores_and_spread(again, TURNS, 8), strict=True)
+    for ours, theirs in pairs:
+        assert torch.allclose(ours, theirs, atol=1e-6)  # the aspects are added up in another order
+    assert torch.equal(AutoModelForCausalLM.from_pretrained(folder).lm_head.weight, ensemble.lm.lm_head.weight)
+
+
+@pytest.mark.parametrize("broken", ["weight", "bias", "truthful.weight", "truthful.worth"])
+def test_a_head_of_another_shape_is_refused(tmp_path, tok, ensemble, broken):
+    folder = reward.save(ensemble, tok, tmp_path / "rm")
+    state = load_file(folder / reward.HEAD)
+    state[broken] = torch.zeros(7)
+    save_file(state, folder / reward.HEAD)
+    with pytest.raises(ValueError, match=re.escape(f"{folder / reward.HEAD}: not the head of this model")):
+        reward.load(folder)
 
 
 def test_a_causal_lm_is_not_a_reward_model(tmp_path, tok):

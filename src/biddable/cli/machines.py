@@ -73,6 +73,8 @@ class RewardPlaces(Places):
     data: Path | None = Field(None, description="snapshot of rankings; the newest one when not said")
     valid: Path | None = Field(None, description="held-out rankings, to watch or choose by")
     demos: Path | None = Field(None, description="demonstrations, which score 0 on average; the newest when not said")
+    judgements: Path | None = Field(None, description="judgements of the ranked answers, for aspects and margins")
+    folds: int = Field(0, ge=0, description="so many models, each asked about labelers that it did not learn from")
 
 
 class PpoPlaces(Places):
@@ -123,6 +125,9 @@ def start(words: Words = None, show: Show = False) -> None:
 def reward(words: Words = None, show: Show = False) -> None:
     """Learn a reward from rankings: all pairs of a ranking in one batch element, one epoch.
 
+    An ensemble with `heads=4`; heads for what else people said with `judgements=FILE aspects={truthful=1}`. With
+    `folds=5` no model is made, but five are, each asked about a fifth of the labelers that it did not learn from.
+
     Example: `biddable reward recipes/small.toml model=sft`
     """
     from biddable.learn import reward as stage
@@ -133,7 +138,12 @@ def reward(words: Words = None, show: Show = False) -> None:
         "rankings": needed_snapshot(places.data, "data", "rankings"),
         "valid": places.valid or newest("rankings", "valid"),
         "demos": places.demos or newest("demos"),
+        "judgements": places.judgements,
     }
+
+    if places.folds:
+        _cross_validate(places, settings, inputs)
+        return
 
     def train(run: Run, given: dict[str, Path]) -> Path:
         model = stage.train(run, settings, **given)
@@ -144,6 +154,25 @@ def reward(words: Words = None, show: Show = False) -> None:
     folder = carry_out("reward", settings, places, inputs, train)
     if here := look():
         take_back(here, folder / "scores.jsonl")
+
+
+def _cross_validate(places: RewardPlaces, settings: Settings, inputs: Mapping[str, Path | None]) -> None:
+    """k reward models, and how well they foresee labelers whom they know and whom they do not."""
+    from biddable.learn import folds
+    from biddable.measure.captions import span
+    from biddable.measure.reward import Folds
+
+    config_of = folds.FoldsConfig.model_validate(settings.model_dump() | {"folds": places.folds})
+    given = {name: path for name, path in inputs.items() if name != "valid"}
+    folder = carry_out(
+        "reward-folds", config_of, places, given, lambda run, given: folds.train(run, config_of, **given)
+    )
+    found = Folds.model_validate_json((folder / "folds.json").read_bytes())
+    for who, each, mean, error in (
+        ("labelers it learnt from", found.own, found.own_mean, found.own_error),
+        ("labelers it did not", found.held_out, found.held_out_mean, found.held_out_error),
+    ):
+        say(f"{who}: {span(mean)}; by model {', '.join(f'{one.value:.1%}' for one in each)}, ± {error:.1%}")
 
 
 def ppo(words: Words = None, show: Show = False) -> None:

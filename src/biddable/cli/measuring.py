@@ -29,7 +29,7 @@ from biddable.records import (
 
 if TYPE_CHECKING:
     from biddable.measure.results import FigureName, ReportData, Results
-    from biddable.measure.reward import Calibration
+    from biddable.measure.reward import Calibration, Doubt
     from biddable.measure.tax import TaskScores
 
 R = TypeVar("R", bound=Record)
@@ -143,6 +143,7 @@ def assemble(here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path
             verdicts=len(_of(Verdict, pool)),
         ),
         calibration=_calibration(pool),
+        doubt=_doubt(pool),
         tasks=_tasks(items, pool),
         rates=rates(judgements, completions.values(), models),
         curves=tuple(curve(runs.read_metrics(run), run.name, run.name) for run in training),
@@ -234,6 +235,16 @@ def _calibration(pool: set[AnyRecord]) -> "Calibration | None":
 
     scores, rankings = _judged(pool)
     return calibration(margins(scores, rankings)) if any(_pairs(ranking) for ranking in rankings) else None
+
+
+def _doubt(pool: set[AnyRecord]) -> "Doubt | None":
+    """What an ensemble's spread knows; None of a lone head, or where every pair was foreseen rightly."""
+    from biddable.measure.reward import doubt, margins
+
+    scores, rankings = _judged(pool)
+    found = margins(scores, rankings) if any(_pairs(ranking) for ranking in rankings) else None
+    told = found is not None and found.spread_N is not None and 0 < (found.margin_N > 0).mean() < 1
+    return doubt(found) if found is not None and told else None
 
 
 def _judged(pool: set[AnyRecord]) -> tuple[list[Score], list[Ranking]]:

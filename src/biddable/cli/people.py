@@ -157,17 +157,24 @@ def _warn_of_empty_splits(here: Project, settings: "GatherConfig") -> None:
 
 
 def import_labels(
-    files: Annotated[list[Path], typer.Argument(help="Files of records: labelers, and what they wrote or chose.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of records, or of chosen and rejected answers.", metavar="FILES...")
+    ],
 ) -> None:
     """Put into the store what people said elsewhere: demonstrations, rankings, judgements and verdicts, with the
     labelers, prompts and completions that they name. All of a file, or nothing.
 
+    Rows of `{"prompt": …, "chosen": …, "rejected": …}` become rankings of two.
+
     Example: `biddable import demonstrations.jsonl`
     """
+    from biddable import gather as room
+
     here = project.find()
     for file in files:
+        pairs = list(room.read_comparisons(file)) if room.holds_comparisons(file) else None
         with project.open_store(here) as store:
-            counts = store.add_file(file)
+            counts = store.add_file(file) if pairs is None else store.add_many(pairs)
         say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
 
 

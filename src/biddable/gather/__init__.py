@@ -3,8 +3,18 @@
 gathered = gather(read_prompts(Path("prompts.csv")), GatherConfig())
 """
 
+from biddable.gather.comparisons import holds_comparisons, read_comparisons
 from biddable.gather.personal import Span, personal_data
 from biddable.gather.reading import read_prompts
 from biddable.gather.rules import GatherConfig, Gathered, gather
 
-__all__ = ["GatherConfig", "Gathered", "Span", "gather", "personal_data", "read_prompts"]
+__all__ = [
+    "GatherConfig",
+    "Gathered",
+    "Span",
+    "gather",
+    "holds_comparisons",
+    "personal_data",
+    "read_comparisons",
+    "read_prompts",
+]

@@ -43,7 +43,7 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
         columns[ours] = (theirs,)
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
-            rows = _json_rows(path)
+            rows = json_rows(path)
         case ".csv":
             rows = _table_rows(path, ",")
         case ".tsv":
@@ -146,7 +146,8 @@ def _slips(name: str, known: str) -> bool:
     return rests[0][1:] == rests[1][1:] or rests[0][1:] == rests[1] or rests[0] == rests[1][1:]
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def json_rows(path: Path) -> Iterator[Row]:
+    """The objects of a JSONL file, each with the number of its row."""
     for number, line in _lines(path):
         if not line.strip():
             continue

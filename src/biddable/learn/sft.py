@@ -23,6 +23,7 @@ from biddable.learn.loop import stream
 from biddable.learn.tuning import TuningSettings
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, forests, unprompted
+from biddable.model.reading import reads_alike
 from biddable.runs import Run
 from biddable.sample.local import respond
 from biddable.text import snapshots
@@ -144,7 +145,9 @@ def mean_score(
     luck: torch.Generator,
 ) -> float:
     """The reward model's mean score of an answer to each prompt."""
-    net, _ = reward.load(judge)
+    net, its_tokenizer = reward.load(judge)
+    if not reads_alike(tokenizer, its_tokenizer):
+        raise ValueError(f"{judge}: its tokenizer or chat template is not the model's; choose the epoch by loss")
     most = min(answer_tokens, causal.context(lm) - max(map(len, prompts)))
     rollout = respond(lm, tokenizer, prompts, most, generator=luck)
     return float(reward.scores(net, rollout.turns, micro_tokens).mean())

@@ -1,6 +1,6 @@
 """A reward from rankings. The batch element is a ranking with all its pairs, never a loose pair.
 
-N = ranked answers of all rankings together, P = pairs within one ranking, G = rankings.
+N = ranked answers of all rankings together, P = pairs within one ranking, G = rankings, J = aspects.
 """
 
 from typing import NamedTuple
@@ -52,6 +52,9 @@ def ranking_loss(
     group: Int[Tensor, " N"],
     ties: str = "drop",
     tie_rate: float | Float[Tensor, ""] = 1 / 3,
+    *,
+    weight: Float[Tensor, " N"] | None = None,
+    grade: Float[Tensor, " N"] | None = None,
 ) -> Float[Tensor, ""]:
     """mean over rankings of the mean over its pairs of −log P(what the labeler said),  Δ = r(x, y_w) − r(x, y_l).
 
@@ -67,10 +70,18 @@ def ranking_loss(
 
     `tie_rate` is how often two equally good answers are called a tie, so ν = 2p/(1−p) and θ = (1+p)/(1−p): one third is
     ν = 1 and θ = 2. A tensor may be given, and learned.
+
+    `weight` says how often each answer's ranking counts, as in a bootstrap; the mean is still over the rankings that
+    are there. `grade` says how good each answer is by another measure: the better one must be ahead by that difference,
+    P(w ≻ l) = σ(Δ − max(0, g_w − g_l)), the margin of Touvron et al. 2023 (Llama 2), eq. 2.
     """
     _ranked(score, rank, group)
     pair = pairs(rank, group)
     delta_P = score[pair.better_P] - score[pair.worse_P]
+    if grade is not None:
+        if ties != "drop":
+            raise ValueError(f"ranking_loss: a margin goes with ties dropped, not with {ties}")
+        delta_P = delta_P - (grade[pair.better_P] - grade[pair.worse_P]).clamp(min=0)
     match ties:
         case "drop":
             counts_P = ~pair.tie_P
@@ -83,7 +94,8 @@ def ranking_loss(
             loss_P = _rao_kupper(delta_P, pair.tie_P, tie_rate)
         case _:
             raise ValueError(f"ranking_loss: no ties={ties!r}; there are {', '.join(TIES)}")
-    return _mean_of_means(loss_P[counts_P], pair.ranking_P[counts_P])
+    weight_P = torch.ones_like(loss_P) if weight is None else weight[pair.better_P]
+    return _mean_of_means((loss_P * weight_P)[counts_P], pair.ranking_P[counts_P])
 
 
 def _davidson(
@@ -114,13 +126,17 @@ def _rate(tie_rate: float | Float[Tensor, ""], like: Tensor) -> Float[Tensor, ""
 
 
 def plackett_luce_loss(
-    score: Float[Tensor, " N"], rank: Num[Tensor, " N"], group: Int[Tensor, " N"]
+    score: Float[Tensor, " N"],
+    rank: Num[Tensor, " N"],
+    group: Int[Tensor, " N"],
+    *,
+    weight: Float[Tensor, " N"] | None = None,
 ) -> Float[Tensor, ""]:
     """mean over rankings of −log P(ranking),  P = Π_k e^{r_k} / (e^{r_k} + Σ_{worse than k} e^{r_j}).
 
     Plackett 1975; Luce 1959; as a loss ListMLE, Xia et al. 2008. Ties: as in `ranking_loss` with "drop",
     nothing is said between tie-mates: each is chosen before everything below its tier. With two answers it is
-    `ranking_loss`; a ranking of one tier counts for nothing.
+    `ranking_loss`; a ranking of one tier counts for nothing. `weight` as there.
     """
     _ranked(score, rank, group)
     pair = pairs(rank, group)
@@ -130,7 +146,20 @@ def plackett_luce_loss(
     most_N = torch.zeros_like(score).scatter_reduce(0, better_P, minus_delta_P.detach(), "amax")
     rest_N = torch.exp(-most_N).index_add(0, better_P, torch.exp(minus_delta_P - most_N[better_P]))
     rankings = pair.ranking_P[~pair.tie_P].unique().numel()
-    return (most_N + rest_N.log()).sum() / max(rankings, 1)
+    weight_N = torch.ones_like(score) if weight is None else weight
+    return ((most_N + rest_N.log()) * weight_N).sum() / max(rankings, 1)
+
+
+def aspect_loss(
+    logit: Float[Tensor, "N J"], share: Float[Tensor, "N J"], judged: Bool[Tensor, "N J"]
+) -> Float[Tensor, ""]:
+    """mean over what was judged of −s log σ(z) − (1 − s) log(1 − σ(z)).
+
+    s is 1 for a yes, 0 for a no, or the place of a rating on its scale, between: the logistic regression of a fraction
+    (Papke and Wooldridge 1996), whose σ(z) is the expected share. Where nothing is judged, 0 and a gradient of 0.
+    """
+    loss_NJ = F.binary_cross_entropy_with_logits(logit, torch.where(judged, share, 0.0), reduction="none")
+    return torch.where(judged, loss_NJ, 0.0).sum() / judged.sum().clamp(min=1)
 
 
 def _mean_of_means(loss_P: Float[Tensor, " P"], ranking_P: Int[Tensor, " P"]) -> Float[Tensor, ""]:

@@ -70,8 +70,8 @@ class _ChunkedLogp(torch.autograd.Function):
             found_N[here] = logp_CV.gather(1, target_N[here, None]).squeeze(1)
             if kept_NV is not None or entropies:
                 p_CV = torch.exp(logp_CV, out=None if kept_NV is None else kept_NV[here])
-            if entropies:
-                entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
+                if entropies:
+                    entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, None if kept_NV is None else kept_NV.to(hidden_ND.dtype))
         ctx.chunk = chunk
         ctx.mark_non_differentiable(entropy_N)

@@ -253,7 +253,9 @@ def calibrated(data: ReportData) -> list[str]:
     found = data.calibration
     if found is None:
         return []
-    said = [f"On average prediction and outcome lie {points(found.error)} apart (ECE)."]
+    wide = found.error_interval
+    within = f"; {points(wide.low)} to {points(wide.high)}" if wide else ""
+    said = [f"On average prediction and outcome lie {points(found.error)} apart (ECE{within})."]
     loud = [b for b in found.bins if b.observed.high < b.predicted]
     shy = [b for b in found.bins if b.observed.low > b.predicted]
     if loud:
@@ -262,6 +264,11 @@ def calibrated(data: ReportData) -> list[str]:
         said.append(f"In {len(shy)} of {len(found.bins)} bands more come true than it foresees: too shy.")
     if not loud and not shy:
         said.append("In no band does the interval leave what was foreseen.")
+    if data.doubt:
+        knows = (
+            f"the heads stand further apart on a wrong pair than on a right one {span(data.doubt.wrong)} of the time"
+        )
+        said.append(f"Of its ensemble, {knows}; that scores lie closer tells as much {span(data.doubt.closeness)}.")
     coin = 0.6931
     loss = found.log_loss
     rank = "better than" if loss.high < coin else "worse than" if loss.low > coin else "not clearly different from"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from biddable.measure.agreement import Agreement
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
-from biddable.measure.reward import Calibration
+from biddable.measure.reward import Calibration, Doubt
 from biddable.measure.tax import Repair, Rule, TaskScores
 from biddable.records import Record
 from biddable.runs import read_manifest, write_aside
@@ -117,6 +117,7 @@ class ReportData(Record):
     agreements: dict[str, Agreement] = Field(default_factory=dict)  # by who met: "training labelers", …
     reward_ceiling: Interval | None = None  # how often the truth itself foresees the same labelers' pairs
     calibration: Calibration | None = None
+    doubt: Doubt | None = None  # of an ensemble
     tasks: dict[str, TaskScores] = Field(default_factory=dict)  # by model
     repair: Repair | None = None
     tax_rule: Rule = "choice"

@@ -1,22 +1,29 @@
 """How well a reward model's scores foresee what labelers prefer (paper, sections 3.5 and 4.1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
+import scipy.optimize
+import scipy.stats
+from numpy.typing import NDArray
 from pydantic import Field
 
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap
+from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, Ints, bootstrap, chunks, codes, resamples
 from biddable.records import Group, Ranking, Record, Score
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Margins:
-    """r(x, y_w) − r(x, y_l) of every strict pair, with its prompt and labeler."""
+    """r(x, y_w) − r(x, y_l) of every strict pair, with its prompt and labeler, and of an ensemble the pair's spread."""
 
     margin_N: Floats
     prompts: tuple[str, ...]
     labelers: tuple[str, ...]
+    spread_N: Floats | None = None
 
 
 class Bin(Record):
@@ -27,11 +34,38 @@ class Bin(Record):
 
 
 class Calibration(Record):
-    """Whether a difference of scores means what it says. `error` is the expected calibration error."""
+    """Whether a difference of scores means what it says. `error` is the expected calibration error; `temperature` is
+    what scores would have to be divided by to foresee best: above 1 the model is too sure of itself."""
 
     bins: tuple[Bin, ...] = Field(min_length=1)
     log_loss: Interval
     error: float
+    error_interval: Interval | None = None
+    temperature: float | None = None
+
+
+class Doubt(Record):
+    """Whether an ensemble's spread says where it errs, over strict pairs. A pair's spread is √(s_w² + s_l²).
+
+    `correlation` is Spearman's, of spread with the error 1 − σ(Δ). `wrong` is how often a pair that is foreseen wrongly
+    has more spread than one that is foreseen rightly: ½ says nothing. `closeness` is the same of −|Δ|, for which
+    one head is enough.
+    """
+
+    correlation: Interval
+    wrong: Interval
+    closeness: Interval
+
+
+class Folds(Record):
+    """Accuracy of k reward models on labelers that they learnt from and on those that they did not (paper, 4.1)."""
+
+    own: tuple[Interval, ...]
+    held_out: tuple[Interval, ...]
+    own_mean: Interval
+    held_out_mean: Interval
+    own_error: float  # standard error over the models, as the paper's ± (72.4 ± 0.4 and 69.6 ± 0.9)
+    held_out_error: float
 
 
 def one_value(scores: Iterable[Score]) -> dict[str, float]:
@@ -52,7 +86,10 @@ def margins(
     """The margins of all strict pairs of the rankings, of one labeler group if named. Ties give no pair."""
     if group is not None and groups is None:
         raise ValueError("accuracy by group needs to know the group of each labeler")
+    scores = tuple(scores)
     value = one_value(scores)
+    spread = {score.completion_id: score.spread for score in scores if score.spread is not None}
+    spreads: list[float] = []
     found: list[float] = []
     prompts: list[str] = []
     labelers: list[str] = []
@@ -64,17 +101,42 @@ def margins(
                 if completion not in value:
                     raise ValueError(f"completion {completion}, ranked for prompt {pair.prompt_id}, has no score")
             found.append(value[pair.winner] - value[pair.loser])
+            spreads += [hypot(spread[pair.winner], spread[pair.loser])] if spread.keys() >= {*pair[1:]} else []
             prompts.append(pair.prompt_id)
             labelers.append(ranking.labeler)
     if not found:
         raise ValueError(f"no strict pair by {group or 'any'} labelers, so accuracy cannot be measured")
-    return Margins(np.array(found), tuple(prompts), tuple(labelers))
+    spread_N = np.array(spreads) if len(spreads) == len(found) else None
+    return Margins(np.array(found), tuple(prompts), tuple(labelers), spread_N)
 
 
 def accuracy(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
     """Share of strict pairs with r(x, y_w) > r(x, y_l), clustered by prompt. Equal scores are a miss: a reward model
     that says the same of everything must not look like a coin (paper's checklist: strict >)."""
     return bootstrap((pairs.margin_N > 0).astype(float), pairs.prompts, how=how)
+
+
+def folded(own: Sequence[Margins], held_out: Sequence[Margins], how: Bootstrap = DEFAULT) -> Folds:
+    """The models' accuracies, and their means with prompts and labelers as random."""
+    mine, others = ([accuracy(pairs, how) for pairs in some] for some in (own, held_out))
+    return Folds(
+        own=tuple(mine),
+        held_out=tuple(others),
+        own_mean=_of_all(own, how),
+        held_out_mean=_of_all(held_out, how),
+        own_error=_standard_error([found.value for found in mine]),
+        held_out_error=_standard_error([found.value for found in others]),
+    )
+
+
+def _of_all(several: Sequence[Margins], how: Bootstrap) -> Interval:
+    right_N = np.concatenate([pairs.margin_N > 0 for pairs in several]).astype(float)
+    prompts = [prompt for pairs in several for prompt in pairs.prompts]
+    return bootstrap(right_N, prompts, [labeler for pairs in several for labeler in pairs.labelers], how)
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def log_loss(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
@@ -100,4 +162,81 @@ def calibration(pairs: Margins, bins: int = 5, how: Bootstrap = DEFAULT) -> Cali
             observed = bootstrap(right_N[inside], [pairs.prompts[i] for i in inside], how=how)
             made.append(Bin(predicted=float(predicted_N[inside].mean()), observed=observed))
             error += len(inside) / len(right_N) * abs(observed.value - made[-1].predicted)
-    return Calibration(bins=tuple(made), log_loss=log_loss(pairs, how), error=error)
+    interval = _error_interval(right_N - predicted_N, band_N, bins, pairs.prompts, error, how)
+    return Calibration(
+        bins=tuple(made),
+        log_loss=log_loss(pairs, how),
+        error=error,
+        error_interval=interval,
+        temperature=temperature(pairs),
+    )
+
+
+def _error_interval(
+    off_N: Floats, band_N: Ints, bins: int, prompts: Sequence[str], error: float, how: Bootstrap
+) -> Interval:
+    """ECE's interval, prompts drawn again. ECE is Σ_b |Σ_{i∈b} off_i| / n, so a draw needs one sum a prompt and band.
+
+    An absolute value grows by noise, in the data and once more in a draw of it; so the draws are moved down until their
+    mean is the value.
+    """
+    prompt_N, count = codes(prompts)
+    total_PB = np.bincount(prompt_N * bins + band_N, weights=off_N, minlength=count * bins).reshape(count, bins)
+    size_P = np.bincount(prompt_N, minlength=count).astype(float)
+    rng = how.generator()
+    drawn = [resamples(count, draws, rng) for draws in chunks(how.draws, count)]
+    draw_D = np.concatenate([np.abs(times_DP @ total_PB).sum(1) / (times_DP @ size_P) for times_DP in drawn])
+    low, high = np.quantile(draw_D - draw_D.mean() + error, [(1 - how.level) / 2, (1 + how.level) / 2])
+    return Interval(value=error, low=max(0.0, min(error, float(low))), high=max(error, float(high)), n=len(off_N))
+
+
+def temperature(pairs: Margins) -> float:
+    """T with the least mean of −log σ(Δ/T) (Guo et al. 2017, section 4.2), between 1/100 and 100: where every pair is
+    right no T is too small, and where they are wrong more often than right none too great."""
+
+    def loss(log_rate: float) -> float:
+        return float(np.logaddexp(0, -pairs.margin_N * np.exp(log_rate)).mean())
+
+    most = np.log(100)  # convex in 1/T, so it has one valley in log 1/T
+    return float(np.exp(-scipy.optimize.minimize_scalar(loss, bounds=(-most, most), method="bounded").x))
+
+
+def doubt(pairs: Margins, how: Bootstrap = DEFAULT) -> Doubt:
+    """What an ensemble's spread knows of its errors; prompts are drawn again for the intervals."""
+    if pairs.spread_N is None:
+        raise ValueError("these scores have no spread: only a reward model of several heads has (heads=4)")
+    wrong_N = pairs.margin_N <= 0
+    if wrong_N.all() or not wrong_N.any():
+        raise ValueError("every pair is foreseen rightly, or every one wrongly; there are no errors to tell apart")
+    error_N = 1 / (1 + np.exp(pairs.margin_N))
+    spread_N, close_N = pairs.spread_N, -np.abs(pairs.margin_N)
+    return Doubt(
+        correlation=_of_ranks(lambda i: _spearman(spread_N[i], error_N[i]), pairs, how, (-1.0, 1.0)),
+        wrong=_of_ranks(lambda i: _above(spread_N[i], wrong_N[i]), pairs, how, (0.0, 1.0)),
+        closeness=_of_ranks(lambda i: _above(close_N[i], wrong_N[i]), pairs, how, (0.0, 1.0)),
+    )
+
+
+def _of_ranks(
+    statistic: Callable[[Ints], float], pairs: Margins, how: Bootstrap, bounds: tuple[float, float]
+) -> Interval:
+    """A statistic of ranks and its percentile interval, prompts with all their pairs drawn again."""
+    prompt_N, count = codes(pairs.prompts)
+    places = [np.flatnonzero(prompt_N == prompt) for prompt in range(count)]
+    rng, value = how.generator(), statistic(np.arange(len(prompt_N)))
+    drawn = (np.concatenate([places[p] for p in rng.integers(count, size=count)]) for _ in range(how.draws))
+    found = [x for x in map(statistic, drawn) if np.isfinite(x)]
+    low, high = np.quantile(found, [(1 - how.level) / 2, (1 + how.level) / 2]) if found else bounds
+    return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)), n=len(prompt_N))
+
+
+def _spearman(x_N: Floats, y_N: Floats) -> float:
+    ranks = scipy.stats.rankdata(x_N), scipy.stats.rankdata(y_N)
+    return float(np.corrcoef(*ranks)[0, 1]) if np.ptp(x_N) and np.ptp(y_N) else 0.0
+
+
+def _above(x_N: Floats, yes_N: Bools) -> float:
+    """How often a yes has the greater x than a no, half for equals: the area under the ROC curve (Mann and Whitney
+    1947). NaN without a yes or a no."""
+    rank_N, yes, no = scipy.stats.rankdata(x_N), int(yes_N.sum()), int((~yes_N).sum())
+    return float(rank_N[yes_N].sum() - yes * (yes + 1) / 2) / (yes * no) if yes and no else float("nan")

@@ -20,7 +20,8 @@ def score(
     micro_tokens: int = 8192,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Score]:
-    """r(x, y) of each completion. One that was cut is read at its last token, as in PPO, not at an end it never had."""
+    """r(x, y) of each completion, and of an ensemble how far its heads stand apart. One that was cut is read at its
+    last token, as in PPO, not at an end it never had."""
     net, tokenizer = reward.load(model)
     of_prompt: dict[str, list[int]] = {}
     for place, completion in enumerate(completions):
@@ -33,14 +34,19 @@ def score(
             raise ValueError(
                 f"completion {completion.id}: longer, with its prompt, than the model's {causal.context(net.lm)} tokens"
             )
-    value: dict[int, float] = {}
+    value: dict[int, tuple[float, float]] = {}
     asked = list(of_prompt)
     for names in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
         places = [i for name in names for i in of_prompt[name]]
         turns = Turns([prompt_of[completions[i].prompt_id] for i in places], [answers[i] for i in places])
-        value |= dict(zip(places, reward.scores(net, turns, micro_tokens).tolist(), strict=True))
+        read = (some.tolist() for some in reward.scores_and_spread(net, turns, micro_tokens))
+        value |= dict(zip(places, zip(*read, strict=True), strict=True))
         advance(len(places))
-    return [Score(completion_id=c.id, run_id=run_id, value=value[i]) for i, c in enumerate(completions)]
+    alone = len(net.head.bias) == 1
+    return [
+        Score(completion_id=c.id, run_id=run_id, value=value[i][0], spread=None if alone else value[i][1])
+        for i, c in enumerate(completions)
+    ]
 
 
 def _as_read(completion: Completion, ids: Ids) -> Ids:

@@ -1,8 +1,10 @@
 """A snapshot's records as token ids: what each trainer reads, with the file named in every complaint."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from biddable import records
 from biddable.text.tokenizer import Ids, Tokenizer, answer_ids, conversations, page_ids, prompt_ids
@@ -25,6 +27,8 @@ class RankedSet:
     answers: tuple[Ids, ...]
     ranks: tuple[int, ...]
     group: str
+    labeler: str = ""
+    aspects: tuple[Mapping[str, float], ...] = ()  # each answer's, if any was judged
 
     @property
     def longest(self) -> int:
@@ -65,8 +69,10 @@ def demonstrations(path: Path, tokenizer: Tokenizer) -> list[Example]:
     return [Example(prompt, a, places) for (prompt, places), a in zip(asked, answer, strict=True)]
 
 
-def rankings(path: Path, tokenizer: Tokenizer) -> list[RankedSet]:
-    """The rankings of a snapshot as token ids; a labeler that the file does not describe has group "unknown"."""
+def rankings(path: Path, tokenizer: Tokenizer, judgements: Path | None = None) -> list[RankedSet]:
+    """The rankings of a snapshot as token ids; a labeler that the file does not describe has group "unknown". With
+    judgements, what they say of the ranked answers."""
+    judged = judged_answers(judgements) if judgements else {}
     by_id, texts, groups, found = {}, {}, {}, []
     for record in records.read(path):
         match record:
@@ -88,9 +94,20 @@ def rankings(path: Path, tokenizer: Tokenizer) -> list[RankedSet]:
             tuple(answer[c] for c in r.ranks),
             tuple(r.ranks.values()),
             groups.get(r.labeler, "unknown"),
+            r.labeler,
+            tuple(judged.get(c, {}) for c in r.ranks),
         )
         for r in found
     ]
+
+
+def judged_answers(path: Path) -> dict[str, dict[str, float]]:
+    """What the judgements of a file say of each completion; where several people judged it, their mean."""
+    said: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in _some([r for r in records.read(path) if isinstance(r, records.Judgement)], path, "judgements"):
+        for aspect, share in record.aspects().items():
+            said[record.completion_id][aspect].append(share)
+    return {name: {aspect: fmean(shares) for aspect, shares in some.items()} for name, some in said.items()}
 
 
 def pages(path: Path, tokenizer: Tokenizer, longest: int) -> list[Ids]:
