@@ -1,6 +1,7 @@
 """The sampler for models in this process: left-padded prompts, one cache, finished rows leave the batch.
 
-B = rows, P = tokens of the longest prompt, T = most new tokens, V = vocabulary; b = rows still going.
+B = rows, R = different prompts among them, P = tokens of the longest, T = most new tokens,
+V = vocabulary; b = rows still going.
 
 No top-k and no top-p: filtered sampling is off the distribution whose log-probabilities PPO needs (docs/paper_index.md,
 checklist 16).
@@ -92,12 +93,19 @@ def _respond(
     row_b = torch.arange(B)  # which rows the cache still holds
     going_b = torch.ones(B, dtype=torch.bool)  # and which of these go on
 
-    prompt_BP = torch.tensor([[pad] * (P - len(p)) + p for p in prompts], device=device)
-    seen_bS = torch.ones(B, P + max_new, dtype=torch.bool, device=device)
-    seen_bS[:, :P] = torch.tensor([[False] * (P - len(p)) + [True] * len(p) for p in prompts], device=device)
-    position_b = torch.tensor([len(p) for p in prompts], device=device)  # of the next token: pads have none
+    # Samples of one prompt read it once, and then each has its own copy of what was read.
+    place = {prompt: nth for nth, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    of_b = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=device)
+    read_RP = torch.tensor([[pad] * (P - len(p)) + [*p] for p in place], device=device)
+    real_RP = torch.tensor([[False] * (P - len(p)) + [True] * len(p) for p in place], device=device)
     cache = roomy_cache(model, P + max_new)
-    logit_bV = _prefill(model, cache, prompt_BP, seen_bS[:, :P])
+    logit_bV = _prefill(model, cache, read_RP, real_RP)
+    if len(place) < B:
+        select(cache, of_b)
+        logit_bV = logit_bV[of_b]
+    seen_bS = torch.ones(B, P + max_new, dtype=torch.bool, device=device)
+    seen_bS[:, :P] = real_RP[of_b]
+    position_b = torch.tensor([len(p) for p in prompts], device=device)  # of the next token: pads have none
 
     for t in range(max_new):
         # A draw for every row that ever was: a row's luck then does not hang on when its neighbours end.
@@ -124,17 +132,17 @@ def _respond(
 
 
 def _prefill(
-    model: PreTrainedModel, cache: Cache, prompt_BP: Int[Tensor, "B P"], real_BP: Bool[Tensor, "B P"]
-) -> Float[Tensor, "B V"]:
+    model: PreTrainedModel, cache: Cache, prompt_RP: Int[Tensor, "R P"], real_RP: Bool[Tensor, "R P"]
+) -> Float[Tensor, "R V"]:
     """Logits after the prompts."""
-    hidden_BPD = model.base_model(
-        input_ids=prompt_BP,
-        attention_mask=left_padded(real_BP)[:, None],
-        position_ids=positions(real_BP),
+    hidden_RPD = model.base_model(
+        input_ids=prompt_RP,
+        attention_mask=left_padded(real_RP)[:, None],
+        position_ids=positions(real_RP),
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    return nn.functional.linear(hidden_BPD[:, -1], causal.head(model))
+    return nn.functional.linear(hidden_RPD[:, -1], causal.head(model))
 
 
 def left_padded(real_BP: Bool[Tensor, "B P"]) -> Bool[Tensor, "B P P"]:
