@@ -8,7 +8,7 @@ from pathlib import Path
 
 import protocol
 import torch
-from ours_train import answers_logp
+from ours_train import MICRO_TOKENS, UNSHORTENED, answers_logp
 from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
@@ -22,13 +22,13 @@ from biddable.model.reward import RewardModel
 from biddable.sample.local import Rollout, respond
 
 SEED = 0
-UNSHORTENED = 1e9
 
 
 def ppo_rounds(folder: Path, size: dict, rows: list[dict], name: str) -> None:
     config = ppo.PpoConfig(
         batch=len(rows), minibatch=len(rows), inner_epochs=1, learning_rate=1e-6, value_learning_rate=1e-6,
         warmup_iterations=0, beta=0.02, gamma_ptx=0, ema=0, clip_norm=UNSHORTENED, answer_tokens=size["most"],
+        micro_tokens=MICRO_TOKENS,
     )  # fmt: skip
     actors = ppo.assemble(config, folder / ("ending" if name == "ppo_ending" else "policy"), folder / "judge")
     first_update(actors, config, rows)
@@ -91,7 +91,7 @@ class Siblings:
 
 def rloo_rounds(folder: Path, size: dict, rows: list[dict], name: str) -> None:  # noqa: ARG001
     policy, tokenizer = causal.load(folder / "ending")
-    config = OptimizerSettings(clip_norm=UNSHORTENED)
+    config = OptimizerSettings(clip_norm=UNSHORTENED, micro_tokens=MICRO_TOKENS)
     judge = reward.load(folder / "judge")[0].requires_grad_(False)
     both = Siblings(
         policy, copy.deepcopy(policy).requires_grad_(False), judge, loop.adamw(policy, 1e-6, config), config,

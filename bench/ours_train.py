@@ -24,6 +24,7 @@ from biddable.text.snapshots import Example, RankedSet
 
 RATE = 1e-6
 UNSHORTENED = 1e9  # the gradient's norm is computed, and the gradient left as it is
+MICRO_TOKENS = 1536  # where the loss waits for log-probabilities: they then stay in memory, as `token_logp` says
 
 
 def sft_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
@@ -63,7 +64,7 @@ def dpo_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
     """The reference's log-probabilities are computed here, once, as TRL precomputes them."""
     lm, tokenizer = causal.load(folder / "policy")
     end = tokenizer.eos_token_id
-    config = OptimizerSettings(clip_norm=UNSHORTENED)
+    config = OptimizerSettings(clip_norm=UNSHORTENED, micro_tokens=MICRO_TOKENS)
     turns = Turns([r["prompt"] for r in rows for _ in "wl"], [[*a, end] for r in rows for a in r["answers"]])
     costs = [len(r["prompt"]) + sum(len(a) + 1 for a in r["answers"]) for r in rows]
     pieces = [[i for pair in piece for i in (2 * pair, 2 * pair + 1)] for piece in fill(costs, config.micro_tokens)]

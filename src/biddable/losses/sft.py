@@ -68,7 +68,7 @@ class _ChunkedLogp(torch.autograd.Function):
             here = slice(start, start + chunk)
             logp_CV = torch.log_softmax(times(hidden_ND[here], weight_VD), dim=1, dtype=wide)
             found_N[here] = logp_CV.gather(1, target_N[here, None]).squeeze(1)
-            if kept_NV is not None or entropies:
+            if keeps or entropies:
                 p_CV = torch.exp(logp_CV, out=None if kept_NV is None else kept_NV[here])
                 if entropies:
                     entropy_N[here] = -torch.linalg.vecdot(p_CV, logp_CV)
