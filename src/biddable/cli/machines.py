@@ -1,6 +1,9 @@
 """The verbs of the machines' wing. Their settings live with the stages; here stand only the files that they take."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -22,6 +25,7 @@ from biddable.cli.project import (
     warn,
 )
 from biddable.config import ConfigError, Settings
+from biddable.doubt.doctor import examine
 from biddable.progress import duration
 from biddable.records import Completion, Item, Prompt, Record, Score
 from biddable.runs import Run
@@ -285,6 +289,30 @@ def load(places: type[P], settings: type[S], words: Sequence[str] | None, sectio
     )
 
 
+@dataclass(frozen=True)
+class Job:
+    """A stage with its settings and files, ready to run."""
+
+    kind: str
+    settings: Settings
+    places: Places
+    inputs: dict[str, Path]
+
+
+# Who is handed a verb's job in place of its run: `plan` and `masks` ask the verb itself what it would do.
+_hand_over: ContextVar[Callable[[Job], None] | None] = ContextVar("hand_over", default=None)
+
+
+@contextmanager
+def handed_to(look: Callable[[Job], None]) -> Iterator[None]:
+    """While this lasts, a verb's job is looked at and not done."""
+    before = _hand_over.set(look)
+    try:
+        yield
+    finally:
+        _hand_over.reset(before)
+
+
 def carry_out(
     kind: str,
     settings: Settings,
@@ -297,6 +325,9 @@ def carry_out(
     given = {name: path for name, path in inputs.items() if path is not None}
     for key, path in given.items():
         say(f"{key}: {path}")
+    if look_at := _hand_over.get():
+        look_at(Job(kind, settings, places, given))
+        raise typer.Exit
     folder = run_folder(places.out, name or kind)
     if runs.finished(folder, kind, settings, given, places.seed):
         say(f"{folder}: is done already, with these very settings and inputs")
@@ -306,6 +337,8 @@ def carry_out(
     with runs.start(folder, kind, settings, given, places.seed) as run:
         made = work(run, given)
     say(f"{made}: made in {duration(runs.read_manifest(folder).seconds)}")
+    for finding in examine(folder):
+        warn(f"{finding.name}: {finding.seen}; to do: {finding.cure}")
     return folder
 
 
