@@ -28,6 +28,9 @@ EXTRAS = {
     "safetensors": "learn",
     "jaxtyping": "learn",
     "psycopg": "postgres",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
 }
 
 

@@ -29,6 +29,7 @@ from biddable.doubt.doctor import examine
 from biddable.progress import duration
 from biddable.records import Completion, Item, Prompt, Record, Score
 from biddable.runs import Run
+from biddable.track import Name as Tracked
 
 Words = Annotated[
     list[str] | None,
@@ -50,6 +51,7 @@ S = TypeVar("S", bound=Settings)
 class Places(Settings):
     out: Path | None = Field(None, description="folder of the run; runs/VERB when not said")
     seed: int = Field(0, ge=0, description="all randomness follows from it")
+    track: Tracked | None = Field(None, description="where else metrics are shown: tensorboard, wandb or trackio")
 
 
 class SftPlaces(Places):
@@ -334,7 +336,7 @@ def carry_out(
         return folder
     # Weights and two moments, in two checkpoints that are kept and one that is written aside, and the result.
     runs.check_space(folder, 10 * sum(_weights(path) for path in given.values()))
-    with runs.start(folder, kind, settings, given, places.seed) as run:
+    with runs.start(folder, kind, settings, given, places.seed, places.track) as run:
         made = work(run, given)
     say(f"{made}: made in {duration(runs.read_manifest(folder).seconds)}")
     for finding in examine(folder):

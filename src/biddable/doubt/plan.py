@@ -270,8 +270,8 @@ def time_lines(work: Work, tries: int) -> Iterator[str]:
     rates = matmul_rates()
     rate, low, high = (pick(rates) / 1e9 for pick in (statistics.median, min, max))
     yield (
-        f"time, by arithmetic: {duration(work.operations / rate / 1e9)} for {work.operations:.2g} operations{work.at_most} "
-        f"at {rate:.0f} GFLOP/s ({low:.0f} to {high:.0f}, on products of {SIDE} × {SIDE} here)"
+        f"time, by arithmetic: {duration(work.operations / rate / 1e9)} for {work.operations:.2g} operations"
+        f"{work.at_most} at {rate:.0f} GFLOP/s ({low:.0f} to {high:.0f}, on products of {SIDE} × {SIDE} here)"
     )
     if tries:
         work.step(0)  # the first is slower than the rest
