@@ -29,6 +29,7 @@ class Bar:
     done: int = 0
     before: int = 0  # of these, done before this process began: no part of its rate
     begun: float = field(default_factory=time.monotonic)
+    told: str = ""  # how it goes, in a few numbers
 
     def advance(self, n: int = 1) -> None:
         self.done += n
@@ -49,10 +50,13 @@ def progress(label: str, total: int | None = None, unit: str = "steps", before: 
         with Path(place).open("w", encoding="utf-8") as file:
             yield Bar(label, total, unit, lambda bar: _tell(file, bar), before, before)
     elif console.is_terminal:
+        told = TextColumn("{task.fields[told]}", style="dim")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as live:
-            task = live.add_task(label, total=total, unit=unit, completed=before)
-            yield Bar(label, total, unit, lambda bar: live.update(task, completed=bar.done), before, before)
+        with Progress(*columns, told, console=console) as live:
+            task = live.add_task(label, total=total, unit=unit, completed=before, told="")
+            yield Bar(
+                label, total, unit, lambda bar: live.update(task, completed=bar.done, told=bar.told), before, before
+            )
     else:
         last, told = time.monotonic(), before
 
@@ -80,7 +84,8 @@ def _tell(file: TextIO, bar: Bar) -> None:
 
 
 def plain_line(bar: Bar) -> str:
-    """`ppo: 100/400 iterations, 2 iterations/s, about 3 min left`, or `sft and start: 25 %, about 3 min left`."""
+    """`ppo: 100/400 iterations, 2 iterations/s, about 3 min left; reward 0.5, kl 1.2, length 20`, or `sft and start:
+    25 %, about 3 min left`."""
     whole = f"/{bar.total}" if bar.total and bar.unit != PERCENT else ""
     line = f"{bar.label}: {bar.done}{whole} {bar.unit}"
     new = bar.done - bar.before
@@ -89,7 +94,7 @@ def plain_line(bar: Bar) -> str:
     # The first few steps are slower than the rest: what they foretell is not worth a word.
     if bar.total and new >= SETTLED * (bar.total - bar.before):
         line += f", {about(max(bar.total - bar.done, 0) / bar.rate)} left"
-    return line
+    return f"{line}; {bar.told}" if bar.told else line
 
 
 def last_line(bar: Bar) -> str:

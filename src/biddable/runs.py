@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,8 @@ from biddable.config import ConfigError, Settings, differences
 from biddable.progress import Bar, note, progress
 from biddable.provenance import LOCK, Artifact, Code, Environment, artifact, code, difference, environment
 from biddable.records import Record, complaint, digest
+from biddable.track import Name as Tracked
+from biddable.track import tracking
 
 Status = Literal["running", "done", "failed", "stopped"]
 
@@ -74,6 +76,8 @@ class Run:
     scratch: list[Path] = field(default_factory=list)  # what is deleted once the run is done
     leaving: bool = False  # SIGTERM has come
     in_steps: bool = False
+    tell: Callable[[Mapping[str, float]], None] = lambda _line: None  # whoever else wants to know what was logged
+    bar: Bar | None = None  # of the steps that go on
 
     @property
     def id(self) -> str:
@@ -92,6 +96,9 @@ class Run:
             line[name] = value
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self.tell(line)
+        if self.bar:
+            self.bar.told = glance(line)
 
     def sync_metrics(self) -> dict[str, Any]:
         """Put what was logged on disk, and say how to know it again: a checkpoint stands on it."""
@@ -120,10 +127,10 @@ class Run:
         """The steps of a stage that keeps checkpoints: while they go on, SIGTERM waits until `leave` is called."""
         self.in_steps = True
         try:
-            with self.progress(label, total, unit, done) as bar:
-                yield bar
+            with self.progress(label, total, unit, done) as self.bar:
+                yield self.bar
         finally:
-            self.in_steps = False
+            self.in_steps, self.bar = False, None
 
     def leave(self, step: int) -> None:
         """After a step whose checkpoint is on disk: stop here if the machine is being taken away."""
@@ -143,8 +150,13 @@ class Run:
 
 
 @contextmanager
-def start(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Path], seed: int) -> Iterator[Run]:
-    """Make the folder, or continue the unfinished run in it; on the way out hash the outputs and say how it ended."""
+def start(
+    folder: Path, kind: str, config: Settings, inputs: Mapping[str, Path], seed: int, track: Tracked | None = None
+) -> Iterator[Run]:
+    """Make the folder, or continue the unfinished run in it; on the way out hash the outputs and say how it ended.
+
+    `track` names where else its metrics are shown; it is no part of what the run is.
+    """
     _refuse_second(folder)
     manifest = _manifest(folder, kind, config, inputs, seed)
     before = _check_same(folder, manifest)
@@ -160,7 +172,8 @@ def start(folder: Path, kind: str, config: Settings, inputs: Mapping[str, Path],
         begun = time.monotonic()
         status: Status = "failed"
         try:
-            with _hearing_sigterm(run):
+            shown = tracking(track, folder, run.identity, manifest.config, lambda: read_metrics(folder))
+            with _hearing_sigterm(run), shown as run.tell:
                 yield run
             outputs = {name: artifact(path, folder) for name, path in run.outputs.items()}
             manifest = manifest.model_copy(update={"outputs": outputs})
@@ -208,6 +221,16 @@ def read_manifest(folder: Path) -> RunManifest:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; {folder} is not a run") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: is not a run's manifest: {complaint(error)}") from error
+
+
+def glance(line: Mapping[str, float]) -> str:
+    """The few numbers by which a person sees how it goes: `reward 0.54, kl 1.2, length 20`."""
+    shown = GLANCE_EPISODES if "length" in line else GLANCE
+    return ", ".join(f"{name} {line[name]:.3g}" for name in shown if name in line)
+
+
+GLANCE = ("loss", "accuracy")
+GLANCE_EPISODES = ("reward", "kl", "length")
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

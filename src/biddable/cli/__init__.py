@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import machines, measuring, models, people, practice, preferences
+from biddable.cli import doubt, machines, measuring, models, people, practice, preferences
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -46,6 +46,9 @@ LOOP = (
     measuring.measure,
     measuring.report,
     practice.quickstart,
+    doubt.plan,
+    doubt.masks,
+    doubt.doctor,
 )
 for verb in LOOP:
     app.command("import" if verb is people.import_labels else None)(verb)  # a word that Python keeps for itself

@@ -30,6 +30,9 @@ EXTRAS = {
     "gguf": "gguf",
     "accelerate": "gguf",
     "psycopg": "postgres",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
 }
 
 

@@ -1,6 +1,9 @@
 """The verbs of the machines' wing. Their settings live with the stages; here stand only the files that they take."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -22,9 +25,11 @@ from biddable.cli.project import (
     warn,
 )
 from biddable.config import ConfigError, Settings
+from biddable.doubt.doctor import examine
 from biddable.progress import duration
 from biddable.records import Completion, Item, Prompt, Record, Score
 from biddable.runs import Run
+from biddable.track import Name as Tracked
 
 Words = Annotated[
     list[str] | None,
@@ -46,6 +51,7 @@ S = TypeVar("S", bound=Settings)
 class Places(Settings):
     out: Path | None = Field(None, description="folder of the run; runs/VERB when not said")
     seed: int = Field(0, ge=0, description="all randomness follows from it")
+    track: Tracked | None = Field(None, description="where else metrics are shown: tensorboard, wandb or trackio")
 
 
 class SftPlaces(Places):
@@ -356,6 +362,30 @@ def load(places: type[P], settings: type[S], words: Sequence[str] | None, sectio
     )
 
 
+@dataclass(frozen=True)
+class Job:
+    """A stage with its settings and files, ready to run."""
+
+    kind: str
+    settings: Settings
+    places: Places
+    inputs: dict[str, Path]
+
+
+# Who is handed a verb's job in place of its run: `plan` and `masks` ask the verb itself what it would do.
+_hand_over: ContextVar[Callable[[Job], None] | None] = ContextVar("hand_over", default=None)
+
+
+@contextmanager
+def handed_to(look: Callable[[Job], None]) -> Iterator[None]:
+    """While this lasts, a verb's job is looked at and not done."""
+    before = _hand_over.set(look)
+    try:
+        yield
+    finally:
+        _hand_over.reset(before)
+
+
 def carry_out(
     kind: str,
     settings: Settings,
@@ -368,15 +398,20 @@ def carry_out(
     given = {name: path for name, path in inputs.items() if path is not None}
     for key, path in given.items():
         say(f"{key}: {path}")
+    if look_at := _hand_over.get():
+        look_at(Job(kind, settings, places, given))
+        raise typer.Exit
     folder = run_folder(places.out, name or kind)
     if runs.finished(folder, kind, settings, given, places.seed):
         say(f"{folder}: is done already, with these very settings and inputs")
         return folder
     # Weights and two moments, in two checkpoints that are kept and one that is written aside, and the result.
     runs.check_space(folder, 10 * sum(_weights(path) for path in given.values()))
-    with runs.start(folder, kind, settings, given, places.seed) as run:
+    with runs.start(folder, kind, settings, given, places.seed, places.track) as run:
         made = work(run, given)
     say(f"{made}: made in {duration(runs.read_manifest(folder).seconds)}")
+    for finding in examine(folder):
+        warn(f"{finding.name}: {finding.seen}; to do: {finding.cure}")
     return folder
 
 

@@ -1,0 +1,105 @@
+"""The verbs for the hour of doubt."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from biddable import runs
+from biddable.cli import machines
+from biddable.cli.machines import Job
+from biddable.cli.project import model_folder, run_folder, say
+from biddable.config import ConfigError
+
+SICK = 1  # exit status of a doctor who found something
+
+
+def doctor(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs by name, or their folders.")],
+) -> None:
+    """Say what went wrong with a training run, from what it logged, and what to do; exit status 1 if anything did.
+
+    Example: `biddable doctor ppo`
+    """
+    from biddable.doubt import doctor as room
+
+    found = 0
+    for folder in [found_run(name) for name in names]:
+        log = room.read(folder)
+        findings = room.examine(folder)
+        found += len(findings)
+        say(f"{folder}: {log.kind}, {log.steps} steps logged; {heading(len(findings))}")
+        for finding in findings:
+            say(f"  {finding.name}: {finding.seen}")
+            say(f"    to do: {finding.cure}")
+    if found:
+        raise typer.Exit(SICK)
+
+
+def heading(findings: int) -> str:
+    return f"{findings} thing{'s' if findings > 1 else ''} wrong" if findings else "nothing wrong was seen"
+
+
+def found_run(name: str) -> Path:
+    """The folder of a run that is named as the verbs name it, or by its path."""
+    of_project = run_folder(None, name)
+    folder = next((at for at in (of_project, Path(name)) if (at / runs.MANIFEST).is_file()), None)
+    if folder is None:
+        raise ConfigError(f"{name}: no such run; a run is a folder with {runs.MANIFEST}, such as {of_project}")
+    return folder
+
+
+Stage = Annotated[
+    Literal["sft", "start", "reward", "ppo"], typer.Argument(metavar="STAGE", help="sft, start, reward or ppo.")
+]
+
+
+def plan(
+    stage: Stage,
+    words: machines.Words = None,
+    steps: Annotated[int, typer.Option(help="Real steps to measure time by; 0 to run none.", min=0)] = 3,
+) -> None:
+    """Say what a stage will take before it takes it: parameters, memory by part, batches, time; and check the data.
+
+    Example: `biddable plan ppo recipes/small.toml batch=64`
+    """
+
+    def foretell(job: Job) -> None:
+        from biddable.doubt.plan import plan as lines
+
+        for line in lines(job.settings, job.inputs, job.places.seed, steps):
+            say(line)
+
+    instead_of(stage, words, foretell)
+
+
+def masks(
+    stage: Stage,
+    words: machines.Words = None,
+    rows: Annotated[int, typer.Option(help="How many rows of the data.", min=1)] = 4,
+    policy: Annotated[str | None, typer.Option(help="ppo: a trained one, in place of the start model.")] = None,
+    page: Annotated[Path | None, typer.Option(help="The page; masks-STAGE.html when not said.")] = None,
+) -> None:
+    """Write a page that colours, token by token, what a stage would learn from: loss, KL, reward, value.
+
+    Example: `biddable masks ppo recipes/small.toml --rows 2`
+    """
+
+    def show(job: Job) -> None:
+        from biddable.doubt import masks as room
+        from biddable.doubt import masks_page
+
+        trained = model_folder(policy, "--policy") if policy else None
+        made = room.masks(job.kind, job.settings, job.inputs, job.places.seed, rows, trained)
+        facts = {name: str(path) for name, path in job.inputs.items()}
+        say(f"{masks_page.write(made, page or Path(f'masks-{stage}.html'), facts)}: made")
+
+    instead_of(stage, words, show)
+
+
+def instead_of(stage: str, words: list[str] | None, work: Callable[[Job], None]) -> None:
+    """Have a stage's verb find its settings and files as it does, and hand them over in place of its work."""
+    verbs = {"sft": machines.sft, "start": machines.start, "reward": machines.reward, "ppo": machines.ppo}
+    with machines.handed_to(work):
+        verbs[stage](words)

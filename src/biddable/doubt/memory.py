@@ -1,0 +1,132 @@
+"""How much memory a stage will take, part by part, before it takes it.
+
+What is there all the time is counted: weights, gradients, moments, copies. What comes and goes with the tokens of a
+piece is measured on a few of them: a forward pass says what it keeps for its backward pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from biddable.model import causal
+from biddable.model.forest import Forest, Turns, plant
+from biddable.model.reward import RewardModel
+
+SAMPLE = 512  # tokens on which is measured what one of them keeps
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Network:
+    name: str
+    module: PreTrainedModel | RewardModel
+    learns: bool
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass with a backward pass to come: over which rows, and how many tokens at once at most."""
+
+    name: str
+    network: PreTrainedModel | RewardModel
+    forward: Callable[[Forest], Tensor]
+    sample: Turns
+    tokens: int
+    beside: float = 0.0  # bytes of other things that are there while it lasts
+
+
+@dataclass(frozen=True)
+class Need:
+    """All that a stage holds at once."""
+
+    standing: tuple[Part, ...]  # from the first step to the last
+    passing: tuple[Part, ...]  # one after another: the largest counts
+
+    @property
+    def peak(self) -> float:
+        return sum(part.bytes for part in self.standing) + max((part.bytes for part in self.passing), default=0.0)
+
+
+def need(networks: list[Network], passes: list[Pass], standing: list[Part], passing: list[Part]) -> Need:
+    learners = [network for network in networks if network.learns]
+    moving = sum(learnt_size(network.module) for network in learners)
+    gradients = float(moving)
+    parts = [Part(f"{network.name}: weights", size(network.module)) for network in networks]
+    parts += [Part("Adam's two moments", 2 * moving), *standing]
+    # Gradients are forgotten after each update: answers are sampled without them.
+    going = [
+        Part(f"{one.name}: gradients and what a piece keeps", gradients + one.beside + kept(one)) for one in passes
+    ]
+    largest = max((float(learnt_size(network.module)) for network in learners), default=0.0)
+    going.append(Part("the update: gradients and Adam's working room", gradients + largest))
+    return Need(tuple(part for part in parts if part.bytes), (*going, *passing))
+
+
+def size(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def learnt_size(module: nn.Module) -> int:
+    """Of what gets a gradient: a reward model's head never meets the unembedding, unless it is the embedding too."""
+    unused = causal.head(module.lm) if isinstance(module, RewardModel) else None
+    if isinstance(module, RewardModel) and module.lm.get_input_embeddings().weight is unused:
+        unused = None
+    return sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad and p is not unused)
+
+
+def kept(one: Pass) -> float:
+    """What a piece keeps for its backward pass, in bytes, and the gradients on their way through one layer."""
+    some = few(one.sample, SAMPLE)
+    whole, half = saved(one, some), saved(one, few(one.sample, SAMPLE // 2))
+    rise = (whole[1] - half[1]) / (whole[0] - half[0]) if whole[0] > half[0] else whole[1] / whole[0]
+    fixed = max(0.0, whole[1] - rise * whole[0])
+    judges = isinstance(one.network, RewardModel)
+    lm = one.network.lm if isinstance(one.network, RewardModel) else one.network
+    head = 0 if judges else 2 * causal.head(lm).numel() * 4  # its gradient, twice on its way
+    return fixed + rise * one.tokens * (1 + 1 / lm.config.num_hidden_layers) + head
+
+
+def few(turns: Turns, tokens: int) -> Turns:
+    """The first rows, of no more than `tokens` tokens, and at least one."""
+    ends = list(accumulate(len(p) + len(a) for p, a in zip(turns.prompts, turns.answers, strict=True)))
+    return turns.take(range(max(1, sum(end <= tokens for end in ends))))
+
+
+def saved(one: Pass, turns: Turns) -> tuple[int, int]:
+    """Tokens of a forward pass, and the bytes that it keeps besides the weights."""
+    forest = plant(turns)
+    weights = {p.untyped_storage().data_ptr() for p in one.network.parameters()}
+    held: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        one.forward(forest)
+    return len(forest.token_N), sum(held.values())
+
+
+def cache(lm: PreTrainedModel, rows: int, tokens: int, vocabulary: int) -> float:
+    """Keys and values of a rollout, and its logits: once as they are and thrice in double precision, to draw from."""
+    config = lm.config
+    width = config.to_dict().get("head_dim") or config.hidden_size // config.num_attention_heads
+    return rows * (tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * width * 4 + vocabulary * 28)
+
+
+def resident() -> float:
+    """Bytes of this process now: Python, torch and the other libraries, before anything is loaded."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * 4096.0 if statm.exists() else 0.0

@@ -1,0 +1,166 @@
+"""What is foretold is what comes: memory against the measured peak of a process, numbers against a count by hand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import tiny
+from biddable.cli import app
+from biddable.doubt import memory, plan
+from biddable.learn.sft import SftConfig
+from biddable.model import causal, reward
+from biddable.model.forest import Turns
+from biddable.model.reward import RewardModel
+
+NOUNS = ["dog", "cat", "cow", "name"]
+PAIRS = [(f"say {noun} {nth}", " ".join([noun, "the big red"] * 8)) for nth in range(8) for noun in NOUNS]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    """A model of 13 million parameters, so that it and not torch's libraries is most of what is measured."""
+    place = tmp_path_factory.mktemp("plan")
+    tok = tiny.tokenizer()
+    net = RewardModel(tiny.llama(tok, seed=1, width=384, layers=3), torch.Generator().manual_seed(0))
+    tiers = [[" ".join([word] * 20) for word in row] for row in (["red", "cow"], ["no"])]
+    return {
+        "large": tiny.saved(place / "large", width=640, layers=4),
+        "small": tiny.saved(place / "small", layers=1),
+        "writer": tiny.saved(place / "writer", width=384, layers=3),
+        "judge": reward.save(net, tok, place / "judge"),
+        "demos": tiny.demonstrations(place / "demos.jsonl", PAIRS),
+        "rankings": tiny.rankings(place / "rankings.jsonl", [(asked, tiers) for asked, _ in PAIRS]),
+        "prompts": tiny.prompts(place / "prompts.jsonl", [asked for asked, _ in PAIRS]),
+        "pages": tiny.pages(place / "pages.jsonl", [" ".join([noun] * 60) for noun in NOUNS]),
+    }
+
+
+def command(folder: Path, *words: str) -> tuple[str, float]:
+    """What a command says, and the most memory that its process ever had, in bytes."""
+    environ = os.environ | {"BIDDABLE_QUIET": "1", "OMP_NUM_THREADS": "1"}
+    code = (
+        "import resource, sys, torch; torch.set_num_threads(1); from biddable.cli import main\n"
+        "try: main()\n"
+        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    told, _, peak = done.stdout.rpartition("peak ")
+    return told, float(peak) * 1024  # Linux counts it in kilobytes
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
+def test_memory_is_foretold_within_a_fifth(stage, files, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"""
+        [sft]
+        model = "{files["large"]}"
+        data = "{files["demos"]}"
+        epochs = 1
+        batch = 16
+        micro_tokens = 700
+        [reward]
+        model = "{files["large"]}"
+        data = "{files["rankings"]}"
+        batch = 16
+        center = "answers"
+        micro_tokens = 700
+        [ppo]
+        start = "{files["writer"]}"
+        reward_model = "{files["judge"]}"
+        data = "{files["prompts"]}"
+        pages = "{files["pages"]}"
+        episodes = 32
+        batch = 16
+        minibatch = 8
+        answer_tokens = 32
+        ptx_ratio = 1
+        micro_tokens = 700
+        """,
+        encoding="utf-8",
+    )
+    told, _ = command(tmp_path, "plan", stage, str(recipe), "--steps", "0")
+    [foretold] = re.findall(r"([\d,]+) MB  in all", told)
+    [libraries] = re.findall(r"([\d,]+) MB  Python and its libraries", told)
+    assert not (tmp_path / "runs").exists()  # it was planned and not done
+    _, measured = command(tmp_path, stage, str(recipe))
+    foretold, libraries = (float(text.replace(",", "")) * 1e6 for text in (foretold, libraries))
+    assert foretold == pytest.approx(measured, rel=0.2)
+    assert measured > 1.3 * libraries  # else any guess would do
+
+
+def test_the_lines_of_a_plan(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [f"start={files['writer']}", f"reward_model={files['judge']}", f"data={files['prompts']}"]
+    small = ["batch=8", "minibatch=4", "episodes=20", "answer_tokens=4", "gamma_ptx=0", "inner_epochs=2"]
+    done = CliRunner().invoke(app, ["plan", "ppo", *given, *small, "--steps", "2"])
+    assert done.exit_code == 0, done.output
+    # 20 episodes are 3 iterations of 8, each of 2 minibatches twice
+    assert (
+        "an iteration: 8 prompts × 1 answer = 8 episodes = 2 minibatches of 4, 2 times; 3 iterations = 24 episodes = "
+        "12 updates"
+    ) in done.output
+    assert "data: 32 prompts fit; 0.8 passes over them" in done.output
+    assert "end of an answer: '<|end|>' (token 2), which is learnt; padding is '<|pad|>'" in done.output
+    assert re.search(r"reward scale: 32 answers of the start model score -?[\d.]+ ± [\d.]+ \(deviation\)", done.output)
+    assert re.search(r"time, by trying: .* for 3 iterations \(.*\): 2 real ones took", done.output)
+
+
+def test_a_reward_model_off_its_scale_is_told(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net, tok = reward.load(files["judge"])
+    with torch.no_grad():
+        net.head.bias.add_(12)
+    off = reward.save(net, tok, tmp_path / "off")
+    words = [f"start={files['small']}", f"reward_model={off}", f"data={files['prompts']}", "batch=4", "minibatch=4"]
+    done = CliRunner().invoke(app, ["plan", "ppo", *words, "answer_tokens=4", "gamma_ptx=0", "--steps", "0"])
+    assert "a centred reward model is near 0: train it again with center=demonstrations" in done.output
+
+
+def test_parameters_and_tokens_are_counted(files):
+    """By hand: width 32, one layer, 2 of 4 heads for keys; embeddings tied."""
+    lm, tok = causal.load(files["small"])
+    layer = 32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 2 * 32
+    assert plan.numbers(lm) == len(tok) * 32 + layer + 32
+    assert plan.tokens_of(Turns([[1, 2], [1, 2], [3]], [[4], [5, 6], [7]])) == 2 + 1 + 2 + 1 + 1  # [1, 2] once
+
+
+def test_the_largest_piece_is_that_of_the_trainer():
+    turns = Turns([[1]] * 5, [[2] * n for n in (3, 3, 3, 9, 3)])
+    config = SftConfig(micro_tokens=8)
+    # batches of 2: answers share the prompt (1 + 3 + 3); then 1 + 3 | 1 + 9; then 1 + 3
+    assert plan.largest(turns, config, 2) == 10
+
+
+def test_what_a_pass_keeps_grows_with_its_tokens(files):
+    lm, _ = causal.load(files["small"])
+    turns = Turns([[1, 5]] * 40, [[6 + n % 9] * 10 for n in range(40)])
+
+    def passing(tokens: int) -> memory.Pass:
+        return memory.Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, tokens)
+
+    one, two, three = (memory.kept(passing(n)) for n in (500, 1000, 1500))
+    assert two - one == pytest.approx(three - two)
+    # at least what a layer's two norms, queries, keys, values, and three of the MLP's products must keep: 4 bytes each
+    assert two - one > 500 * 4 * (2 * 32 + 32 + 16 + 16 + 3 * 64)
+
+
+def test_a_reward_models_unembedding_gets_no_gradient():
+    tok = tiny.tokenizer()
+    net = RewardModel(tiny.llama(tok, layers=1), torch.Generator().manual_seed(0))
+    assert memory.learnt_size(net) == memory.size(net)  # tied: it is the embedding
+    from transformers import LlamaForCausalLM
+
+    config = net.lm.config
+    config.tie_word_embeddings = False
+    loose = RewardModel(LlamaForCausalLM(config), torch.Generator().manual_seed(0))
+    assert memory.size(loose) - memory.learnt_size(loose) == len(tok) * 32 * 4
