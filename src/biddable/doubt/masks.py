@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biddable.config import ConfigError, Settings
-from biddable.learn import loop, ppo, sft
+from biddable.learn import episodes, loop, ppo, sft
 from biddable.learn import reward as ranking
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
@@ -23,8 +23,9 @@ from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
 from biddable.losses.kl import k1
 from biddable.losses.ppo import token_rewards
-from biddable.model import causal, reward
+from biddable.model import causal
 from biddable.model.forest import Forest, Turns, plant, unprompted
+from biddable.sample.local import Rollout
 from biddable.text import snapshots
 from biddable.text.tokenizer import Tokenizer
 
@@ -130,16 +131,13 @@ def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, 
     actors = ppo.assemble(config, inputs["start"], inputs["reward_model"])
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
-    pool = ppo.fitting(config, actors, inputs["prompts"])
+    pool = episodes.fitting(config, actors, inputs["prompts"])
     prompts = [pool[i] for i in loop.endless(len(pool), 0, rows, seed, "ppo", "prompts")]
-    luck = loop.stream(seed, "ppo", "rollout", 0)
-    rollout = ppo.respond(
-        actors.policy, actors.tokenizer, prompts, config.answer_tokens, generator=luck, temperature=config.temperature
-    )
+    rollout = episodes.sample(actors, config, prompts, seed, 0)
     credit, seen = ppo.judge(actors, config, rollout)
     carried = {"loss": credit.advantage_BT, "value": credit.value_BT} | worth(actors, config, rollout)
     shown = list(laid_out(plant(rollout.turns), actors.tokenizer, carried, "Prompt and answer"))
-    if text := ppo.ptx_pages(config, actors, inputs.get("pages")):
+    if text := episodes.ptx_pages(config, actors, inputs.get("pages")):
         loss_AT, forest = nll(actors.policy, unprompted(text[: max(1, rows // 2)]))
         shown += laid_out(forest, actors.tokenizer, {"ptx": loss_AT}, "Pretraining text")
     said = [
@@ -162,20 +160,14 @@ PPO = {
 }
 
 
-def worth(actors: ppo.Actors, config: PpoConfig, rollout: ppo.Rollout) -> dict[str, Float[Tensor, "A T"]]:
+def worth(actors: ppo.Actors, config: PpoConfig, rollout: Rollout) -> dict[str, Float[Tensor, "A T"]]:
     """The KL and the reward of each token, which `ppo.judge` forgets once it has made advantages of them."""
-    score_A = reward.scores(actors.judge, rollout.turns, config.micro_tokens)
-    ref_logp_AT = causal.in_pieces(
-        lambda piece: piece.spread(causal.answer_logp(actors.reference, piece, config.temperature)),
-        rollout.turns,
-        config.micro_tokens,
-    )
-    paid_A = score_A - config.missing_end_penalty * ~rollout.finished_B
-    reward_AT = token_rewards(paid_A, rollout.logp_BT, ref_logp_AT, rollout.mask_BT, config.beta)
-    return {"kl": k1(rollout.logp_BT, ref_logp_AT), "reward": reward_AT}
+    judged, _ = episodes.judge(actors, config, rollout, "masks")
+    logp_AT, ref_logp_AT = judged.logp_BT, judged.ref_logp_BT
+    reward_AT = token_rewards(judged.score_B, logp_AT, ref_logp_AT, judged.mask_BT, actors.beta(config))
+    return {"kl": k1(logp_AT, ref_logp_AT), "reward": reward_AT}
 
 
-@torch.no_grad()
 def nll(lm: causal.PreTrainedModel, turns: Turns) -> tuple[Float[Tensor, "A T"], Forest]:
     """−log p of each predicted token, and the forest in which they stand."""
     forest = plant(turns)

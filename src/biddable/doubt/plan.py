@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from biddable.config import ConfigError, Settings
 from biddable.doubt import memory
 from biddable.doubt.memory import Need, Network, Part, Pass
-from biddable.learn import loop, ppo, sft
+from biddable.learn import episodes, loop, ppo, sft
 from biddable.learn import reward as ranking
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
@@ -166,8 +166,8 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     actors = ppo.assemble(config, inputs["start"], inputs["reward_model"])
     policy, tokenizer = actors.policy, actors.tokenizer
-    pool = ppo.fitting(config, actors, inputs["prompts"])
-    text = ppo.ptx_pages(config, actors, inputs.get("pages"))
+    pool = episodes.fitting(config, actors, inputs["prompts"])
+    text = episodes.ptx_pages(config, actors, inputs.get("pages"))
     iterations = -(-config.episodes // config.batch)
     count = round(config.batch * config.ptx_ratio) if text else 0
     row = max(map(len, pool)) + config.answer_tokens
