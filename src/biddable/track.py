@@ -67,9 +67,9 @@ def _open(name: Name, folder: Path, identity: str, config: Mapping[str, Any]) ->
 
 def _tensorboard(folder: Path) -> Tracker:
     """An event file of its own; the one before it is deleted."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.compat.proto.event_pb2 import Event  # pyrefly: ignore[missing-import]
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyrefly: ignore[missing-import]
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyrefly: ignore[missing-import]
 
     shutil.rmtree(folder, ignore_errors=True)
     writer = EventFileWriter(str(folder))
@@ -83,7 +83,7 @@ def _tensorboard(folder: Path) -> Tracker:
 
 def _wandb(folder: Path, identity: str, config: Mapping[str, Any]) -> Tracker:
     """The same run by its id, online; offline a new copy, to be sent with `wandb sync`."""
-    import wandb
+    import wandb  # pyrefly: ignore[missing-import]
 
     offline = os.environ.get("WANDB_MODE") == "offline"
     if offline:
@@ -103,7 +103,7 @@ def _wandb(folder: Path, identity: str, config: Mapping[str, Any]) -> Tracker:
 
 def _trackio(name: str, config: Mapping[str, Any]) -> Tracker:
     """A run of the local dashboard; one of the same name is written anew."""
-    import trackio
+    import trackio  # pyrefly: ignore[missing-import]
 
     trackio.delete_run(PROJECT, name)
     trackio.init(project=PROJECT, name=name, config=dict(config), resume="never")
