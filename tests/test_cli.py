@@ -20,7 +20,7 @@ from tiny import demonstrations, pages, prompts, rankings, saved
 
 LOOP = [
     "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "measure", "report",
-    "quickstart", "hamlet",
+    "quickstart", "plan", "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
