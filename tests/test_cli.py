@@ -22,7 +22,7 @@ from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings
 
 LOOP = [
     "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "rloo", "grpo",
-    "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "hamlet",
+    "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan", "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]

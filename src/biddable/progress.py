@@ -50,9 +50,9 @@ def progress(label: str, total: int | None = None, unit: str = "steps", before: 
         with Path(place).open("w", encoding="utf-8") as file:
             yield Bar(label, total, unit, lambda bar: _tell(file, bar), before, before)
     elif console.is_terminal:
-        last_column = TextColumn("{task.fields[told]}", style="dim")
+        going = TextColumn("{task.fields[told]}", style="dim")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-        with Progress(*columns, last_column, console=console) as live:
+        with Progress(*columns, going, console=console) as live:
             task = live.add_task(label, total=total, unit=unit, completed=before, told="")
             yield Bar(
                 label, total, unit, lambda bar: live.update(task, completed=bar.done, told=bar.told), before, before

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -105,8 +105,11 @@ def _trackio(name: str, config: Mapping[str, Any]) -> Tracker:
     """A run of the local dashboard; one of the same name is written anew."""
     import trackio  # pyrefly: ignore  # an extra
 
-    trackio.delete_run(PROJECT, name)
-    trackio.init(project=PROJECT, name=name, config=dict(config), resume="never")
+    with suppress(ValueError):  # there is no such project yet
+        for earlier in trackio.Api().runs(PROJECT):
+            if earlier.name == name:
+                earlier.delete()
+    trackio.init(project=PROJECT, name=name, config=dict(config), resume="never", embed=False)
 
     def tell(line: Line) -> None:
         trackio.log(numbers(line), step=int(line["step"]))

@@ -5,7 +5,6 @@ log-probabilities are of another distribution. Most of these runs are sick in se
 the one brought about is named.
 """
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,27 +284,23 @@ def test_every_sign_is_brought_about_by_a_test():
     assert all(f'"{name}" in ' in text for name in doctor.SIGNS)
 
 
-def test_the_verb_says_it_line_by_line_and_by_its_exit_status(tmp_path, lessons):
-    here = Path.cwd()
+def test_the_verb_says_it_line_by_line_and_by_its_exit_status(tmp_path, lessons, monkeypatch):
     sound, sick = tmp_path / "runs" / "sound", tmp_path / "runs" / "sick"
     run_sft(sound, lessons)
     run_sft(sick, lessons, clip_norm=1e-3)
-    os.chdir(tmp_path)
-    try:
-        told = CliRunner().invoke(app, ["doctor", "sound"])
-        assert (told.exit_code, told.output) == (0, "runs/sound: sft, 12 steps logged; nothing wrong was seen\n")
-        told = CliRunner().invoke(app, ["doctor", "sound", str(sick)])
-        assert told.exit_code == 1
-        first, second, finding, cure = told.output.splitlines()
-        assert first.endswith("nothing wrong was seen")
-        assert second.endswith("1 thing wrong")
-        assert finding.startswith("  every gradient is shortened: gradient ")
-        assert cure.startswith("    to do: ")
-        told = CliRunner().invoke(app, ["doctor", "elsewhere"])
-        assert told.exit_code == 2
-        assert "elsewhere: no such run" in told.stderr
-    finally:
-        os.chdir(here)
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["doctor", "sound"])
+    assert (told.exit_code, told.output) == (0, "runs/sound: sft, 12 steps logged; nothing wrong was seen\n")
+    told = CliRunner().invoke(app, ["doctor", "sound", str(sick)])
+    assert told.exit_code == 1
+    first, second, finding, cure = told.output.splitlines()
+    assert first.endswith("nothing wrong was seen")
+    assert second.endswith("1 thing wrong")
+    assert finding.startswith("  every gradient is shortened: gradient ")
+    assert cure.startswith("    to do: ")
+    told = CliRunner().invoke(app, ["doctor", "elsewhere"])
+    assert told.exit_code == 2
+    assert "elsewhere: no such run" in told.stderr
 
 
 def test_too_short_a_run_is_not_judged():
@@ -318,3 +313,13 @@ def test_rank_correlation():
     assert doctor.rank_correlation([1.0, 2.0, 3.0], [10.0, 30.0, 20.0]) == pytest.approx(0.5)
     assert doctor.rank_correlation([1.0, 2.0, 3.0], [1.0, 4.0, 9.0]) == pytest.approx(1)
     assert doctor.rank_correlation([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]) == 0
+
+
+def test_a_training_verb_says_the_same_when_it_is_done(tmp_path, lessons, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [f"model={lessons['model']}", f"data={lessons['demos']}", "batch=2", "epochs=2"]
+    told = CliRunner().invoke(app, ["sft", *words, "clip_norm=1e-3"])
+    assert told.exit_code == 0
+    assert "biddable: note: every gradient is shortened: gradient " in told.stderr
+    told = CliRunner().invoke(app, ["sft", *words, "clip_norm=10", "out=other"])
+    assert (told.exit_code, told.stderr) == (0, "")

@@ -245,9 +245,7 @@ def of_scale(actors: ppo.Actors, config: PpoConfig, pool: Sequence[list[int]], s
     rollout = respond(actors.policy, actors.tokenizer, some, config.answer_tokens, generator=luck)
     score_B = reward.scores(actors.judge, rollout.turns, config.micro_tokens)
     mean, deviation = float(score_B.mean()), float(score_B.std(correction=0))
-    told = (
-        f"reward scale: {len(some)} answers of the start model score {mean:.2f} on average, deviation {deviation:.2f}"
-    )
+    told = f"reward scale: {len(some)} answers of the start model score {mean:.2f} ± {deviation:.2f} (deviation)"
     if abs(mean) > FAR:
         yield f"{told}; a centred reward model is near 0: train it again with center=demonstrations"
     elif not FLAT < deviation < WIDE:
