@@ -228,7 +228,8 @@ def test_every_record_is_told_apart_by_its_kind():
 
 
 def _branches() -> list[dict]:
-    return list(TypeAdapter(records.AnyRecord).json_schema()["$defs"].values())
+    parts = TypeAdapter(records.AnyRecord).json_schema()["$defs"]
+    return [part for name, part in parts.items() if name != "Turn"]  # a part of a prompt, which never stands alone
 
 
 @pytest.mark.parametrize(

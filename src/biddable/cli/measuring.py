@@ -148,7 +148,7 @@ def assemble(here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path
         rates=rates(judgements, completions.values(), models),
         curves=tuple(curve(runs.read_metrics(run), run.name, run.name) for run in training),
         samples=tuple(
-            Sample(prompt=prompts[name].text, answers=told, use_case=prompts[name].use_case)
+            Sample(prompt=prompts[name].whole, answers=told, use_case=prompts[name].use_case)
             for name, told in sorted(answers.items())[:SHOWN_SAMPLES]
         ),
         sources=roads,

@@ -82,16 +82,18 @@ def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: 
 def _conversation(where: str, said: Any) -> tuple[str, tuple[Turn, ...]]:
     """The last thing said, which is to be answered, and what was said before it."""
     form = '[{"role": "user", "content": "…"}, …]'
-    if not isinstance(said, list) or not all(isinstance(m, dict) and m.keys() >= {"role", "content"} for m in said):
+    parts = said if isinstance(said, list) else []
+    if not parts or not all(isinstance(part, dict) and part.keys() >= {"role", "content"} for part in parts):
         raise BadRow(f"{where}: is {json.dumps(said)[:40]}; it should be {form}")
-    if said[-1]["role"] != "user":
+    if parts[-1]["role"] != "user":
         raise BadRow(f"{where}: the user should speak last, and what was answered comes by `biddable import`")
+    for message in parts:
+        if isinstance(message["content"], str):
+            _check_text(where, message["content"])
     try:
-        *before, last = [Turn(role=message["role"], text=message["content"]) for message in said]
+        *before, last = [Turn(role=message["role"], text=message["content"]) for message in parts]
     except ValidationError as error:
         raise BadRow(f"{where}: {complaint(error)}") from error
-    for turn in (*before, last):
-        _check_text(where, turn.text)
     return last.text, tuple(before)
 
 
