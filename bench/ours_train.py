@@ -30,7 +30,9 @@ MICRO_TOKENS = 1536  # where the loss waits for log-probabilities: they then sta
 def sft_step(folder: Path, rows: list[dict]) -> Callable[[], float]:
     lm, tokenizer = causal.load(folder / "policy")
     end = tokenizer.eos_token_id
-    config = sft.SftConfig(batch=len(rows), clip_norm=UNSHORTENED)
+    config = sft.SftConfig(
+        batch=len(rows), clip_norm=UNSHORTENED, micro_tokens=1024
+    )  # a sixth slower than 4,096, and leaner
     examples = [Example(r["prompt"], [*r["answers"][0], end]) for r in rows]
     optimizer = watched(lm, config)
 
