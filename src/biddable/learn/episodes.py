@@ -30,9 +30,12 @@ from biddable.sample.local import Rollout, respond
 from biddable.text import snapshots
 from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
 
+ALONE = "1 answer to a prompt has no siblings to be compared with: take at least 2"
+
 
 class EpisodeSettings(OptimizerSettings):
     stage: ClassVar[str]  # whose luck it is
+    fewest: ClassVar[int] = 1  # samples that the method needs
 
     episodes: int = Field(256_000, gt=0, description="answers sampled in all; rounded up to whole iterations")
     samples: int = Field(1, gt=0, description="answers to each prompt")
@@ -63,6 +66,8 @@ class EpisodeSettings(OptimizerSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> "EpisodeSettings":
+        if self.samples < self.fewest:
+            raise ValueError(f"samples: {ALONE}")
         for name in ("batch", "minibatch"):
             if getattr(self, name) % self.samples:
                 raise ValueError(

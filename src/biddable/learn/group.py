@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from biddable.learn import episodes, loop
-from biddable.learn.episodes import Actors, EpisodeSettings, Judged
+from biddable.learn.episodes import ALONE, Actors, EpisodeSettings, Judged
 from biddable.losses.group import batch_advantage, group_advantage, grpo_loss, leave_one_out, less_mean
 from biddable.losses.kl import k1, k2
 from biddable.losses.masked import masked_mean
@@ -39,26 +39,20 @@ from biddable.runs import Run
 from biddable.sample.local import Rollout
 from biddable.text.tokenizer import Ids
 
-ALONE = "1 answer to a prompt has no siblings to be compared with: take at least 2"
-
 
 class RlooConfig(EpisodeSettings):
     stage: ClassVar[str] = "rloo"
+    fewest: ClassVar[int] = 2
 
     samples: int = Field(4, gt=0, description="answers to each prompt, at least 2")
     learning_rate: float = Field(1e-6, gt=0, description="after the warmup it stays")
     beta: float = Field(0.03, ge=0, description="β, the KL penalty a token, in the reward")
     clip: float = Field(0.2, gt=0, description="of the ratio of a whole answer")
 
-    @model_validator(mode="after")
-    def _siblings(self) -> "RlooConfig":
-        if self.samples < 2:
-            raise ValueError(f"samples: {ALONE}")
-        return self
-
 
 class GrpoConfig(EpisodeSettings):
     stage: ClassVar[str] = "grpo"
+    fewest: ClassVar[int] = 2
 
     samples: int = Field(64, gt=0, description="answers to each prompt, at least 2")
     batch: int = Field(1024, gt=0, description="answers an iteration")
@@ -69,12 +63,6 @@ class GrpoConfig(EpisodeSettings):
     divide_by: Literal["length", "answer_tokens"] = Field(
         "length", description="what an answer's sum over its tokens is divided by; answer_tokens is Dr. GRPO"
     )
-
-    @model_validator(mode="after")
-    def _siblings(self) -> "GrpoConfig":
-        if self.samples < 2:
-            raise ValueError(f"samples: {ALONE}")
-        return self
 
 
 class ReinforceConfig(EpisodeSettings):
@@ -132,8 +120,9 @@ def step(actors: Actors, config: GroupConfig, prompts: Sequence[Ids], pages: Seq
 def judge(actors: Actors, config: GroupConfig, rollout: Rollout, where: str = "judging") -> tuple[Credit, dict]:
     """Score the answers and compare them."""
     judged, seen = episodes.judge(actors, config, rollout, where)
-    score_PS = judged.score_B.view(-1, config.samples)
-    seen["group_deviation"] = float(score_PS.std(dim=1, correction=0).mean())  # where it is 0 there is nothing to learn
+    if config.samples > 1:  # where it is 0 siblings have nothing to teach
+        score_PS = judged.score_B.view(-1, config.samples)
+        seen["group_deviation"] = float(score_PS.std(dim=1, correction=0).mean())
     advantage_BT = advantages(config, judged, actors.beta(config))
     return Credit(judged.turns, judged.logp_BT, judged.ref_logp_BT, advantage_BT), seen
 
