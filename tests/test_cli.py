@@ -549,6 +549,7 @@ def test_a_reward_is_learnt_from_chosen_and_rejected_answers(base):
     told = "1 new labelers, 4 new prompts, 8 new completions, 4 new rankings in the store"
     assert carried("import", "pairs.jsonl") == f"pairs.jsonl: {told}\n"
     assert "0 new rankings" in carried("import", "pairs.jsonl")
+    carried("snapshot", "rankings")
     carried("reward", f"model={base}", "center=answers", "heads=2", "epochs=2", "batch=2")
     scores = list(records.read(Path("runs/reward/scores.jsonl")))
     assert len(scores) == 8

@@ -16,7 +16,7 @@ import tiny
 from biddable import runs
 from biddable.cli import app
 from biddable.doubt import doctor
-from biddable.learn import ppo, sft
+from biddable.learn import episodes, ppo, sft
 from biddable.learn import reward as reward_stage
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
@@ -83,13 +83,12 @@ def run_ppo(folder: Path, inputs: dict[str, Path], seed: int = 0, **settings) ->
 
 def paid(monkeypatch, worth) -> None:
     """A judge that pays by what anyone can count: what a reward model may come to do."""
-    monkeypatch.setattr(
-        reward,
-        "scores",
-        lambda net, turns, _tokens: torch.tensor(
-            [float(worth(net, prompt, answer)) for prompt, answer in zip(turns.prompts, turns.answers, strict=True)]
-        ),
-    )
+
+    def each(net, turns, _tokens):
+        pairs = zip(turns.prompts, turns.answers, strict=True)
+        return torch.tensor([[float(worth(net, prompt, answer))] for prompt, answer in pairs])
+
+    monkeypatch.setattr(reward, "each", each)
 
 
 LIKED = tiny.tokenizer().convert_tokens_to_ids(["red", "blue", "green", "dog", "cat", "cow", "say", "name"])
@@ -126,7 +125,7 @@ def test_answers_of_another_policy_make_the_kl_negative(tmp_path, folders, monke
         )
         return replace(rollout, logp_BT=logp_BT)
 
-    monkeypatch.setattr(ppo, "respond", respond)
+    monkeypatch.setattr(episodes, "respond", respond)
     paid(monkeypatch, sensible)
     assert "KL is negative" in run_ppo(tmp_path / "ppo", folders, learning_rate=1e-2)
 
