@@ -7,9 +7,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 import tiny
-from biddable.model import causal, checkpoint, lora
+from biddable.model import causal, checkpoint, lora, reward
 from biddable.model.forest import Turns, plant
 from biddable.model.lora import Adapted
+from biddable.model.reward import RewardModel
 
 TURNS = Turns([[1, 50, 51], [1, 60], [1, 60]], [[57, 58, 2], [61, 2], [70, 71, 2]])
 SMALL = {
@@ -159,3 +160,15 @@ def test_peft_reads_the_saved_adapter_as_we_do(tmp_path, targets):
         with lora.off(lm):
             assert (lm(input_ids=row).logits - mine).abs().max() > 0.01
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("adapter")] == ["adapter"]
+
+
+def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk():
+    net = RewardModel(tiny.llama(tiny.tokenizer()), luck())
+    before = reward.scores(net, TURNS, 1000)
+    lora.attach(net.lm, 2, 8.0, "all", luck())
+    learnt(net)
+    kept = checkpoint.trained(net)
+    assert {name for name in kept if "RI" not in name and "OR" not in name} == {"head.weight", "head.bias"}
+    assert not torch.equal(reward.scores(net, TURNS, 1000), before)
+    with lora.off(net):  # a value network that shares its weights with the reward model it began as
+        assert torch.equal(reward.scores(net, TURNS, 1000), before)
