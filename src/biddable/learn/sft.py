@@ -23,7 +23,7 @@ from biddable.learn.loop import stream
 from biddable.learn.tuning import TuningSettings
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, forests, unprompted
-from biddable.model.reading import reads_alike
+from biddable.model.reader import reads_alike
 from biddable.runs import Run
 from biddable.sample.local import respond
 from biddable.text import snapshots

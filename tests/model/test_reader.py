@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 import tiny
 from biddable.model import reward
 from biddable.model.forest import Turns
-from biddable.model.reading import reader, reads_alike
+from biddable.model.reader import reader, reads_alike
 from biddable.model.reward import RewardModel
 from biddable.records import Completion
 from biddable.sample.score import score
@@ -67,7 +67,7 @@ def test_another_template_alone_is_another_reading(theirs):
 
 
 def test_words_of_our_end_token_are_no_end(theirs, ours, monkeypatch):
-    monkeypatch.setattr("biddable.model.reading.words", lambda *_: "a</s>b")
+    monkeypatch.setattr("biddable.model.reader.words", lambda *_: "a</s>b")
     read = reader(theirs, ours, TEXTS, 100)(turns_of(theirs), [True, False, False])
     a, b = ours.convert_tokens_to_ids(["a", "b"])
     assert read.answers == [[a, b, ours.eos_token_id], [a, b], [a, b]]
