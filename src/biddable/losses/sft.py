@@ -14,12 +14,12 @@ from biddable.products import times
 
 
 def nll(
-    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], target: Int[Tensor, " N"], chunk: int = 256
+    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], target: Int[Tensor, " N"], chunk: int = 128
 ) -> Float[Tensor, ""]:
     """mean over n of −log p(target_n),  p = softmax(W h_n). Radford et al. 2018, eq. 1 (there summed).
 
     Give the hidden states of the counting positions and no others: hidden_BTD[mask_BT]. Of the N × V logits `chunk`
-    rows exist at a time, forward and backward: 256 of a vocabulary of 49k are 50 MB, and on a CPU faster than more. To
+    rows exist at a time, forward and backward: 128 of a vocabulary of 49k are 25 MB, and on a CPU as fast as more. To
     weigh micro-batches of different lengths, multiply by N.
     """
     assert hidden.ndim == weight.ndim == 2, "hidden is (positions, width), weight is (vocabulary, width)"
