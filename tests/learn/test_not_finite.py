@@ -88,12 +88,12 @@ def spoil_gradient(patch, stage: str, bad: float) -> str:
 
     def spoilt(named, longest, where):
         if next(calls) == AT:
-            [middle] = [p for name, p in named.items() if name.endswith("layers.0.mlp.up_proj.weight")]
+            middle = next(p for name, p in named.items() if "layers.0.mlp.up_proj." in name)  # or of its adapter
             middle.grad[0, 0] = bad
         return clip(named, longest, where)
 
     patch.setattr(loop, "clip", spoilt)
-    return r"the gradient of \S*layers\.0\.mlp\.up_proj\.weight holds NaN or Inf; nothing was updated"
+    return r"the gradient of \S*layers\.0\.mlp\.up_proj\.\S+ holds NaN or Inf; nothing was updated"
 
 
 def spoil_weights(patch, stage: str, bad: float) -> str:
@@ -102,12 +102,12 @@ def spoil_weights(patch, stage: str, bad: float) -> str:
 
     def spoilt(named, where):
         if next(calls) == AT:
-            [one] = [p for name, p in named.items() if name.endswith("layers.0.mlp.down_proj.weight")]
+            one = next(p for name, p in named.items() if "layers.0.mlp.down_proj." in name)
             one.data[1, 1] = bad
         check(named, where)
 
     patch.setattr(loop, "check_weights", spoilt)
-    return r"after the update: \S*layers\.0\.mlp\.down_proj\.weight holds NaN or Inf"
+    return r"after the update: \S*layers\.0\.mlp\.down_proj\.\S+ holds NaN or Inf"
 
 
 def spoil_score(patch, stage: str, bad: float) -> str:
