@@ -50,7 +50,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 def actors_of(folders, settings, moved: bool = False) -> episodes.Actors:
     """The actors; `moved`: with a policy that has left its reference."""
-    actors = episodes.assemble(settings, folders["start"], folders["reward_model"])
+    actors = episodes.assemble(settings, folders["start"], folders["reward_model"], folders["prompts"])
     if moved:
         with torch.no_grad():
             for parameter in actors.policy.parameters():

@@ -41,7 +41,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def actors_of(folders, settings, moved: float = 1.0) -> ppo.Actors:
-    actors = ppo.assemble(settings, folders["start"], folders["reward_model"])
+    actors = ppo.assemble(settings, folders["start"], folders["reward_model"], folders["prompts"])
     with torch.no_grad():
         for parameter in actors.policy.parameters():
             parameter.mul_(moved)

@@ -10,11 +10,16 @@ import torch
 import tiny
 from biddable import runs
 from biddable.config import ConfigError
-from biddable.learn import loop, ppo, sft
+from biddable.learn import episodes, loop, ppo, sft
 from biddable.learn.ppo import PpoConfig
 from biddable.model import causal, reward
 from biddable.model.reward import RewardModel
+from biddable.records import Completion
 from biddable.sample.local import respond
+from biddable.sample.score import score
+from biddable.text import snapshots
+from biddable.text.tokenizer import prompt_ids, words
+from biddable.text.words import word_tokenizer
 
 PROMPTS = [[1, 50, 51, 4], [1, 60, 4], [1, 52, 53, 54, 55, 4], [1, 61, 62, 4], [1, 63, 4], [1, 64, 65, 66, 4]] * 4
 PAGES = [[1, 55, 56, 57, 2], [1, 60, 61, 2], [1, 70, 71, 72, 73, 74, 2], [1, 62, 2]] * 3
@@ -46,7 +51,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def actors(folders) -> ppo.Actors:
-    return ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"])
+    return ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"], folders["prompts"])
 
 
 def judged(actors, config, seed: int = 0):
@@ -186,7 +191,7 @@ def gradients_of(actors, config, credit, pages, monkeypatch):
 
 
 def test_pieces_of_different_lengths_give_the_gradient_of_the_minibatch(folders, monkeypatch):
-    actors = ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"])
+    actors = ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"], folders["prompts"])
     _, credit, _ = judged(actors, PpoConfig(**PLAIN))
     actors.policy.double()
     actors.value.double()
@@ -370,11 +375,23 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path, folders, settings, more, c
     assert "\n" not in str(caught.value)
 
 
-def test_a_reward_model_that_reads_other_tokens_is_refused(tmp_path, folders):
-    from biddable.text.words import word_tokenizer
-
-    tok = word_tokenizer(["other", "words"])
-    net = RewardModel(tiny.llama(tok), torch.Generator())
+def test_a_reward_model_of_another_size_and_tokenizer_reads_the_text(tmp_path, folders):
+    """Scores in PPO are those of the texts; and the whole stage runs, with a value network in the policy's tokens."""
+    tok = word_tokenizer(["say", "cow", "other"])
+    net = RewardModel(tiny.llama(tok, seed=4, width=16, layers=3, spread=1.0), torch.Generator().manual_seed(0))
     other = reward.save(net, tok, tmp_path / "rm")
-    with pytest.raises(ConfigError, match="must read the same tokens"):
-        ppo.assemble(PpoConfig(**PLAIN), folders["start"], other)
+    config = PpoConfig(**PLAIN)
+    actors = ppo.assemble(config, folders["start"], other, folders["prompts"])
+    asked = snapshots.prompts(folders["prompts"])
+    rollout = episodes.sample(actors, config, prompt_ids(actors.tokenizer, [p.text for p in asked]), 0, 0)
+    judged, _ = episodes.judge(actors, config, rollout, "judging")
+    made = [
+        Completion.make(p.id, words(actors.tokenizer, ids), "r", finished=bool(done))
+        for p, ids, done in zip(asked, rollout.answers, rollout.finished_B, strict=True)
+    ]
+    by_text = [s.value for s in score(other, {p.id: p for p in asked}, made, run_id="r")]
+    penalty_B = config.missing_end_penalty * ~rollout.finished_B
+    assert (judged.score_B + penalty_B).tolist() == pytest.approx(by_text, abs=1e-4)  # float32
+    assert actors.value.lm.config.vocab_size == actors.policy.config.vocab_size
+    seen = train(tmp_path / "run", config, {**folders, "reward_model": other})
+    assert (seen / "model.safetensors").is_file()

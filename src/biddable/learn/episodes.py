@@ -24,6 +24,7 @@ from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import ERROR_LIMIT, AdaptiveKL, k1
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, unprompted
+from biddable.model.reading import Reader, reader
 from biddable.model.reward import RewardModel
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond
@@ -91,6 +92,7 @@ class Actors:
     policy: PreTrainedModel
     reference: PreTrainedModel
     judge: RewardModel
+    read: Reader | None  # how the judge reads the policy's answers; None: the same tokens
     tokenizer: Tokenizer
     policy_optimizer: Optimizer
     average: list[Tensor]  # float32, in the order of policy.parameters(); empty without an EMA
@@ -120,21 +122,19 @@ class Judged:
 Step = Callable[[Any, Any, Sequence[Ids], Sequence[Ids], int, int], dict[str, float]]
 
 
-def assemble(config: EpisodeSettings, start: Path, reward_model: Path) -> Actors:
+def assemble(config: EpisodeSettings, start: Path, reward_model: Path, prompts: Path) -> Actors:
     """Load the networks. All in eval mode for good: dropout would make every log-probability another one."""
     policy, tokenizer = causal.load(start)
     judge, judge_tokenizer = reward.load(reward_model)
-    if judge_tokenizer.get_vocab() != tokenizer.get_vocab():
-        raise ConfigError(
-            f"{reward_model}: its tokenizer is not that of {start}; the reward model must read the same tokens"
-        )
+    texts = [prompt.text for prompt in snapshots.prompts(prompts)]
+    read = reader(tokenizer, judge_tokenizer, texts, causal.context(judge.lm))
     reference = copy.deepcopy(policy)
     reference.requires_grad_(False)
     judge.requires_grad_(False)
     optimizer = loop.adamw(policy, config.learning_rate, config)
     average = loop.copied(policy) if config.ema else []
     controller = AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else None
-    return Actors(policy, reference, judge, tokenizer, optimizer, average, controller)
+    return Actors(policy, reference, judge, read, tokenizer, optimizer, average, controller)
 
 
 def train(
@@ -195,7 +195,8 @@ def sample(actors: Actors, config: EpisodeSettings, prompts: Sequence[Ids], seed
 def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str) -> tuple[Judged, dict[str, float]]:
     """Have answers scored and compared with what the reference would have said."""
     turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
-    mean_B, spread_B = reward.scores_and_spread(actors.judge, turns, config.micro_tokens)
+    told = actors.read(turns, rollout.finished_B.tolist()) if actors.read else turns
+    mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
     if config.pessimism and not spread_B.any():
         raise ConfigError("pessimism: the reward model has one judge, so there is no spread; say pessimism=0")
     score_B = mean_B - config.pessimism * spread_B - config.missing_end_penalty * ~rollout.finished_B
@@ -214,8 +215,8 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
     }
-    told = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
-    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), told
+    looks = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
+    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), looks
 
 
 def minibatches(
@@ -263,11 +264,13 @@ def steer(actors: Actors, kl: float, answers: int) -> None:
 
 def fitting(config: EpisodeSettings, actors: Actors, path: Path) -> list[Ids]:
     """The prompts that leave room for an answer."""
-    room = min(causal.context(actors.policy), causal.context(actors.judge.lm)) - config.answer_tokens
+    contexts = [causal.context(actors.policy), *([] if actors.read else [causal.context(actors.judge.lm)])]
+    room = min(contexts) - config.answer_tokens
     if room < 1:
         raise ConfigError(f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in the model's context")
     every = prompt_ids(actors.tokenizer, snapshots.prompts(path))
     pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
+    pool = [ids for ids in pool if actors.read is None or actors.read.fits(ids)]
     if not pool:
         raise ValueError(f"{path}: all {len(every)} prompts are longer than {min(room, config.prompt_tokens)} tokens")
     return pool

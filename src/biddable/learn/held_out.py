@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
 from biddable.learn.loop import stream
-from biddable.model import reward
+from biddable.model import causal, reward
+from biddable.model.reading import Reader, reader
 from biddable.model.reward import RewardModel
 from biddable.sample.local import respond
 from biddable.text import snapshots
@@ -22,6 +23,7 @@ class Onlooker:
 
     prompts: list[Ids]
     judge: RewardModel
+    read: Reader | None
     tokenizer: Tokenizer
     answer_tokens: int
     micro_tokens: int
@@ -32,7 +34,8 @@ class Onlooker:
         rollout = respond(
             policy, self.tokenizer, self.prompts, self.answer_tokens, generator=stream(0, "look"), temperature=0
         )
-        score_B = reward.scores(self.judge, rollout.turns, self.micro_tokens)
+        turns = self.read(rollout.turns, rollout.finished_B.tolist()) if self.read else rollout.turns
+        score_B = reward.scores(self.judge, turns, self.micro_tokens)
         return {
             "held_out_score": float(score_B.mean()),
             "held_out_length": float(rollout.mask_BT.sum(1).float().mean()),
@@ -67,6 +70,8 @@ def onlooker(
         return None
     if valid is None or held_out is None:
         raise ConfigError("valid: held-out prompts and a held-out reward model go together; give both or neither")
-    judge, _ = reward.load(held_out)
-    ids = prompt_ids(tokenizer, snapshots.prompts(valid))
-    return Onlooker([p for p in ids if len(p) <= prompt_tokens], judge, tokenizer, answer_tokens, micro)
+    judge, its_tokenizer = reward.load(held_out)
+    asked = snapshots.prompts(valid)
+    read = reader(tokenizer, its_tokenizer, asked, causal.context(judge.lm))
+    ids = [p for p in prompt_ids(tokenizer, asked) if len(p) <= prompt_tokens and (read is None or read.fits(p))]
+    return Onlooker(ids, judge, read, tokenizer, answer_tokens, micro)

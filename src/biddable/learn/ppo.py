@@ -182,15 +182,18 @@ def train(
     held_out: Path | None = None,
 ) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = assemble(config, start, reward_model)
+    actors = assemble(config, start, reward_model, prompts)
     files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
     return episodes.train(run, config, actors, step, **files)
 
 
-def assemble(config: PpoConfig, start: Path, reward_model: Path) -> Actors:
+def assemble(config: PpoConfig, start: Path, reward_model: Path, prompts: Path) -> Actors:
     """Load the four networks."""
-    actors = episodes.assemble(config, start, reward_model)
-    value = copy.deepcopy(actors.judge).requires_grad_(True)
+    actors = episodes.assemble(config, start, reward_model, prompts)
+    if actors.read is None:
+        value = copy.deepcopy(actors.judge).requires_grad_(True)
+    else:  # the judge cannot read the policy's tokens: it is the start model, with a head that has yet to learn
+        value = RewardModel(copy.deepcopy(actors.policy), torch.Generator().manual_seed(0)).eval()
     # Of the value network's trunk only what its head reads is trained: the unembedding gets no gradient, ever.
     value_optimizer = loop.adamw(value, config.value_learning_rate, config)
     return Actors(**vars(actors), value=value, value_optimizer=value_optimizer)
