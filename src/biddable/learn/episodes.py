@@ -24,7 +24,7 @@ from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.kl import ERROR_LIMIT, AdaptiveKL, k1
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, unprompted
-from biddable.model.reading import Reader, reader
+from biddable.model.reader import Reader, reader
 from biddable.model.reward import RewardModel
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond

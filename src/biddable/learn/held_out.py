@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from biddable.config import ConfigError
 from biddable.learn.loop import stream
 from biddable.model import causal, reward
-from biddable.model.reading import Reader, reader
+from biddable.model.reader import Reader, reader
 from biddable.model.reward import RewardModel
 from biddable.sample.local import respond
 from biddable.text import snapshots
