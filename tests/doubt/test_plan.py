@@ -95,8 +95,8 @@ def test_memory_is_foretold_within_a_fifth(stage, files, tmp_path):
     _, measured = command(tmp_path, stage, str(recipe))
     foretold, libraries = (float(text.replace(",", "")) * 1e6 for text in (foretold, libraries))
     assert foretold == pytest.approx(measured, rel=0.2)
-    # And without the libraries, which anyone could foretell. What oneDNN packs of the weights, 29 MB of PPO's 330 here, is
-    # not foretold.
+    # And without the libraries, which anyone could foretell. What oneDNN packs of the weights, 29 MB of the 330 of PPO,
+    # is not foretold.
     assert foretold - libraries == pytest.approx(measured - libraries, rel=0.25)
     assert measured > 1.5 * libraries
 

@@ -291,9 +291,9 @@ def test_ppo_raises_what_it_is_rewarded_for(tmp_path, folders, monkeypatch):
     red = tok.convert_tokens_to_ids("red")
 
     def share_of_red(_net, turns, _tokens):
-        return torch.tensor([4 * answer.count(red) / len(answer) for answer in turns.answers])
+        return torch.tensor([[4 * answer.count(red) / len(answer)] for answer in turns.answers])
 
-    monkeypatch.setattr(reward, "scores", share_of_red)
+    monkeypatch.setattr(reward, "each", share_of_red)
     config = PpoConfig(
         episodes=1536, batch=64, minibatch=16, answer_tokens=8, gamma_ptx=0, learning_rate=3e-3,
         value_learning_rate=3e-3, save_ema=False, missing_end_penalty=0,

@@ -128,7 +128,7 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"])
+    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"])
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
     pool = episodes.fitting(config, actors, inputs["prompts"])

@@ -164,7 +164,7 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"])
+    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"])
     policy, tokenizer = actors.policy, actors.tokenizer
     pool = episodes.fitting(config, actors, inputs["prompts"])
     text = episodes.ptx_pages(config, actors, inputs.get("pages"))

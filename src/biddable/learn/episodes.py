@@ -126,8 +126,7 @@ def assemble(config: EpisodeSettings, start: Path, reward_model: Path, prompts: 
     """Load the networks. All in eval mode for good: dropout would make every log-probability another one."""
     policy, tokenizer = causal.load(start)
     judge, judge_tokenizer = reward.load(reward_model)
-    texts = [prompt.text for prompt in snapshots.prompts(prompts)]
-    read = reader(tokenizer, judge_tokenizer, texts, causal.context(judge.lm))
+    read = reader(tokenizer, judge_tokenizer, snapshots.prompts(prompts), causal.context(judge.lm))
     reference = copy.deepcopy(policy)
     reference.requires_grad_(False)
     judge.requires_grad_(False)

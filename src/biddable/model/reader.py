@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from biddable.model.forest import Turns
+from biddable.records import Prompt
 from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids, words
 
 
@@ -49,12 +50,12 @@ class Reader:
         return [[*ids, end] if done or not ids else ids for ids, done in zip(rows, finished, strict=True)]
 
 
-def reader(theirs: Tokenizer, ours: Tokenizer, texts: Iterable[str], longest: int) -> Reader | None:
-    """Who reads answers to the prompts `texts`; None where both have the same tokens, which need no retelling."""
+def reader(theirs: Tokenizer, ours: Tokenizer, prompts: Iterable[str | Prompt], longest: int) -> Reader | None:
+    """Who reads answers to these prompts; None where both have the same tokens, which need no retelling."""
     if reads_alike(theirs, ours):
         return None
-    texts = list(dict.fromkeys(texts))
-    pairs = zip(prompt_ids(theirs, texts), prompt_ids(ours, texts), strict=True)
+    every = list(dict.fromkeys(prompts))
+    pairs = zip(prompt_ids(theirs, every), prompt_ids(ours, every), strict=True)
     return Reader(theirs, ours, longest, {tuple(their): our for their, our in pairs})
 
 
