@@ -94,7 +94,7 @@ def test_durations_by_hand(seconds, words):
 
 
 def test_a_plain_line_ends_with_how_it_goes():
-    bar = progress.Bar("ppo", 400, "iterations", lambda _bar: None, done=100, begun=time.monotonic() - 50)
+    bar = progress.Bar("ppo", 340, "iterations", lambda _bar: None, done=100, begun=time.monotonic() - 50)
     bar.told = "reward 0.54, kl 1.2, length 20"
-    told = "ppo: 100/400 iterations, 2 iterations/s, about 2 min left; reward 0.54, kl 1.2, length 20"
+    told = "ppo: 100/340 iterations, 2 iterations/s, about 2 min left; reward 0.54, kl 1.2, length 20"
     assert progress.plain_line(bar) == told
