@@ -124,15 +124,28 @@ def stages(out: Path) -> list[tuple[str, ...]]:
     return [(*words, f"out={out}/{words[0]}") for words in found if words[0] in known]
 
 
-def judged(out: Path) -> dict[str, Interval]:
-    """How many pairs of the rankings that were held out the reward model orders as people did."""
+def judged(out: Path) -> dict[str, tuple[Interval, Interval]]:
+    """How many pairs of held-out rankings the reward model orders as people did, and how many the longer answer wins.
+    A prompt that begins like one of those that were trained on is left out."""
+    trained = {begins(record) for record in records.read(out / "rankings-train.jsonl") if isinstance(record, Prompt)}
     told = list(records.read(out / "rankings-valid.jsonl"))
+    new = {record.id for record in told if isinstance(record, Prompt) and begins(record) not in trained}
+    orders = [record for record in told if isinstance(record, Ranking) and record.prompt_id in new]
     scores = [record for record in records.read(out / "reward/scores.jsonl") if isinstance(record, Score)]
-    orders = [record for record in told if isinstance(record, Ranking)]
+    long = [Score(completion_id=c.id, run_id="length", value=len(c.text)) for c in told if isinstance(c, Completion)]
+    some = {name: [r for r in orders if r.labeler == name] for name in (PAIRS, K_WAY)}
     return {
-        "all": accuracy(margins(scores, orders)),
-        **{name: accuracy(margins(scores, [r for r in orders if r.labeler == name])) for name in (PAIRS, K_WAY)},
+        name: (accuracy(margins(scores, those)), accuracy(margins(long, those)))
+        for name, those in ({"all": orders} | some).items()
     }
+
+
+def begins(prompt: Prompt) -> str:
+    return prompt.before[0].text if prompt.before else prompt.text
+
+
+def shown(rate: Interval) -> str:
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
 def main() -> int:
@@ -156,11 +169,11 @@ def main() -> int:
         lines = runs.read_metrics(out / name)
         first, last = (", ".join(f"{key} {x:.3g}" for key, x in line.items()) for line in (lines[0], lines[-1]))
         print(f"| {name} | {runs.read_manifest(out / name).seconds:.0f} | {first} | {last} |")
-    print("\n| held-out rankings | right |\n|---|---|")
+    print("\n| held-out rankings | pairs | reward model | the longer answer |\n|---|---|---|---|")
     found = judged(out)
-    for name, rate in found.items():
-        print(f"| {name} | {100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}], {rate.n} pairs |")
-    return 0 if found["all"].low > 0.5 else 1
+    for name, (rate, length) in found.items():
+        print(f"| {name} | {rate.n} | {shown(rate)} | {shown(length)} |")
+    return 0 if found["all"][0].low > 0.5 else 1
 
 
 if __name__ == "__main__":
