@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
+from biddable.losses.masked import mean_of_means
+
 TIES = ("drop", "davidson", "rao_kupper")
 
 
@@ -164,8 +166,7 @@ def aspect_loss(
 
 def _mean_of_means(loss_P: Float[Tensor, " P"], ranking_P: Int[Tensor, " P"]) -> Float[Tensor, ""]:
     """Σ_P loss/(pairs of its ranking)/(rankings that have pairs). Over nothing: 0, and a gradient of 0."""
-    _, index_P, size_G = torch.unique(ranking_P, return_inverse=True, return_counts=True)
-    return (loss_P / size_G[index_P]).sum() / max(len(size_G), 1)
+    return mean_of_means(loss_P, ranking_P) if len(loss_P) else loss_P.sum()
 
 
 def _ranked(score_N: Tensor, rank_N: Tensor, group_N: Tensor) -> None:
