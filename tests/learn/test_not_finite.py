@@ -93,7 +93,7 @@ def spoil_gradient(patch, stage: str, bad: float) -> str:
         return clip(named, longest, where)
 
     patch.setattr(loop, "clip", spoilt)
-    return r"the gradient of \S*layers\.0\.mlp\.up_proj\.\S+ holds NaN or Inf; nothing was updated"
+    return r"the gradient of \S*layers\.0\.mlp\.up_proj\.(weight|a_RI|b_OR) holds NaN or Inf; nothing was updated"
 
 
 def spoil_weights(patch, stage: str, bad: float) -> str:
@@ -107,7 +107,7 @@ def spoil_weights(patch, stage: str, bad: float) -> str:
         check(named, where)
 
     patch.setattr(loop, "check_weights", spoilt)
-    return r"after the update: \S*layers\.0\.mlp\.down_proj\.\S+ holds NaN or Inf"
+    return r"after the update: \S*layers\.0\.mlp\.down_proj\.(weight|a_RI|b_OR) holds NaN or Inf"
 
 
 def spoil_score(patch, stage: str, bad: float) -> str:
