@@ -100,6 +100,7 @@ class Demonstration(Record):
     labeler: Name
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
+    guidelines: Name | None = None  # which version its author had before them
 
 
 class Completion(Record):
@@ -136,8 +137,10 @@ class Ranking(Record):
     prompt_id: Name
     labeler: Name
     order: tuple[tuple[Name, ...], ...]
+    shown: tuple[Name, ...] | None = None  # the order on the labeler's screen
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
+    guidelines: Name | None = None  # which version its author had before them
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -149,6 +152,8 @@ class Ranking(Record):
         if len(set(ranked)) < len(ranked):
             twice = next(c for c in ranked if ranked.count(c) > 1)
             raise ValueError(f"completion {twice} is ranked twice")
+        if self.shown is not None and sorted(self.shown) != sorted(ranked):
+            raise ValueError("shown: is not the completions that are ranked, each once")
         return self
 
     @property
@@ -183,6 +188,7 @@ class Judgement(Record):
     moral_judgement: bool | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
+    guidelines: Name | None = None  # which version its author had before them
 
     def aspects(self) -> dict[Aspect, float]:
         """The paper's three aims (section 3.6) and the Likert rating, from 0 to 1; those that were asked about."""
@@ -212,6 +218,7 @@ class Verdict(Record):
     shown: Literal["ab", "ba"] = "ab"
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
+    guidelines: Name | None = None  # which version its author had before them
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:

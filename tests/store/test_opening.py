@@ -70,7 +70,7 @@ def test_ids_are_sorted_by_their_bytes_on_a_server_of_any_language(database: str
         }
     made.dispose()
     assert found == declared
-    keys = {(t.name, c.name) for t in tables.metadata.sorted_tables if t.name != "changes" for c in t.primary_key}
+    keys = {(t.name, c.name) for t in tables.metadata.sorted_tables for c in t.primary_key if c.type.python_type is str}
     assert keys <= found
 
 

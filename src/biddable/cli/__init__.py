@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import doubt, machines, measuring, models, people, practice, preferences
+from biddable.cli import doubt, label, machines, measuring, models, people, practice, preferences
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ LOOP = (
     people.init,
     people.gather,
     people.import_labels,
+    label.label,
     people.snapshot,
     machines.sft,
     machines.start,

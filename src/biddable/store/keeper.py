@@ -162,6 +162,24 @@ class Store:
         """Take in a file of what people said, with the labelers, prompts and completions that it names, all or none."""
         return self._add_file(path, snapshot.SAID)
 
+    # People at work: see accounts, guidelines, jobs and work, which are given a connection.
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that writes, on disk when it is left; alone, among threads and processes."""
+        with self._writing() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One moment of the store."""
+        with self._reading() as connection:
+            yield connection
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        return self._clock
+
     # How.
 
     def _add(self, batch: Iterable[Record]) -> dict[str, int]:

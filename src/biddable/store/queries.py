@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, sele
 
 from biddable.records import Group, Ranking, Record, Split
 from biddable.store.rows import SHELVES, from_row
-from biddable.store.tables import completions, labelers, metadata, prompts, ranked, rankings
+from biddable.store.tables import completions, labelers, prompts, ranked, rankings
 
 SLICE = 5000  # values in one IN (…): SQLite takes 32,766 and PostgreSQL 65,535
 
@@ -60,8 +60,7 @@ def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]
 
 def counts(connection: Connection) -> dict[str, int]:
     """How many rows each table of records has."""
-    skip = {"ranked", "changes"}
-    return {table.name: count(connection, table) for table in metadata.sorted_tables if table.name not in skip}
+    return {shelf.table.name: count(connection, shelf.table) for shelf in SHELVES.values()}
 
 
 def any_of(conditions: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
@@ -72,7 +71,7 @@ def any_of(conditions: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool
 def _rankings(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Ranking]:
     its = (ranked.c.prompt_id == rankings.c.prompt_id) & (ranked.c.labeler == rankings.c.labeler)
     query = (
-        select(rankings, ranked.c.completion_id, ranked.c.tier)
+        select(rankings, ranked.c.completion_id, ranked.c.tier, ranked.c.shown.label("shown"))
         .join(ranked, its)
         .where(*conditions)
         .order_by(rankings.c.prompt_id, rankings.c.labeler, ranked.c.tier, ranked.c.place)
@@ -81,12 +80,15 @@ def _rankings(connection: Connection, conditions: Sequence[ColumnElement[bool]])
         of_one = list(rows)
         tiers = [[row.completion_id for row in tier] for _, tier in itertools.groupby(of_one, key=attrgetter("tier"))]
         first = of_one[0]
+        seen = sorted(of_one, key=attrgetter("shown")) if first.shown is not None else None
         yield Ranking(
             prompt_id=first.prompt_id,
             labeler=first.labeler,
             order=tuple(map(tuple, tiers)),
+            shown=seen and tuple(row.completion_id for row in seen),
             seconds=first.seconds,
             at=first.at,
+            guidelines=first.guidelines,
         )
 
 

@@ -25,7 +25,7 @@ from biddable.records import (
 from biddable.store import tables
 from biddable.store.engine import StoreError
 
-Task = Literal["write", "rank", "judge", "compare"]
+Task = Literal["write", "rank", "judge", "compare", "prompt", "toxicity"]
 
 
 class Skip(Record):
@@ -113,6 +113,11 @@ def same(one: Record, other: Record) -> bool:
     return one == other
 
 
+def said_by(record: Record) -> str | None:
+    """The labeler, or the run, whose word a record is."""
+    return getattr(record, "labeler", None)
+
+
 def names(record: Record) -> Iterator[Named]:
     """Whom a record names and the store must know."""
     match record:
@@ -152,7 +157,7 @@ def sound(record: Record) -> Record:
                 fault = _unstorable(value)
             case tuple() if field == "before":
                 fault = next(filter(None, (_unstorable(turn.text) for turn in value)), None)
-            case tuple():
+            case tuple() if field == "order":
                 fault = next(filter(None, (_unstorable(part) for tier in value for part in tier)), None)
             case float() if not math.isfinite(value):
                 fault = f"is {value}; only finite numbers are kept"
@@ -166,7 +171,7 @@ def sound(record: Record) -> Record:
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    row = record.model_dump(exclude={"kind", "order"})
+    row = record.model_dump(exclude={"kind", "order"} | ({"shown"} if isinstance(record, Ranking) else set()))
     if isinstance(record, Prompt) and record.before is not None:
         row["before"] = json.dumps(row["before"], ensure_ascii=False)
     if isinstance(record, Verdict):
@@ -179,6 +184,7 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def ranked_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
+    shown = {completion: place for place, completion in enumerate(ranking.shown or ())}
     for tier, completions in enumerate(ranking.order, start=1):
         for place, completion in enumerate(completions):
             yield {
@@ -187,6 +193,7 @@ def ranked_rows(ranking: Ranking) -> Iterator[dict[str, Any]]:
                 "completion_id": completion,
                 "tier": tier,
                 "place": place,
+                "shown": shown.get(completion),
             }
 
 

@@ -66,7 +66,11 @@ def _labeler(primary_key: bool = True, nullable: bool = False) -> Column:
 
 
 def _spent() -> list[Column]:
-    return [Column("seconds", Double, nullable=False), Column("at", Instant, nullable=False)]
+    return [
+        Column("seconds", Double, nullable=False),
+        Column("at", Instant, nullable=False),
+        Column("guidelines", Id),
+    ]
 
 
 def _of_prompt(*columns: str) -> list[ForeignKeyConstraint]:
@@ -130,6 +134,7 @@ ranked = Table(
     _id("completion_id", primary_key=True),
     Column("tier", Integer, nullable=False),
     Column("place", Integer, nullable=False),
+    Column("shown", Integer),  # its place on the labeler's screen
     ForeignKeyConstraint(["prompt_id", "labeler"], ["rankings.prompt_id", "rankings.labeler"]),
     *_of_prompt("completion_id"),
 )
@@ -201,5 +206,8 @@ changes = Table(
     Column("at", Instant, nullable=False),
     _text("what"),
     _text("key"),
+    Column("who", Text),
+    Column("detail", Text),  # of a record: the sha256 of its line
+    Column("hash", Text),  # over this row and the hash of the one before: nothing can be changed unseen
     sqlite_autoincrement=True,
 )

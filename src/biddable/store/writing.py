@@ -6,10 +6,24 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from biddable.records import Ranking, Record, Verdict
+from biddable.store import history
 from biddable.store.engine import StoreError
+from biddable.store.history import Change, content
 from biddable.store.queries import among, fetch
-from biddable.store.rows import SHELVES, Named, key, key_text, kind_of, names, ranked_rows, same, to_row, upright
-from biddable.store.tables import changes, completions, ranked
+from biddable.store.rows import (
+    SHELVES,
+    Named,
+    key,
+    key_text,
+    kind_of,
+    names,
+    ranked_rows,
+    said_by,
+    same,
+    to_row,
+    upright,
+)
+from biddable.store.tables import completions, ranked
 
 CHUNK = 5000  # records looked up and inserted at once
 
@@ -42,7 +56,7 @@ def _add_chunk(connection: Connection, kind: str, chunk: Sequence[Record], at: d
         connection.execute(
             ranked.insert(), [row for r in new.values() if isinstance(r, Ranking) for row in ranked_rows(r)]
         )
-    connection.execute(changes.insert(), [{"at": at, "what": kind, "key": key_text(r)} for r in new.values()])
+    history.write(connection, at, [Change(kind, key_text(r), said_by(r), content(r)) for r in new.values()])
     return len(new)
 
 

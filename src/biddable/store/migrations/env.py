@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from biddable.store.tables import metadata
+from biddable.store.work_tables import metadata  # with all tables
 
 connection = context.config.attributes["connection"]
 # render_as_batch: SQLite cannot alter a column, so Alembic copies the table.

@@ -1,0 +1,83 @@
+"""The verb that serves the labeling app."""
+
+import ipaddress
+import socket
+from typing import Annotated
+
+import typer
+
+from biddable.cli import project
+from biddable.cli.project import say
+from biddable.config import ConfigError
+
+
+def label(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's need an owner.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy in front speaks HTTPS: cookies are for it alone.")
+    ] = False,
+) -> None:
+    """Serve the labeling app: people write, judge, rank and compare in their browsers.
+
+    The first time it prints a link by which the owner joins. Example: `biddable label --port 8080`
+    """
+    try:
+        import uvicorn
+
+        from biddable.label import create_app
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the labeling app needs {error.name}; pip install 'biddable[label]'") from error
+    here = project.find()
+    address = _listen(host, port)
+    _owner(here, host, address.getsockname()[1], behind_proxy)
+    app = create_app(here.store, secure=behind_proxy)
+    words = {"proxy_headers": behind_proxy, "forwarded_allow_ips": "*" if behind_proxy else None}
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, **words))
+    server.run(sockets=[address])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        raise ConfigError(f"{host}:{port}: cannot listen there: {error.strerror}; say --port another") from error
+    return made
+
+
+def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> None:
+    """Whose house this is. Without an owner only this very machine may knock."""
+    from biddable.store import accounts
+
+    at = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    with project.open_store(here) as store:
+        with store.reading() as connection:
+            owned = accounts.has_owner(connection)
+        if owned:
+            say(f"labeling at {at} (Ctrl-C stops it; nothing is lost)")
+            return
+        if behind_proxy or not _loopback(host):
+            raise ConfigError(
+                f"--host {host}: there is no owner yet, and whoever came first would be it; "
+                "run `biddable label` without --host once, join by its link, then come back"
+            )
+        with store.writing() as connection:
+            now = store.clock()
+            made = accounts.named(connection, "owner") or accounts.make(connection, "owner", "owner", "researcher", now)
+            accounts.end_all(connection, made.labeler, now)
+            invite = accounts.open_door(connection, made.labeler, "invite", now)
+    say(
+        f"labeling at {at}; open this link, good for one use, to become its owner:\n\n    {at}/join/{invite}\n"
+    )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,101 @@
+"""Who may do what: one table. A route that does not stand in it makes the app refuse to start."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import HTTPException, Request
+from starlette.routing import Route
+
+from biddable.store import accounts
+from biddable.store.accounts import ROLES, Account, Role
+
+Allowed = frozenset[Role] | None  # nothing: everyone, signed in or not
+
+EVERYONE: Allowed = None
+PEOPLE: Allowed = frozenset(ROLES)
+WORKERS: Allowed = frozenset({"owner", "manager", "adjudicator", "labeler", "service"})
+MANAGERS: Allowed = frozenset({"owner", "manager"})
+REVIEWERS: Allowed = frozenset({"owner", "manager", "adjudicator"})
+READERS: Allowed = frozenset({"owner", "manager", "adjudicator", "auditor"})
+
+ACCESS: dict[tuple[str, str], Allowed] = {
+    ("GET", "/sign-in"): EVERYONE,
+    ("POST", "/sign-in"): EVERYONE,
+    ("GET", "/join/{token}"): EVERYONE,
+    ("POST", "/join/{token}"): EVERYONE,
+    ("POST", "/sign-out"): PEOPLE,
+    ("GET", "/health"): EVERYONE,
+    ("GET", "/openapi.json"): READERS,
+    ("GET", "/"): PEOPLE,
+    ("GET", "/work"): WORKERS,
+    ("GET", "/work/{task}"): WORKERS,
+    ("GET", "/guidelines"): PEOPLE,
+    ("GET", "/api/me"): PEOPLE,
+    ("POST", "/api/claim"): WORKERS,
+    ("GET", "/api/tasks/{task}"): WORKERS,
+    ("PUT", "/api/tasks/{task}/draft"): WORKERS,
+    ("POST", "/api/tasks/{task}/beat"): WORKERS,
+    ("POST", "/api/tasks/{task}/answer"): WORKERS,
+    ("POST", "/api/tasks/{task}/leave"): WORKERS,
+    ("GET", "/manage"): READERS,
+    ("GET", "/manage/people"): READERS,
+    ("GET", "/manage/jobs/{job}"): READERS,
+    ("POST", "/api/people"): MANAGERS,
+    ("POST", "/api/people/{labeler}/invite"): MANAGERS,
+    ("PATCH", "/api/people/{labeler}"): MANAGERS,
+    ("POST", "/api/jobs"): MANAGERS,
+    ("PATCH", "/api/jobs/{job}"): MANAGERS,
+    ("POST", "/api/guidelines"): MANAGERS,
+}
+
+COOKIE = "biddable"
+
+
+def cookie(secure: bool) -> str:
+    """Behind TLS a browser itself keeps the cookie from other hosts and from plain HTTP."""
+    return f"__Host-{COOKIE}" if secure else COOKIE
+
+
+def routes(*served: Any) -> Iterator[tuple[str, str]]:
+    """Every method and path of an app and its routers."""
+    for route in (route for one in served for route in one.routes):
+        if isinstance(route, Route):
+            for method in sorted(route.methods or ()):
+                if method != "HEAD":
+                    yield method, route.path
+
+
+def check(*served: Any) -> None:
+    """Each route stands in the table, and the table names no other."""
+    found = set(routes(*served))
+    missing = sorted(found - ACCESS.keys())
+    if missing:
+        raise RuntimeError(f"{missing}: not in the table of access; say there who may")
+    unknown = sorted(ACCESS.keys() - found)
+    if unknown:
+        raise RuntimeError(f"{unknown}: in the table of access, and no such route")
+
+
+def admit(request: Request) -> None:
+    """Runs before every handler: finds out who asks, and whether they may."""
+    account = _account(request)
+    request.state.account = account
+    path = request.scope["route"].path
+    allowed = ACCESS.get((request.method if request.method != "HEAD" else "GET", path), frozenset())
+    if allowed is None or (account is not None and account.role in allowed):
+        return
+    if account is not None:
+        raise HTTPException(403, "this is not yours to see or do")
+    if path.startswith("/api/"):
+        raise HTTPException(401, "sign in first")
+    raise HTTPException(303, headers={"Location": f"/sign-in?to={quote(request.url.path)}"})
+
+
+def _account(request: Request) -> Account | None:
+    desk = request.app.state.desk
+    bearer = request.headers.get("authorization", "")
+    if bearer.startswith("Bearer "):
+        return desk.read(accounts.holder, bearer.removeprefix("Bearer "), "service", desk.now())
+    token = request.cookies.get(cookie(desk.secure))
+    return desk.read(accounts.holder, token, "session", desk.now()) if token else None

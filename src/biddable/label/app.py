@@ -1,0 +1,86 @@
+"""The application: the rooms' routes, who may use them, and what an error looks like."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from biddable import __version__
+from biddable.label import access, home, manage, signin, work
+from biddable.label.desk import HERE, Desk, pages
+from biddable.label.guard import Guard
+from biddable.store import StoreError, open_store
+from biddable.store.keeper import now
+from biddable.store.work import Refused
+from biddable.store.writer import Writer
+
+ROOMS = (signin.router, home.router, work.router, work.page, manage.router)
+THREADS = 64  # handlers at once; most of them wait for the disk
+
+
+def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now) -> FastAPI:
+    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        with (
+            open_store(where, clock) as store,
+            Writer(store) as writer,
+            ThreadPoolExecutor(4) as readers,
+        ):
+            app.state.desk = Desk(store, writer, readers, pages(), secure)
+            yield
+
+    app = FastAPI(
+        title="biddable", version=__version__, lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
+        dependencies=[Depends(access.admit)],
+    )  # fmt: skip
+    app.state.by_name, app.state.by_address = signin.Patience(5), signin.Patience(20)
+    for room in ROOMS:
+        app.include_router(room)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> dict:
+        return app.openapi()
+
+    @app.get("/health")
+    def health() -> dict:
+        return {"biddable": __version__}
+
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.add_middleware(Guard)
+    _say_errors(app)
+    access.check(app, *ROOMS)
+    return app
+
+
+def _say_errors(app: FastAPI) -> None:
+    """Errors as JSON to scripts and as a page to people; nothing of our own inside is shown."""
+
+    def say(request: Request, status: int, what: object, headers: Mapping[str, str] | None = None) -> Response:
+        asks_for_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+        if asks_for_page and status >= 400:
+            return request.app.state.desk.page(request, "error.html", status, status=status, what=what)
+        return JSONResponse({"detail": what}, status, headers)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        return say(request, error.status_code, error.detail, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()]
+        return say(request, 422, "; ".join(faults))
+
+    @app.exception_handler(StoreError)
+    def unfit(request: Request, error: StoreError) -> Response:
+        full = "full" in str(error)  # of the disk, as SQLite and PostgreSQL say it
+        return say(request, 507 if full else 409 if isinstance(error, Refused) else 400, str(error))

@@ -1,0 +1,134 @@
+"""What managers see and do: people, jobs, guidelines, progress."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import Field
+from sqlalchemy import Connection
+
+from biddable.label.desk import Here, Who
+from biddable.label.work import Sent
+from biddable.records import Group
+from biddable.store import StoreError, accounts, fill, jobs
+from biddable.store.accounts import Account, Role
+from biddable.store.jobs import JobPurpose, JobSettings, State
+from biddable.store.rows import Task
+
+router = APIRouter()
+
+
+class Newcomer(Sent):
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    role: Role = "labeler"
+    group: Group = "training"
+
+
+class Changed(Sent):
+    role: Role | None = None
+    group: Group | None = None
+    state: Literal["active", "closed"] | None = None
+
+
+class NewJob(Sent):
+    kind: Task
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    purpose: JobPurpose = "training"
+    settings: JobSettings = Field(default_factory=JobSettings)
+    what: fill.Fill = Field(default_factory=fill.Fill)
+
+
+class JobState(Sent):
+    state: State
+
+
+class NewGuidelines(Sent):
+    purpose: Literal["training", "evaluation"]
+    text: Annotated[str, Field(min_length=1, max_length=200_000)]
+
+
+def _may_make(who: Account, role: Role) -> None:
+    """Only an owner makes owners and managers: nobody raises themselves."""
+    if role in ("owner", "manager") and who.role != "owner":
+        raise HTTPException(403, "only an owner makes owners and managers")
+
+
+@router.get("/manage")
+def overview(request: Request, desk: Here):
+    def look(connection: Connection):
+        return [(job, jobs.left(connection, job.id)) for job in jobs.all_of(connection)]
+
+    return desk.page(request, "manage.html", jobs=desk.read(look))
+
+
+@router.get("/manage/people")
+def people(request: Request, desk: Here):
+    return desk.page(request, "people.html", people=desk.read(accounts.everyone))
+
+
+@router.get("/manage/jobs/{job}")
+def one_job(request: Request, desk: Here, job: str):
+    found = desk.read(jobs.find, job)
+    if found is None:
+        raise HTTPException(404, "no such job")
+    return desk.page(request, "job.html", job=found, left=desk.read(jobs.left, job))
+
+
+@router.post("/api/people", status_code=201)
+def newcomer(sent: Newcomer, desk: Here, who: Who):
+    _may_make(who, sent.role)
+    made = desk.write(accounts.make, sent.name, sent.role, sent.group, desk.now(), who.labeler)
+    token = desk.write(accounts.open_door, made.labeler, "invite", desk.now(), who.labeler)
+    return {"labeler": made.labeler, "invite": f"/join/{token}"}
+
+
+@router.post("/api/people/{labeler}/invite", status_code=201)
+def invite(labeler: str, desk: Here, who: Who):
+    account = _other(desk, who, labeler)
+    return {"invite": f"/join/{desk.write(accounts.open_door, account.labeler, 'invite', desk.now(), who.labeler)}"}
+
+
+@router.patch("/api/people/{labeler}")
+def change(labeler: str, sent: Changed, desk: Here, who: Who):
+    _other(desk, who, labeler)
+    if sent.role:
+        _may_make(who, sent.role)
+    values = sent.model_dump(exclude_none=True)
+    desk.write(accounts.change, labeler, desk.now(), who.labeler, **values)
+    return values
+
+
+def _other(desk: Here, who: Account, labeler: str) -> Account:
+    """Somebody whom this manager may change."""
+    account = desk.read(accounts.of, labeler)
+    if account is None:
+        raise HTTPException(404, "no such person")
+    _may_make(who, account.role)
+    return account
+
+
+@router.post("/api/jobs", status_code=201)
+def new_job(sent: NewJob, desk: Here, who: Who):
+    def make(connection: Connection) -> tuple[str, int]:
+        now = desk.now()
+        job = jobs.make(connection, sent.kind, sent.title, sent.purpose, sent.settings, now, who.labeler)
+        count = jobs.add(connection, job, fill.todos(connection, job, sent.what), now, who.labeler)
+        if not count:
+            raise StoreError("there is nothing to do in this job: no prompt (or not enough answers) fits it")
+        return job.id, count
+
+    job, count = desk.write(make)
+    return {"job": job, "tasks": count}
+
+
+@router.patch("/api/jobs/{job}")
+def set_state(job: str, sent: JobState, desk: Here, who: Who):
+    if desk.read(jobs.find, job) is None:
+        raise HTTPException(404, "no such job")
+    desk.write(jobs.set_state, job, sent.state, desk.now(), who.labeler)
+    return {"state": sent.state}
+
+
+@router.post("/api/guidelines", status_code=201)
+def new_guidelines(sent: NewGuidelines, desk: Here, who: Who):
+    made = desk.write(jobs.set_guide, sent.purpose, sent.text, desk.now(), who.labeler)
+    return {"id": made.id, "number": made.number}

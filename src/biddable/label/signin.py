@@ -1,0 +1,117 @@
+"""Coming in and going out: passwords, invitations, sessions."""
+
+import threading
+import time
+from collections import defaultdict, deque
+from typing import Annotated
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from biddable.label.access import cookie
+from biddable.label.desk import Desk, Here
+from biddable.store import StoreError, accounts
+
+router = APIRouter()
+
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's least for argon2id
+NOBODY = HASHER.hash("nobody has this account")  # so that an unknown name takes as long as a wrong password
+AT_ONCE = threading.Semaphore(4)  # a flood of sign-ins must leave a core for the people at work
+SHORTEST = 10  # characters of a password
+
+Name = Annotated[str, Form(max_length=100)]
+Password = Annotated[str, Form(max_length=1000)]
+
+
+class Patience:
+    """At most `most` tries a minute under one key."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self._tries, self._lock = most, defaultdict[str, deque[float]](deque), threading.Lock()
+
+    def lost(self, key: str) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._tries) > 10_000:
+                self._tries.clear()
+            tries = self._tries[key]
+            while tries and tries[0] < now - 60:
+                tries.popleft()
+            tries.append(now)
+            return len(tries) > self.most
+
+
+def right(password: str, kept: str | None) -> bool:
+    with AT_ONCE:
+        try:
+            return HASHER.verify(kept or NOBODY, password) and kept is not None
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+
+
+def hash_password(password: str) -> str:
+    if len(password) < SHORTEST:
+        raise StoreError(f"password: has fewer than {SHORTEST} characters; a few words in a row are good")
+    with AT_ONCE:
+        return HASHER.hash(password)
+
+
+def _within(to: str) -> str:
+    """A page of ours, and never another site's (`//evil`, `/\\evil`)."""
+    return to if to.startswith("/") and not to.startswith(("//", "/\\")) else "/"
+
+
+def _let_in(desk: Desk, labeler: str, to: str) -> Response:
+    token = desk.write(accounts.open_door, labeler, "session", desk.now())
+    answer = RedirectResponse(_within(to), 303)
+    lasts = int(accounts.LASTS["session"].total_seconds())
+    name = cookie(desk.secure)
+    answer.set_cookie(name, token, lasts, path="/", secure=desk.secure, httponly=True, samesite="lax")
+    return answer
+
+
+@router.get("/sign-in")
+def sign_in_page(request: Request, desk: Here, to: str = "/"):
+    return desk.page(request, "sign_in.html", to=_within(to), error=None)
+
+
+@router.post("/sign-in")
+def sign_in(request: Request, desk: Here, name: Name, password: Password, to: Annotated[str, Form()] = "/"):
+    caller = request.client.host if request.client else ""
+    if request.app.state.by_name.lost(name) or request.app.state.by_address.lost(caller):
+        return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
+    account = desk.read(accounts.named, name)
+    if not right(password, account.password if account and account.state == "active" else None):
+        return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
+    assert account is not None
+    return _let_in(desk, account.labeler, to)
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, desk: Here):
+    token = request.cookies.get(cookie(desk.secure))
+    if token:
+        desk.write(accounts.end, token, desk.now())
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(cookie(desk.secure), path="/", secure=desk.secure, httponly=True)
+    return answer
+
+
+@router.get("/join/{token}")
+def join_page(request: Request, desk: Here, token: str):
+    account = desk.read(accounts.holder, token, "invite", desk.now())
+    return desk.page(request, "join.html", 200 if account else 404, invited=account, error=None)
+
+
+@router.post("/join/{token}")
+def join(request: Request, desk: Here, token: str, password: Password):
+    if request.app.state.by_address.lost(request.client.host if request.client else ""):
+        return desk.page(request, "join.html", 429, invited=None, error="Too many tries. Wait a minute.")
+    try:
+        account = desk.write(accounts.join, token, hash_password(password), desk.now())
+    except StoreError as error:
+        invited = desk.read(accounts.holder, token, "invite", desk.now())
+        return desk.page(request, "join.html", 400, invited=invited, error=str(error))
+    return _let_in(desk, account.labeler, "/")

@@ -1,0 +1,138 @@
+"""The work itself, as the board's script and simulated people ask for it: take a task, hold it, hand it in."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from biddable.label import forms
+from biddable.label.desk import Here, Who
+from biddable.label.forms import LETTERS
+from biddable.label.text import markdown
+from biddable.store import work
+from biddable.store.work import Held
+
+router = APIRouter(prefix="/api")
+
+Short = Annotated[str, Field(max_length=200)]
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Wanted(Sent):
+    job: Short | None = None
+
+
+class DraftSent(Sent):
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    body: Annotated[str, Field(max_length=200_000)]
+
+
+class Beat(Sent):
+    lease: Short
+    active: Annotated[float, Field(ge=0, le=3600)] = 0.0
+
+
+class AnswerSent(Sent):
+    """`key` is the browser's own name for this submission: sent twice, it counts once."""
+
+    key: Annotated[str, Field(min_length=8, max_length=100)]
+    active: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    body: Annotated[str, Field(max_length=500_000)]  # JSON of the form of the task's kind
+
+
+class Leaving(Sent):
+    what: Literal["skip", "flag"]
+    reason: Short
+    note: Annotated[str, Field(max_length=4000)] = ""
+
+
+def seen(held: Held) -> dict[str, Any]:
+    """What its holder may see of a task: no ids of completions, no models, no gold, nobody else's word."""
+    prompt = held.prompt
+    before = (prompt.before or ()) if prompt else ()
+    return {
+        "task": held.task,
+        "job": held.job.id,
+        "title": held.job.title,
+        "kind": held.job.kind,
+        "judge": held.job.kind == "judge" or (held.job.kind == "rank" and held.job.settings.judge),
+        "closed_domain": forms.closed_domain(prompt),
+        "lease": held.lease,
+        "until": held.until.isoformat(),
+        "guidelines": held.guidelines and {"id": held.guidelines.id, "number": held.guidelines.number},
+        "before": [{"role": turn.role, "html": markdown(turn.text)} for turn in before],
+        "prompt": prompt and {"text": prompt.text, "html": markdown(prompt.text)},
+        "answers": [
+            {"letter": LETTERS[n], "text": c.text, "html": markdown(c.text)} for n, c in enumerate(held.completions)
+        ],
+        "draft": held.draft and {"version": held.draft.version, "body": held.draft.body},
+    }
+
+
+@router.get("/me")
+def me(account: Who):
+    return {"labeler": account.labeler, "name": account.name, "role": account.role, "group": account.group}
+
+
+@router.post("/claim")
+def claim(wanted: Wanted, desk: Here, account: Who):
+    held = desk.write(work.claim, account, desk.now(), wanted.job)
+    return {"task": held and seen(held)}
+
+
+@router.get("/tasks/{task}")
+def task(task: str, desk: Here, account: Who):
+    held = desk.read(work.look, account, task, desk.now())
+    if held is None:
+        raise HTTPException(404, "no such task of yours")
+    return {"task": seen(held)}
+
+
+@router.put("/tasks/{task}/draft")
+def draft(task: str, sent: DraftSent, desk: Here, account: Who):
+    newer = desk.write(work.save_draft, account, task, sent.version, sent.body, desk.now())
+    if newer is not None:
+        raise HTTPException(409, {"version": newer.version, "body": newer.body})
+    return {"version": sent.version}
+
+
+@router.post("/tasks/{task}/beat")
+def beat(task: str, sent: Beat, desk: Here, account: Who):
+    held = desk.write(work.beat, account, task, sent.lease, sent.active, desk.now())
+    return {"until": held and held.until.isoformat()}
+
+
+@router.post("/tasks/{task}/answer")
+def answer(task: str, sent: AnswerSent, desk: Here, account: Who):
+    now = desk.now()
+    kept = desk.write(
+        work.submit, account, task, sent.key, sent.body, now, sent.active,
+        lambda held, seconds: forms.records(held, forms.read(held, sent.body), account.labeler, seconds, now),
+    )  # fmt: skip
+    return {"answer": kept.id, "revision": kept.revision, "late": kept.late, "again": kept.again}
+
+
+@router.post("/tasks/{task}/leave")
+def leave(task: str, sent: Leaving, desk: Here, account: Who):
+    desk.write(work.leave, account, task, sent.what, sent.reason, sent.note, desk.now())
+    return {"left": task}
+
+
+page = APIRouter()
+
+
+@page.get("/work")
+def next_task(request: Request, desk: Here, account: Who, job: str | None = None):
+    held = desk.write(work.claim, account, desk.now(), job)
+    return desk.page(request, "work.html" if held else "nothing.html", task=held and seen(held))
+
+
+@page.get("/work/{task}")
+def one_task(request: Request, desk: Here, account: Who, task: str):
+    held = desk.read(work.look, account, task, desk.now())
+    if held is None:
+        raise HTTPException(404, "no such task of yours")
+    return desk.page(request, "work.html", task=seen(held))

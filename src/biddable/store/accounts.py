@@ -1,0 +1,142 @@
+"""Who may come in: accounts, and the secrets that open the door (sessions, invitations, service keys).
+
+A secret is 256 random bits, shown once; what is kept is its sha256, so a stolen store opens nothing. Passwords are
+hashed by whoever calls (the web app), since that is slow on purpose and no work for a transaction.
+"""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from biddable.records import Group, Labeler
+from biddable.store import history, writing
+from biddable.store.engine import StoreError
+from biddable.store.history import Change
+from biddable.store.tables import labelers
+from biddable.store.work_tables import accounts, sessions
+
+Role = Literal["owner", "manager", "adjudicator", "labeler", "auditor", "service"]
+ROLES: tuple[Role, ...] = ("owner", "manager", "adjudicator", "labeler", "auditor", "service")
+Purpose = Literal["session", "invite", "service"]
+LASTS: dict[Purpose, timedelta] = {
+    "session": timedelta(days=14),
+    "invite": timedelta(hours=72),
+    "service": timedelta(days=365),
+}
+
+
+class Account(NamedTuple):
+    labeler: str  # the id that stands in the records; it tells nothing of the person
+    name: str  # what they sign in with
+    role: Role
+    group: Group
+    password: str | None
+    state: str
+
+
+_COLUMNS = (
+    accounts.c.labeler,
+    accounts.c.name,
+    accounts.c.role,
+    labelers.c.group,
+    accounts.c.password,
+    accounts.c.state,
+)
+
+
+def _select(*conditions):
+    return select(*_COLUMNS).join(labelers, labelers.c.id == accounts.c.labeler).where(*conditions)
+
+
+def everyone(connection: Connection) -> list[Account]:
+    return [Account(*row) for row in connection.execute(_select().order_by(accounts.c.made, accounts.c.labeler))]
+
+
+def named(connection: Connection, name: str) -> Account | None:
+    row = connection.execute(_select(accounts.c.name == name)).first()
+    return Account(*row) if row else None
+
+
+def of(connection: Connection, labeler: str) -> Account | None:
+    row = connection.execute(_select(accounts.c.labeler == labeler)).first()
+    return Account(*row) if row else None
+
+
+def has_owner(connection: Connection) -> bool:
+    joined = select(accounts.c.labeler).where(accounts.c.role == "owner", accounts.c.password.is_not(None))
+    return connection.execute(joined.limit(1)).first() is not None
+
+
+def make(connection: Connection, name: str, role: Role, group: Group, at: datetime, who: str | None = None) -> Account:
+    """A new account that nobody can use yet: invite its person."""
+    if not name.strip() or len(name) > 100:
+        raise StoreError("name: an account needs one, of at most 100 characters")
+    if named(connection, name):
+        raise StoreError(f"name: {name} is taken")
+    labeler = "l-" + secrets.token_hex(6)
+    writing.add(connection, [Labeler(id=labeler, group=group)], at)
+    row = {"labeler": labeler, "name": name, "role": role, "password": None, "state": "active", "made": at}
+    connection.execute(accounts.insert(), [row])
+    history.write(connection, at, [Change("account made", labeler, who, f"{role}, {group}")])
+    return Account(labeler, name, role, group, None, "active")
+
+
+def change(connection: Connection, labeler: str, at: datetime, who: str | None = None, **values: str | None) -> None:
+    """Set the role, the state, the password or the name of an account; its sessions end, since they were another's."""
+    if "group" in values:
+        connection.execute(update(labelers).where(labelers.c.id == labeler).values(group=values.pop("group")))
+    if values:
+        connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
+    said = ", ".join(f"{key}={'…' if key == 'password' else value}" for key, value in values.items())
+    end_all(connection, labeler, at)
+    history.write(connection, at, [Change("account changed", labeler, who, said)])
+
+
+# Secrets.
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def open_door(connection: Connection, labeler: str, purpose: Purpose, at: datetime, who: str | None = None) -> str:
+    """A new secret for one purpose. It is returned here and can be read nowhere."""
+    secret = secrets.token_urlsafe(32)
+    row = {
+        "token": hashed(secret), "labeler": labeler, "purpose": purpose, "made": at, "until": at + LASTS[purpose],
+        "ended": None,
+    }  # fmt: skip
+    connection.execute(sessions.insert(), [row])
+    history.write(connection, at, [Change(f"{purpose} opened", labeler, who or labeler)])
+    return secret
+
+
+def holder(connection: Connection, secret: str, purpose: Purpose, at: datetime) -> Account | None:
+    """Whose secret this is, if it is good."""
+    good = (sessions.c.token == hashed(secret), sessions.c.purpose == purpose, sessions.c.ended.is_(None))
+    query = _select(*good, sessions.c.until > at, accounts.c.state == "active")
+    row = connection.execute(query.join(sessions, sessions.c.labeler == accounts.c.labeler)).first()
+    return Account(*row) if row else None
+
+
+def end(connection: Connection, secret: str, at: datetime) -> bool:
+    """Whether it was open until now."""
+    mine = (sessions.c.token == hashed(secret), sessions.c.ended.is_(None))
+    return connection.execute(update(sessions).where(*mine).values(ended=at)).rowcount == 1
+
+
+def end_all(connection: Connection, labeler: str, at: datetime) -> None:
+    mine = (sessions.c.labeler == labeler, sessions.c.ended.is_(None))
+    connection.execute(update(sessions).where(*mine).values(ended=at))
+
+
+def join(connection: Connection, invite: str, password: str, at: datetime) -> Account:
+    """Take up an invitation: once, and every older door of the account is shut. `password` is the hash."""
+    account = holder(connection, invite, "invite", at)
+    if account is None:
+        raise StoreError("this invitation is used, too old or unknown; ask for a new one")
+    change(connection, account.labeler, at, account.labeler, password=password)
+    return account._replace(password=password)

@@ -1,0 +1,173 @@
+"""What is to be done: jobs, the tasks in them, and the guidelines that hold while they are done."""
+
+import json
+import random
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import Connection, func, select, update
+
+from biddable.config import Settings
+from biddable.records import Group, digest
+from biddable.store import history
+from biddable.store.engine import StoreError
+from biddable.store.history import Change
+from biddable.store.rows import Task
+from biddable.store.work_tables import guidelines, jobs, slots, tasks
+
+JobPurpose = Literal["training", "evaluation", "screening"]
+State = Literal["open", "paused", "closed"]
+
+
+class JobSettings(Settings):
+    judge: bool = Field(True, description="rank: each answer is judged before all are ranked (paper, Fig. 12)")
+    groups: tuple[Group, ...] = Field((), description="whose work it is; nothing: what its purpose allows")
+    doubly: float = Field(0.2, ge=0, le=1, description="share of tasks that two people do")
+    fivefold: float = Field(0.05, ge=0, le=1, description="share of tasks that five people do")
+    lease_minutes: float = Field(30, gt=0, description="how long a task is held for one person without a sign of life")
+    longest_hours: float = Field(8, gt=0, description="how long it is held with signs of life")
+    quota: int | None = Field(None, ge=1, description="answers a person; none: no limit")
+    revise_minutes: float = Field(10, ge=0, description="how long an answer can be taken back and changed")
+    hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
+    seed: int = Field(0, ge=0, description="the order of tasks, of answers on the screen, and which tasks overlap")
+
+
+class Job(NamedTuple):
+    id: str
+    kind: Task
+    title: str
+    purpose: JobPurpose
+    state: State
+    settings: JobSettings
+    made: datetime
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Held-out labelers make no training data, and candidates only take the test (paper, App. B.1)."""
+        allowed: dict[JobPurpose, tuple[Group, ...]] = {
+            "training": ("training", "researcher"),
+            "evaluation": ("training", "held_out", "researcher"),
+            "screening": ("candidate", "researcher"),
+        }
+        those = allowed[self.purpose]
+        return tuple(group for group in those if not self.settings.groups or group in self.settings.groups)
+
+
+class Todo(NamedTuple):
+    """One thing to do, before it is a task."""
+
+    prompt_id: str | None
+    completions: tuple[str, ...] = ()
+    gold: str | None = None
+    chosen_by: str = "random"
+    propensity: float = 1.0
+    slots: int | None = None  # by the job's overlap, where nothing is said
+
+
+def make(
+    connection: Connection, kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: datetime,
+    who: str | None = None,
+) -> Job:  # fmt: skip
+    job = Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
+    connection.execute(jobs.insert(), [job._asdict() | {"settings": settings.model_dump_json()}])
+    history.write(connection, at, [Change("job made", job.id, who, f"{kind}, {purpose}")])
+    return job
+
+
+def all_of(connection: Connection, *states: State) -> list[Job]:
+    query = select(jobs).order_by(jobs.c.made, jobs.c.id)
+    if states:
+        query = query.where(jobs.c.state.in_(states))
+    return [_job(row) for row in connection.execute(query)]
+
+
+def find(connection: Connection, name: str) -> Job | None:
+    row = connection.execute(select(jobs).where(jobs.c.id == name)).first()
+    return _job(row) if row else None
+
+
+def _job(row) -> Job:
+    return Job(**(dict(row._mapping) | {"settings": JobSettings.model_validate_json(row.settings)}))
+
+
+def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:
+    connection.execute(update(jobs).where(jobs.c.id == job).values(state=state))
+    history.write(connection, at, [Change(f"job {state}", job, who)])
+
+
+def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, who: str | None = None) -> int:
+    """Put tasks in the job's queue, in an order that follows from its seed. What is in it already stays as it is."""
+    new: dict[str, tuple[Todo, random.Random]] = {}
+    for todo in some:
+        name = "t-" + digest(job.id, todo.prompt_id or secrets.token_hex(8), *sorted(todo.completions))
+        new[name] = (todo, random.Random(f"{job.settings.seed} {name}"))
+    known = set(connection.execute(select(tasks.c.id).where(tasks.c.job == job.id)).scalars()) if new else set()
+    new = {name: what for name, what in new.items() if name not in known}
+    if not new:
+        return 0
+    rows, shares = [], []
+    for name, (todo, rng) in new.items():
+        place = rng.random()
+        rows.append({
+            "id": name, "job": job.id, "prompt_id": todo.prompt_id, "completions": json.dumps(todo.completions),
+            "place": place, "gold": todo.gold, "chosen_by": todo.chosen_by, "propensity": todo.propensity,
+        })  # fmt: skip
+        many = todo.slots or _overlap(job.settings, rng)
+        shares += [
+            {"task": name, "slot": n, "job": job.id, "place": place, "state": "open"} for n in range(many)
+        ]  # fmt: skip
+    connection.execute(tasks.insert(), rows)
+    connection.execute(slots.insert(), shares)
+    history.write(connection, at, [Change("tasks added", job.id, who, str(len(rows)))])
+    return len(rows)
+
+
+def _overlap(settings: JobSettings, rng: random.Random) -> int:
+    drawn = rng.random()
+    return 5 if drawn < settings.fivefold else 2 if drawn < settings.fivefold + settings.doubly else 1
+
+
+class Guidelines(NamedTuple):
+    id: str
+    purpose: str
+    number: int
+    text: str
+    who: str | None
+    at: datetime
+
+
+def guide(connection: Connection, purpose: str) -> Guidelines | None:
+    """The version that holds."""
+    query = select(guidelines).where(guidelines.c.purpose == purpose).order_by(guidelines.c.number.desc()).limit(1)
+    row = connection.execute(query).first()
+    return Guidelines(*row) if row else None
+
+
+def guides(connection: Connection, purpose: str | None = None) -> Sequence[Guidelines]:
+    query = select(guidelines).order_by(guidelines.c.purpose, guidelines.c.number)
+    if purpose:
+        query = query.where(guidelines.c.purpose == purpose)
+    return [Guidelines(*row) for row in connection.execute(query)]
+
+
+def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who: str | None = None) -> Guidelines:
+    """A new version; answers from now on are given under it. The same text again is no new one."""
+    if not text.strip():
+        raise StoreError("guidelines: are empty")
+    now = guide(connection, purpose)
+    if now and now.text == text:
+        return now
+    number = now.number + 1 if now else 1
+    made = Guidelines("g-" + digest(purpose, str(number), text), purpose, number, text, who, at)
+    connection.execute(guidelines.insert(), [made._asdict()])
+    history.write(connection, at, [Change("guidelines", made.id, who, f"{purpose}, version {number}")])
+    return made
+
+
+def left(connection: Connection, job: str) -> dict[str, int]:
+    """How many slots of a job are in which state."""
+    query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
+    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).tuples().all())

@@ -1,0 +1,183 @@
+"""People at work: accounts, sessions, jobs, tasks, leases, drafts, answers, guidelines; a chained history."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+AT = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    _columns()
+    _people()
+    _jobs()
+    _slots()
+    _answers()
+
+
+def _id(name: str, refers: str | None = None, nullable: bool = False) -> sa.Column:
+    return sa.Column(name, ID, *([sa.ForeignKey(refers)] if refers else []), nullable=nullable)
+
+
+def _text(name: str, nullable: bool = False) -> sa.Column:
+    return sa.Column(name, sa.Text(), nullable=nullable)
+
+
+def _at(name: str, nullable: bool = False) -> sa.Column:
+    return sa.Column(name, AT, nullable=nullable)
+
+
+def _number(name: str, nullable: bool = False) -> sa.Column:
+    return sa.Column(name, sa.Integer(), nullable=nullable)
+
+
+def _columns() -> None:
+    """What was shown and under which guidelines; who changed what, and a hash that holds the history together."""
+    for table in ("demonstrations", "rankings", "judgements", "verdicts"):
+        op.add_column(table, _id("guidelines", nullable=True))
+    op.add_column("ranked", _number("shown", nullable=True))
+    for column in ("who", "detail", "hash"):
+        op.add_column("changes", _text(column, nullable=True))
+
+
+def _people() -> None:
+    op.create_table(
+        "accounts",
+        _id("labeler", "labelers.id"),
+        _text("name"),
+        _text("role"),
+        _text("password", nullable=True),
+        _text("state"),
+        _at("made"),
+        sa.PrimaryKeyConstraint("labeler"),
+        sa.UniqueConstraint("name"),
+    )
+    op.create_table(
+        "sessions",
+        _id("token"),
+        _id("labeler", "accounts.labeler"),
+        _text("purpose"),
+        _at("made"),
+        _at("until"),
+        _at("ended", nullable=True),
+        sa.PrimaryKeyConstraint("token"),
+    )
+    op.create_index("ix_sessions_labeler", "sessions", ["labeler"])
+    op.create_table(
+        "guidelines",
+        _id("id"),
+        _text("purpose"),
+        _number("number"),
+        _text("text"),
+        _text("who", nullable=True),
+        _at("at"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("purpose", "number"),
+    )
+
+
+def _jobs() -> None:
+    op.create_table(
+        "jobs",
+        _id("id"),
+        _text("kind"),
+        _text("title"),
+        _text("purpose"),
+        _text("state"),
+        _text("settings"),
+        _at("made"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "tasks",
+        _id("id"),
+        _id("job", "jobs.id"),
+        _id("prompt_id", "prompts.id", nullable=True),
+        _text("completions"),
+        sa.Column("place", sa.Double(), nullable=False),
+        _text("gold", nullable=True),
+        _text("chosen_by"),
+        sa.Column("propensity", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_tasks_job_place", "tasks", ["job", "place"])
+    op.create_index("ix_tasks_prompt_id", "tasks", ["prompt_id"])
+
+
+def _slots() -> None:
+    op.create_table(
+        "slots",
+        _id("task", "tasks.id"),
+        _number("slot"),
+        _id("job", "jobs.id"),
+        sa.Column("place", sa.Double(), nullable=False),
+        _text("state"),
+        _id("labeler", "accounts.labeler", nullable=True),
+        _text("lease", nullable=True),
+        _at("taken", nullable=True),
+        _at("until", nullable=True),
+        sa.PrimaryKeyConstraint("task", "slot"),
+        sa.UniqueConstraint("task", "labeler"),
+    )
+    op.create_index("ix_slots_job_state_place", "slots", ["job", "state", "place"])
+    op.create_index("ix_slots_state_until", "slots", ["state", "until"])
+    op.create_index("ix_slots_labeler_state", "slots", ["labeler", "state"])
+    op.create_table(
+        "drafts",
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _number("version"),
+        _text("body"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("task", "labeler"),
+    )
+
+
+def _answers() -> None:
+    op.create_table(
+        "answers",
+        sa.Column("id", SERIAL, autoincrement=True, nullable=False),
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _number("revision"),
+        _text("key"),
+        _text("body"),
+        _text("shown"),
+        _id("guidelines", nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("wall", sa.Double(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        _at("at"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("task", "labeler", "revision"),
+        sa.UniqueConstraint("labeler", "key"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "passes",
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _text("what"),
+        _text("reason"),
+        _text("note"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("task", "labeler"),
+    )
+    op.create_table(
+        "activity",
+        sa.Column("id", SERIAL, autoincrement=True, nullable=False),
+        _id("labeler", "accounts.labeler"),
+        _id("task", nullable=True),
+        _text("what"),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        _at("at"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_activity_labeler_at", "activity", ["labeler", "at"])
+    op.create_index("ix_activity_task_labeler", "activity", ["task", "labeler"])

@@ -1,0 +1,312 @@
+"""Who does what: taking a task, holding it, handing it in. Each function is a part of one writer's transaction.
+
+A lease ends when nothing is heard of its holder; then the slot is somebody else's to take, but the draft stays, and
+what is handed in late is kept, and marked so.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+
+from biddable.records import Completion, Prompt, Ranking, Record, digest
+from biddable.store import history, jobs, writing
+from biddable.store.accounts import Account
+from biddable.store.engine import StoreError
+from biddable.store.history import Change
+from biddable.store.jobs import Guidelines, Job
+from biddable.store.queries import fetch
+from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, sound
+from biddable.store.tables import completions, demonstrations, prompts, ranked, rankings
+from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
+
+
+class Refused(StoreError):
+    """What is asked for was possible once or never: the task is not this person's, or was handed in otherwise."""
+
+
+class Draft(NamedTuple):
+    version: int
+    body: str
+
+
+class Held(NamedTuple):
+    """A task in somebody's hands: all that they may see of it, and what they may not (gold, ids)."""
+
+    task: str
+    job: Job
+    prompt: Prompt | None
+    completions: tuple[Completion, ...]  # in the order in which they are shown
+    gold: str | None
+    guidelines: Guidelines | None
+    lease: str | None  # nothing when it is not held any more
+    taken: datetime
+    until: datetime
+    draft: Draft | None
+
+
+class Answer(NamedTuple):
+    """An answer as it was kept."""
+
+    id: int
+    task: str
+    revision: int
+    late: bool
+    again: bool  # it was there already: the same submission, sent twice
+
+
+def shown(seed: int, task: str, labeler: str, ids: Sequence[str]) -> list[str]:
+    """The order on this person's screen: another for each, always the same for one."""
+    rng = np.random.Generator(np.random.Philox(key=int(digest(str(seed), task, labeler), 16)))
+    return [ids[i] for i in rng.permutation(len(ids))]
+
+
+# Taking.
+
+
+def claim(connection: Connection, account: Account, at: datetime, job: str | None = None) -> Held | None:
+    """The task that this person holds, or else the next that is theirs to do; nothing when there is none."""
+    free_expired(connection, at)
+    mine = select(slots.c.task).where(slots.c.labeler == account.labeler, slots.c.state == "leased")
+    if job is not None:
+        mine = mine.where(slots.c.job == job)
+    if (held := connection.execute(mine.limit(1)).scalar()) is not None:
+        return look(connection, account, held, at)
+    for one in jobs.all_of(connection, "open"):
+        if (job is None or one.id == job) and account.group in one.groups and not _sated(connection, one, account):
+            row = connection.execute(_next(one, account.labeler)).first()
+            if row is not None:
+                return _take(connection, account, one, row, at)
+    return None
+
+
+def free_expired(connection: Connection, at: datetime) -> int:
+    """Slots whose holders were not heard of are open again."""
+    gone = and_(slots.c.state == "leased", slots.c.until < at)
+    freed = update(slots).where(gone).values(state="open", labeler=None, lease=None, taken=None, until=None)
+    return connection.execute(freed).rowcount
+
+
+def _sated(connection: Connection, job: Job, account: Account) -> bool:
+    if job.settings.quota is None:
+        return False
+    mine = select(func.count()).where(
+        slots.c.job == job.id, slots.c.labeler == account.labeler, slots.c.state == "done"
+    )
+    return connection.execute(mine).scalar_one() >= job.settings.quota
+
+
+def _next(job: Job, labeler: str):
+    """The first open slot of a task that this person has not had, nor another task that says the same."""
+    other = slots.alias()
+    had = [
+        exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
+        exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
+        exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
+    ]
+    # A ranking or a demonstration is one a person and prompt, whatever the job.
+    for kind, table in (("rank", rankings), ("write", demonstrations)):
+        if job.kind == kind:
+            had.append(exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler))
+    return (
+        select(slots.c.task, slots.c.slot)
+        .join(tasks, tasks.c.id == slots.c.task)
+        .where(slots.c.job == job.id, slots.c.state == "open", *(~one for one in had))
+        .order_by(slots.c.place, slots.c.task, slots.c.slot)
+        .limit(1)
+    )
+
+
+def _take(connection: Connection, account: Account, job: Job, row, at: datetime) -> Held:
+    lease, until = secrets.token_urlsafe(12), at + timedelta(minutes=job.settings.lease_minutes)
+    taken = update(slots).where(slots.c.task == row.task, slots.c.slot == row.slot)
+    values = {"state": "leased", "labeler": account.labeler, "lease": lease, "taken": at, "until": until}
+    connection.execute(taken.values(**values))
+    _note(connection, account, row.task, "taken", 0, at)
+    held = look(connection, account, row.task, at)
+    assert held is not None
+    return held
+
+
+def _note(connection: Connection, account: Account, task: str | None, what: str, seconds: float, at: datetime) -> None:
+    row = {"labeler": account.labeler, "task": task, "what": what, "seconds": seconds, "at": at}
+    connection.execute(activity.insert(), [row])
+
+
+def look(connection: Connection, account: Account, task: str, at: datetime) -> Held | None:
+    """A task that this person has or had; nothing if it was never theirs."""
+    had = select(func.max(activity.c.at)).where(
+        activity.c.task == task, activity.c.labeler == account.labeler, activity.c.what == "taken"
+    )
+    taken = connection.execute(had).scalar()
+    row = connection.execute(select(tasks).where(tasks.c.id == task)).first()
+    if taken is None or row is None:
+        return None
+    job = jobs.find(connection, row.job)
+    assert job is not None
+    slot = connection.execute(select(slots).where(slots.c.task == task, slots.c.labeler == account.labeler)).first()
+    draft = connection.execute(
+        select(drafts.c.version, drafts.c.body).where(drafts.c.task == task, drafts.c.labeler == account.labeler)
+    ).first()
+    ids = shown(job.settings.seed, task, account.labeler, json.loads(row.completions))
+    found = {c.id: c for c in fetch(connection, "completion", completions.c.id.in_(ids)) if isinstance(c, Completion)}
+    of = list(fetch(connection, "prompt", prompts.c.id == row.prompt_id)) if row.prompt_id else [None]
+    prompt = of[0]
+    assert prompt is None or isinstance(prompt, Prompt)
+    return Held(
+        task, job, prompt, tuple(found[name] for name in ids), row.gold,
+        jobs.guide(connection, "evaluation" if job.purpose == "evaluation" else "training"),
+        slot.lease if slot and slot.state == "leased" else None,
+        slot.taken if slot and slot.taken else taken, slot.until if slot and slot.until else at,
+        Draft(*draft) if draft else None,
+    )  # fmt: skip
+
+
+# Holding.
+
+
+def beat(connection: Connection, account: Account, task: str, lease: str, active: float, at: datetime) -> Held | None:
+    """A sign of life, with the active seconds since the last one. Returns nothing when the lease is not theirs now."""
+    _active(connection, account, task, active, at)
+    held = look(connection, account, task, at)
+    if held is None or held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
+        return None
+    settings = held.job.settings
+    last = held.taken + timedelta(hours=settings.longest_hours)
+    until = min(at + timedelta(minutes=settings.lease_minutes), last)
+    connection.execute(
+        update(slots).where(slots.c.task == task, slots.c.labeler == account.labeler).values(until=until)
+    )
+    return held._replace(until=until)
+
+
+def _active(connection: Connection, account: Account, task: str, seconds: float, at: datetime) -> None:
+    """Never more than has passed since this person was last heard of, so that two tabs are not two people."""
+    last = connection.execute(
+        select(func.max(activity.c.at)).where(activity.c.labeler == account.labeler)
+    ).scalar()  # fmt: skip
+    passed = (at - last).total_seconds() if last else 0.0
+    _note(connection, account, task, "active", max(0.0, min(seconds, passed)), at)
+
+
+def save_draft(
+    connection: Connection, account: Account, task: str, version: int, body: str, at: datetime
+) -> Draft | None:
+    """Keep what is written so far. Returns the stored draft instead when it is newer: another window's."""
+    if look(connection, account, task, at) is None:
+        raise Refused(f"{task}: was never yours")
+    mine = and_(drafts.c.task == task, drafts.c.labeler == account.labeler)
+    row = connection.execute(select(drafts.c.version, drafts.c.body).where(mine)).first()
+    if row is None:
+        values = {"task": task, "labeler": account.labeler, "version": version, "body": body, "at": at}
+        connection.execute(drafts.insert(), [values])
+    elif version > row.version:
+        connection.execute(update(drafts).where(mine).values(version=version, body=body, at=at))
+    elif body != row.body:
+        return Draft(*row)
+    return None
+
+
+def leave(connection: Connection, account: Account, task: str, what: str, reason: str, note: str, at: datetime) -> None:
+    """Skip or flag: the slot is open for others, and this person is not given the task again."""
+    held = look(connection, account, task, at)
+    if held is None:
+        raise Refused(f"{task}: was never yours")
+    left = and_(passes.c.task == task, passes.c.labeler == account.labeler)
+    if connection.execute(select(passes.c.task).where(left)).first():
+        return
+    free = update(slots).where(slots.c.task == task, slots.c.labeler == account.labeler, slots.c.state == "leased")
+    connection.execute(free.values(state="open", labeler=None, lease=None, taken=None, until=None))
+    row = {"task": task, "labeler": account.labeler, "what": what, "reason": reason, "note": note, "at": at}
+    connection.execute(passes.insert(), [row])
+    if held.prompt is not None:
+        skip = Skip(prompt_id=held.prompt.id, labeler=account.labeler, task=held.job.kind, reason=reason, at=at)
+        writing.add(connection, [sound(skip)], at)
+    history.write(connection, at, [Change(what, task, account.labeler, reason)])
+
+
+# Handing in.
+
+
+def submit(
+    connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float,
+    make: Callable[[Held, float], Sequence[Record]],
+) -> Answer:  # fmt: skip
+    """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission."""
+    mine = and_(answers.c.labeler == account.labeler, answers.c.key == name)
+    if known := connection.execute(select(answers).where(mine)).first():
+        if known.body != body or known.task != task:
+            raise Refused(f"{name}: was handed in before with other words")
+        return Answer(known.id, known.task, known.revision, known.late, again=True)
+    held = look(connection, account, task, at)
+    if held is None:
+        raise Refused(f"{task}: was never yours")
+    earlier = _earlier(connection, account, held, at)
+    _active(connection, account, task, active, at)
+    late = not earlier and not _fill(connection, account, held, at)
+    seconds = _seconds(connection, account, held)
+    said = [sound(record) for record in make(held, seconds)]
+    if earlier:
+        _take_back(connection, said, at)
+    writing.add(connection, said, at)
+    row = {
+        "task": task, "labeler": account.labeler, "revision": earlier + 1, "key": name, "body": body,
+        "shown": json.dumps([c.id for c in held.completions]), "guidelines": held.guidelines and held.guidelines.id,
+        "seconds": seconds, "wall": (at - held.taken).total_seconds(), "late": late, "at": at,
+    }  # fmt: skip
+    number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
+    history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
+    return Answer(number, task, earlier + 1, late, again=False)
+
+
+def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> int:
+    """The revision that is changed by this answer, or 0."""
+    mine = and_(answers.c.task == held.task, answers.c.labeler == account.labeler)
+    row = connection.execute(select(func.max(answers.c.revision), func.min(answers.c.at)).where(mine)).one()
+    if row[0] is None:
+        return 0
+    if at - row[1] > timedelta(minutes=held.job.settings.revise_minutes):
+        raise Refused(f"{held.task}: was handed in, and can no more be changed")
+    return row[0]
+
+
+def _fill(connection: Connection, account: Account, held: Held, at: datetime) -> bool:
+    """Mark this person's slot done, or one that is free; False when all have gone to others."""
+    free = or_(slots.c.state == "open", and_(slots.c.state == "leased", slots.c.until < at))
+    for which in (slots.c.labeler == account.labeler, free):
+        row = connection.execute(select(slots.c.slot).where(slots.c.task == held.task, which).limit(1)).first()
+        if row is not None:
+            done = update(slots).where(slots.c.task == held.task, slots.c.slot == row.slot)
+            connection.execute(done.values(state="done", labeler=account.labeler, lease=None, until=None))
+            return True
+    return False
+
+
+def _seconds(connection: Connection, account: Account, held: Held) -> float:
+    mine = and_(activity.c.task == held.task, activity.c.labeler == account.labeler)
+    return float(connection.execute(select(func.coalesce(func.sum(activity.c.seconds), 0.0)).where(mine)).scalar_one())
+
+
+def _take_back(connection: Connection, said: Sequence[Record], at: datetime) -> None:
+    """Remove the records that an earlier revision left under the same keys; the answer itself stays."""
+    gone = []
+    for record in said:
+        shelf = SHELVES[kind_of(record)]
+        if shelf.model is Ranking:
+            _delete(connection, ranked, ("prompt_id", "labeler"), key(record))
+        if _delete(connection, shelf.table, shelf.key, key(record)):
+            gone.append(Change(f"{kind_of(record)} taken back", key_text(record), said_by(record)))
+    history.write(connection, at, gone)
+
+
+def account_of(record: Record) -> str | None:
+    return getattr(record, "labeler", None)
+
+
+def _delete(connection: Connection, table, columns: Sequence[str], values: Sequence[str]) -> int:
+    those = (table.c[column] == value for column, value in zip(columns, values, strict=True))
+    return connection.execute(delete(table).where(*those)).rowcount

@@ -1,0 +1,190 @@
+"""The tables of people at work: who may come in, what is to be done, who holds it, and what they answered.
+
+A task is one thing to do; a slot is one person's share of it, so the overlap of a task is how many slots it has, and
+two people can never hold the same one. What a person hands in is an `answer`, kept as it came and never changed; the
+records that follow from it stand in the tables of records.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from biddable.store.tables import Id, Instant, Serial, metadata
+
+
+def _id(name: str, refers: str | None = None, nullable: bool = False) -> Column:
+    return Column(name, Id, *([ForeignKey(refers)] if refers else []), nullable=nullable)
+
+
+def _text(name: str, nullable: bool = False) -> Column:
+    return Column(name, Text, nullable=nullable)
+
+
+def _at(name: str, nullable: bool = False) -> Column:
+    return Column(name, Instant, nullable=nullable)
+
+
+def _number(name: str) -> Column:
+    return Column(name, Integer, nullable=False)
+
+
+def _real(name: str) -> Column:
+    return Column(name, Double, nullable=False)
+
+
+# A labeler who can sign in. `password` is an argon2id hash, or nothing until they have joined.
+accounts = Table(
+    "accounts",
+    metadata,
+    _id("labeler", "labelers.id"),
+    _text("name"),
+    _text("role"),
+    _text("password", nullable=True),
+    _text("state"),  # active, or closed
+    _at("made"),
+    PrimaryKeyConstraint("labeler"),
+    UniqueConstraint("name"),
+)
+
+# Sessions, invitations and service keys: a secret that opens the door for one purpose. Only its sha256 is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    _id("token"),
+    _id("labeler", "accounts.labeler"),
+    _text("purpose"),  # session, invite, service
+    _at("made"),
+    _at("until"),
+    _at("ended", nullable=True),
+    PrimaryKeyConstraint("token"),
+    Index("ix_sessions_labeler", "labeler"),
+)
+
+guidelines = Table(
+    "guidelines",
+    metadata,
+    _id("id"),
+    _text("purpose"),  # training, or evaluation
+    _number("number"),
+    _text("text"),
+    _text("who", nullable=True),
+    _at("at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("purpose", "number"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _id("id"),
+    _text("kind"),
+    _text("title"),
+    _text("purpose"),
+    _text("state"),  # open, paused, closed
+    _text("settings"),  # JSON of work.JobSettings
+    _at("made"),
+    PrimaryKeyConstraint("id"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    _id("id"),
+    _id("job", "jobs.id"),
+    _id("prompt_id", "prompts.id", nullable=True),  # nothing when the prompt itself is to be written
+    _text("completions"),  # JSON list of ids
+    _real("place"),  # its place in the queue: least first
+    _text("gold", nullable=True),  # the answer that is known, for a hidden check
+    _text("chosen_by"),  # random, spread, gold …
+    _real("propensity"),  # how likely it was to be chosen
+    PrimaryKeyConstraint("id"),
+    Index("ix_tasks_job_place", "job", "place"),
+    Index("ix_tasks_prompt_id", "prompt_id"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    _id("task", "tasks.id"),
+    _number("slot"),
+    _id("job", "jobs.id"),
+    _real("place"),
+    _text("state"),  # open, leased, done
+    _id("labeler", "accounts.labeler", nullable=True),
+    _text("lease", nullable=True),
+    _at("taken", nullable=True),
+    _at("until", nullable=True),
+    PrimaryKeyConstraint("task", "slot"),
+    UniqueConstraint("task", "labeler"),
+    Index("ix_slots_job_state_place", "job", "state", "place"),
+    Index("ix_slots_state_until", "state", "until"),
+    Index("ix_slots_labeler_state", "labeler", "state"),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    _id("task", "tasks.id"),
+    _id("labeler", "accounts.labeler"),
+    _number("version"),
+    _text("body"),
+    _at("at"),
+    PrimaryKeyConstraint("task", "labeler"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Serial, autoincrement=True, nullable=False),
+    _id("task", "tasks.id"),
+    _id("labeler", "accounts.labeler"),
+    _number("revision"),
+    _text("key"),  # the browser's own name for this submission: sent twice, it counts once
+    _text("body"),
+    _text("shown"),  # JSON list of completion ids in the order in which they were seen
+    _id("guidelines", nullable=True),
+    _real("seconds"),  # active
+    _real("wall"),  # from taking to handing in
+    Column("late", Boolean, nullable=False),  # the slot had gone to somebody else meanwhile
+    _at("at"),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("task", "labeler", "revision"),
+    UniqueConstraint("labeler", "key"),
+    sqlite_autoincrement=True,
+)
+
+# A task that somebody skipped or flagged, and why; they are not given it again.
+passes = Table(
+    "passes",
+    metadata,
+    _id("task", "tasks.id"),
+    _id("labeler", "accounts.labeler"),
+    _text("what"),  # skip, flag
+    _text("reason"),
+    _text("note"),
+    _at("at"),
+    PrimaryKeyConstraint("task", "labeler"),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", Serial, autoincrement=True, nullable=False),
+    _id("labeler", "accounts.labeler"),
+    _id("task", nullable=True),
+    _text("what"),
+    _real("seconds"),
+    _at("at"),
+    PrimaryKeyConstraint("id"),
+    Index("ix_activity_labeler_at", "labeler", "at"),
+    Index("ix_activity_task_labeler", "task", "labeler"),
+)

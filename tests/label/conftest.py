@@ -1,0 +1,91 @@
+"""A real server on a real port, and people who are signed in to it."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+
+from biddable.label import create_app
+from biddable.records import Completion, Group, Prompt
+from biddable.store import accounts, open_store
+from biddable.store.accounts import Account, Role
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+
+
+@contextmanager
+def serving(app) -> Iterator[str]:
+    """The address of the app, served by uvicorn in a thread."""
+    door = socket.socket()
+    door.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", server_header=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    thread.start()
+    try:
+        until = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            assert time.monotonic() < until, "the server did not start in 30 s"
+            time.sleep(0.01)
+        yield f"http://localhost:{door.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        door.close()
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    return str(tmp_path / "store.db")
+
+
+@pytest.fixture
+def app(where: str):
+    return create_app(where)
+
+
+@pytest.fixture
+def url(app) -> Iterator[str]:
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture
+def person(url: str, app) -> Iterator[Callable[..., tuple[httpx2.Client, Account]]]:
+    """person("ann", "labeler", "training"): somebody who is signed in, and their account. Passwords cost a tenth of
+    a second each, so sessions are opened in the store; test_signin signs in as people do."""
+    clients = []
+
+    def make(name: str, role: Role = "labeler", group: Group = "training") -> tuple[httpx2.Client, Account]:
+        desk = app.state.desk
+        account = desk.write(accounts.make, name, role, group, desk.now())
+        token = desk.write(accounts.open_door, account.labeler, "session", desk.now())
+        client = httpx2.Client(base_url=url, cookies={"biddable": token}, timeout=30)
+        clients.append(client)
+        return client, account
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+PROMPTS = [Prompt(id=f"p{n}", text=f"say *{n}* kindly", use_case="generation", split="train") for n in range(6)]
+ANSWERS = [
+    Completion(id=f"{prompt.id}-{letter}", prompt_id=prompt.id, text=f"answer {letter} to {prompt.id}", run_id=f"run-{letter}")
+    for prompt in PROMPTS
+    for letter in "abcd"
+]  # fmt: skip
+
+
+@pytest.fixture
+def filled(where: str) -> None:
+    with open_store(where) as store:
+        store.add_many([*PROMPTS, *ANSWERS])
