@@ -13,15 +13,15 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
-from biddable.label import access, home, manage, signin, work
-from biddable.label.desk import HERE, Desk, pages
+from biddable.label import access, board, home, manage, signin, work
+from biddable.label.desk import HERE, STATIC, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
 from biddable.store.keeper import now
 from biddable.store.work import Refused
 from biddable.store.writer import Writer
 
-ROOMS = (signin.router, home.router, work.router, work.page, manage.router)
+ROOMS = (signin.router, home.router, work.router, board.router, manage.router)
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
@@ -55,7 +55,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
     def health() -> dict:
         return {"biddable": __version__}
 
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.mount(STATIC, StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard)
     _say_errors(app)
     access.check(app, *ROOMS)

@@ -46,17 +46,22 @@ class Desk:
         return HTMLResponse(text, status)
 
 
-def _stamp(name: str) -> str:
-    """The address of a static file; it changes with its content, so that a browser may keep it for ever."""
-    return f"/static/{name}?{digest((HERE / 'static' / name).read_text(encoding='utf-8'))}"
+def _stamp() -> str:
+    """A name of all static files as they are: it changes with them, so that a browser may keep them for ever. It stands
+    in front of their names, so that what one of them imports from beside it bears it too."""
+    files = sorted((HERE / "static").iterdir())
+    return digest(*(part for path in files for part in (path.name, path.read_text(encoding="utf-8"))))
+
+
+STATIC = f"/static/{_stamp()}"
 
 
 def pages() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(HERE / "templates")
     made = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     made.lstrip_blocks = True
-    stamps = {path.name: _stamp(path.name) for path in (HERE / "static").iterdir()}
-    made.filters["static"] = stamps.__getitem__
+    names = {path.name: f"{STATIC}/{path.name}" for path in (HERE / "static").iterdir()}
+    made.filters["static"] = names.__getitem__
     return made
 
 

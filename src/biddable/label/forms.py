@@ -3,13 +3,14 @@
 Answers are named by the letters of the screen (A, B …): which completion a letter is, only the store knows.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from biddable.records import Demonstration, Judgement, Prompt, Ranking, Record, Side, Verdict, complaint
+from biddable.records import Demonstration, Judgement, Prompt, Ranking, Record, Side, UseCase, Verdict, complaint
 from biddable.store import StoreError
 from biddable.store.work import Held
 
@@ -18,6 +19,7 @@ CLOSED = frozenset({"summarization", "closed_qa", "extract", "rewrite", "classif
 
 Letter = Annotated[str, Field(pattern=r"^[A-Z]$")]
 Words = Annotated[str, Field(max_length=64_000)]
+Filled = Annotated[str, Field(max_length=64_000, pattern=r"\S")]
 
 
 class Form(BaseModel):
@@ -42,7 +44,7 @@ class Judged(Form):
 
 
 class Written(Form):
-    text: Annotated[str, Field(min_length=1, max_length=64_000)]
+    text: Filled
     pasted: Annotated[int, Field(ge=0)] = 0  # characters that were not typed
     tool: bool = False  # "I used a tool", said by the person
 
@@ -63,17 +65,64 @@ class Compared(Form):
     note: Words = ""
 
 
-class Asked(Form):
-    """A prompt that a labeler writes (paper, Sec. 3.2)."""
+class Example(Form):
+    query: Filled
+    response: Filled
 
-    text: Annotated[str, Field(min_length=1, max_length=64_000)]
-    source: Annotated[str, Field(pattern="^(plain|few_shot|user_based)$")]
-    use_case: str | None = None
+
+class Asked(Form):
+    """A prompt that a labeler writes (paper, Sec. 3.2 and App. A.1)."""
+
+    text: Filled  # few-shot: the instruction alone
+    source: Literal["plain", "few_shot", "user_based"]
+    use_case: UseCase | None = None
+    examples: tuple[Example, ...] = ()  # few-shot: queries with their responses; the last response is left out
+    about: Words = ""  # user-based: what somebody said they would use a model for
+    pasted: Annotated[int, Field(ge=0)] = 0
+    tool: bool = False
+
+    @model_validator(mode="after")
+    def _lawful(self) -> Self:
+        if (self.source == "few_shot") != bool(self.examples):
+            raise ValueError("examples: belong to a few-shot prompt, and every one of those has some")
+        if self.source == "few_shot" and len(self.examples) < 2:
+            raise ValueError("examples: a few-shot prompt needs at least 2, for the last one is the question")
+        if (self.source == "user_based") != bool(self.about.strip()):
+            raise ValueError("about: says what a user-based prompt is for, and belongs to no other")
+        return self
+
+    @property
+    def whole(self) -> str:
+        """The prompt as a model sees it: of K examples K-1 are shown, and the last query waits for its response."""
+        if not self.examples:
+            return self.text
+        *shown, asked = self.examples
+        told = [f"{one.query.strip()}\n{one.response.strip()}" for one in shown]
+        return "\n\n".join([self.text.strip(), *told, asked.query.strip()])
+
+
+class Continued(Form):
+    """Of one continuation: how toxic, how toxic beside what its beginning led to expect, how well it goes on."""
+
+    toxicity: Annotated[int, Field(ge=0, le=2)]
+    relative: Annotated[int, Field(ge=-1, le=1)]
+    continuity: Annotated[int, Field(ge=1, le=7)]
+
+
+class Toxic(Form):
+    """The form for continuations of RealToxicityPrompts (paper, Fig. 11). Its numbers stay in the answer."""
+
+    input: Annotated[int, Field(ge=0, le=2)]
+    outputs: dict[Letter, Continued]
+    order: tuple[tuple[Letter, ...], ...]
+    note: Words = ""
 
 
 FORMS: dict[str, type[Form]] = {
-    "write": Written, "rank": Ranked, "judge": JudgedAlone, "compare": Compared, "prompt": Asked,
+    "write": Written, "rank": Ranked, "judge": JudgedAlone, "compare": Compared, "prompt": Asked, "toxicity": Toxic,
 }  # fmt: skip
+WORDS = frozenset({"text", "note", "about", "examples", "use_case"})  # fields that are text; the others are JSON
+LONGEST = 20  # characters of a field that is no text
 
 
 def closed_domain(prompt: Prompt | None) -> bool:
@@ -86,6 +135,47 @@ def read(held: Held, body: Any) -> Form:
         return FORMS[held.job.kind].model_validate_json(body)
     except ValidationError as error:
         raise StoreError(complaint(error)) from error
+
+
+def from_fields(fields: Mapping[str, str]) -> str:
+    """The JSON of a form from the fields of a page: `judgements.A.overall` is a path, `rank.A` a place in the order.
+    Names with _ in front are the page's own. The script of the page does the same (fields.js)."""
+    told: dict[str, Any] = {}
+    ranks: dict[int, list[str]] = {}
+    for name, value in sorted(fields.items()):
+        first, *path = name.split(".")
+        if first.startswith("_") or (first == "use_case" and not value):
+            continue
+        if first == "rank":
+            ranks.setdefault(_value(name, value, int), []).append(".".join(path))
+        else:
+            _set(told, [first, *path], value if first in WORDS else _value(name, value, json.loads))
+    if isinstance(examples := told.get("examples"), dict):
+        told["examples"] = [one for _, one in sorted(examples.items(), key=lambda one: one[0].zfill(4)) if _said(one)]
+    if ranks:
+        told["order"] = [ranks[rank] for rank in sorted(ranks)]
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _value(name: str, value: str, read: Callable[[str], Any]) -> Any:
+    try:
+        if len(value) <= LONGEST:
+            return read(value)
+    except ValueError:
+        pass
+    raise StoreError(f"{name}: {value[:LONGEST]!r} is no answer to it")
+
+
+def _set(told: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        told = told.setdefault(part, {})
+        if not isinstance(told, dict):
+            raise StoreError(f"{'.'.join(path)}: no such field")
+    told[path[-1]] = value
+
+
+def _said(example: Any) -> bool:
+    return not isinstance(example, dict) or any(str(word).strip() for word in example.values())
 
 
 def records(held: Held, form: Form, labeler: str, seconds: float, at: datetime) -> list[Record]:
@@ -106,8 +196,10 @@ def records(held: Held, form: Form, labeler: str, seconds: float, at: datetime) 
         case Compared():
             return [_verdict(held, form, names, common)]
         case Asked():
-            fields = {"source": form.source, "use_case": form.use_case}
-            return [Prompt.make(form.text, user=labeler, **fields)]
+            return [Prompt.make(form.whole, user=labeler, source=form.source, use_case=form.use_case)]
+        case Toxic():
+            _all(list(form.outputs), names, "outputs")
+            return [_ranking(held, form.order, names, common)]
     raise AssertionError(form)
 
 
@@ -123,21 +215,30 @@ def _judged(
     held: Held, judged: dict[str, Judged], names: dict[str, str], common: dict[str, Any]
 ) -> list[Record]:  # fmt: skip
     _all(list(judged), names, "judgements")
-    if closed_domain(held.prompt):
-        for letter, form in judged.items():
-            if form.hallucination is None:
-                raise StoreError(f"judgements.{letter}.hallucination: is asked of a prompt that brings its own text")
+    closed = closed_domain(held.prompt)
+    for letter, form in judged.items():
+        if (form.hallucination is not None) != closed:
+            raise StoreError(f"judgements.{letter}.hallucination: is asked of prompts that bring their text, and only there")
+    if len({form.satisfies_constraint is None for form in judged.values()}) > 1:
+        raise StoreError("judgements: satisfies_constraint: the prompt states a constraint for every answer, or for none")
     share = common | {"seconds": common["seconds"] / len(judged)}
     return [Judgement(completion_id=names[letter], **form.model_dump(), **share) for letter, form in judged.items()]
 
 
 def _ranked(held: Held, form: Ranked, names: dict[str, str], common: dict[str, Any]) -> list[Record]:
-    assert held.prompt is not None
-    _all([letter for tier in form.order for letter in tier], names, "order")
+    ranking = _ranking(held, form.order, names, common)
     said = _judged(held, form.judgements, names, common | {"seconds": 0.0}) if held.job.settings.judge else []
-    order = tuple(tuple(names[letter] for letter in tier) for tier in form.order)
-    ranking = Ranking(prompt_id=held.prompt.id, order=order, shown=tuple(names.values()), **common)
     return [*said, ranking]
+
+
+def _ranking(held: Held, tiers: tuple[tuple[Letter, ...], ...], names: dict[str, str], common: dict[str, Any]) -> Ranking:
+    assert held.prompt is not None
+    ranked = [letter for tier in tiers for letter in tier]
+    _all(ranked, names, "order")
+    if len(set(ranked)) < len(ranked) or not all(tiers):
+        raise StoreError("order: every answer stands in one tier, and no tier is empty")
+    order = tuple(tuple(names[letter] for letter in tier) for tier in tiers)
+    return Ranking(prompt_id=held.prompt.id, order=order, shown=tuple(names.values()), **common)
 
 
 def _verdict(held: Held, form: Compared, names: dict[str, str], common: dict[str, Any]) -> Record:

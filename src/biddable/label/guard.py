@@ -39,7 +39,8 @@ class Guard:
                 said = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     said.setdefault(name, value)
-                said.setdefault("cache-control", "no-store")
+                kept = message["status"] == 200 and scope["path"].startswith("/static/")
+                said.setdefault("cache-control", "public, max-age=31536000, immutable" if kept else "no-store")
             await send(message)
 
         if scope["method"] not in READING and not own(headers):

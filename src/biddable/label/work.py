@@ -1,16 +1,18 @@
 """The work itself, as the board's script and simulated people ask for it: take a task, hold it, hand it in."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from biddable.label import forms
-from biddable.label.desk import Here, Who
+from biddable.label.desk import Desk, Here, Who
 from biddable.label.forms import LETTERS
-from biddable.label.text import markdown
+from biddable.label.text import LARGEST, markdown
 from biddable.store import work
-from biddable.store.work import Held
+from biddable.store.accounts import Account
+from biddable.store.work import Answer, Held
 
 router = APIRouter(prefix="/api")
 
@@ -30,6 +32,10 @@ class DraftSent(Sent):
     body: Annotated[str, Field(max_length=200_000)]
 
 
+class Written(Sent):
+    text: Annotated[str, Field(max_length=LARGEST)]
+
+
 class Beat(Sent):
     lease: Short
     active: Annotated[float, Field(ge=0, le=3600)] = 0.0
@@ -41,6 +47,7 @@ class AnswerSent(Sent):
     key: Annotated[str, Field(min_length=8, max_length=100)]
     active: Annotated[float, Field(ge=0, le=3600)] = 0.0
     body: Annotated[str, Field(max_length=500_000)]  # JSON of the form of the task's kind
+    guidelines: Short | None = None  # the version that its author had before them; nothing: the one that holds
 
 
 class Leaving(Sent):
@@ -49,7 +56,7 @@ class Leaving(Sent):
     note: Annotated[str, Field(max_length=4000)] = ""
 
 
-def seen(held: Held) -> dict[str, Any]:
+def seen(held: Held, now: datetime) -> dict[str, Any]:
     """What its holder may see of a task: no ids of completions, no models, no gold, nobody else's word."""
     prompt = held.prompt
     before = (prompt.before or ()) if prompt else ()
@@ -62,6 +69,9 @@ def seen(held: Held) -> dict[str, Any]:
         "closed_domain": forms.closed_domain(prompt),
         "lease": held.lease,
         "until": held.until.isoformat(),
+        "left": max(0.0, (held.until - now).total_seconds()) if held.lease else 0.0,
+        "changeable": held.changeable and max(0.0, (held.changeable - now).total_seconds()),
+        "revise": held.job.settings.revise_minutes * 60,
         "guidelines": held.guidelines and {"id": held.guidelines.id, "number": held.guidelines.number},
         "before": [{"role": turn.role, "html": markdown(turn.text)} for turn in before],
         "prompt": prompt and {"text": prompt.text, "html": markdown(prompt.text)},
@@ -80,7 +90,7 @@ def me(account: Who):
 @router.post("/claim")
 def claim(wanted: Wanted, desk: Here, account: Who):
     held = desk.write(work.claim, account, desk.now(), wanted.job)
-    return {"task": held and seen(held)}
+    return {"task": held and seen(held, desk.now())}
 
 
 @router.get("/tasks/{task}")
@@ -88,7 +98,7 @@ def task(task: str, desk: Here, account: Who):
     held = desk.read(work.look, account, task, desk.now())
     if held is None:
         raise HTTPException(404, "no such task of yours")
-    return {"task": seen(held)}
+    return {"task": seen(held, desk.now())}
 
 
 @router.put("/tasks/{task}/draft")
@@ -102,37 +112,29 @@ def draft(task: str, sent: DraftSent, desk: Here, account: Who):
 @router.post("/tasks/{task}/beat")
 def beat(task: str, sent: Beat, desk: Here, account: Who):
     held = desk.write(work.beat, account, task, sent.lease, sent.active, desk.now())
-    return {"until": held and held.until.isoformat()}
+    if held is None:
+        return {"until": None, "left": 0.0, "guidelines": None}
+    number = held.guidelines and held.guidelines.number
+    return {"until": held.until.isoformat(), "left": (held.until - desk.now()).total_seconds(), "guidelines": number}
 
 
 @router.post("/tasks/{task}/answer")
 def answer(task: str, sent: AnswerSent, desk: Here, account: Who):
-    now = desk.now()
-    kept = desk.write(
-        work.submit, account, task, sent.key, sent.body, now, sent.active,
-        lambda held, seconds: forms.records(held, forms.read(held, sent.body), account.labeler, seconds, now),
-    )  # fmt: skip
+    kept = hand_in(desk, account, task, sent.key, sent.body, sent.active, sent.guidelines)
     return {"answer": kept.id, "revision": kept.revision, "late": kept.late, "again": kept.again}
+
+
+def hand_in(
+    desk: Desk, account: Account, task: str, name: str, body: str, active: float = 0.0, read: str | None = None
+) -> Answer:
+    now = desk.now()
+    return desk.write(
+        work.submit, account, task, name, body, now, active,
+        lambda held, seconds: forms.records(held, forms.read(held, body), account.labeler, seconds, now), read,
+    )  # fmt: skip
 
 
 @router.post("/tasks/{task}/leave")
 def leave(task: str, sent: Leaving, desk: Here, account: Who):
     desk.write(work.leave, account, task, sent.what, sent.reason, sent.note, desk.now())
     return {"left": task}
-
-
-page = APIRouter()
-
-
-@page.get("/work")
-def next_task(request: Request, desk: Here, account: Who, job: str | None = None):
-    held = desk.write(work.claim, account, desk.now(), job)
-    return desk.page(request, "work.html" if held else "nothing.html", task=held and seen(held))
-
-
-@page.get("/work/{task}")
-def one_task(request: Request, desk: Here, account: Who, task: str):
-    held = desk.read(work.look, account, task, desk.now())
-    if held is None:
-        raise HTTPException(404, "no such task of yours")
-    return desk.page(request, "work.html", task=seen(held))

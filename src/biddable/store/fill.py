@@ -18,8 +18,8 @@ class Fill(Settings):
     split: Split | None = Field(None, description="prompts of this split; nothing: train to train, test to evaluate")
     count: int | None = Field(None, ge=1, le=1_000_000, description="so many tasks at most")
     runs: tuple[str, ...] = Field((), description="answers of these runs; compare: the two to set against each other")
-    fewest: int = Field(FEWEST, ge=2, le=26, description="rank: a prompt with fewer answers is left out")
-    most: int = Field(MOST, ge=2, le=26, description="rank: no more answers than these on one board")
+    fewest: int = Field(FEWEST, ge=2, le=26, description="rank, toxicity: a prompt with fewer answers is left out")
+    most: int = Field(MOST, ge=2, le=26, description="rank, toxicity: no more answers than these on one board")
 
 
 def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
@@ -31,14 +31,14 @@ def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
         case "rank":
             undone = ~exists().where(rankings.c.prompt_id == prompts.c.id) if job.purpose == "training" else True
             found = _boards(connection, split, what, undone)
+        case "toxicity":
+            found = _boards(connection, split, what, True)
         case "judge":
             found = (Todo(p, (c,)) for p, c in _answers(connection, split, what.runs))
         case "compare":
             found = _pairs(connection, split, what.runs)
         case "prompt":
             found = (Todo(None) for _ in range(what.count or 100))
-        case _:
-            raise StoreError(f"{job.kind}: no such work yet")
     for n, todo in enumerate(found):
         if what.count is not None and n >= what.count:
             return

@@ -139,6 +139,11 @@ class Guidelines(NamedTuple):
     at: datetime
 
 
+def guided_by(job: Job) -> str:
+    """For which purpose the guidelines of its answers are."""
+    return "evaluation" if job.purpose == "evaluation" else "training"
+
+
 def guide(connection: Connection, purpose: str) -> Guidelines | None:
     """The version that holds."""
     query = select(guidelines).where(guidelines.c.purpose == purpose).order_by(guidelines.c.number.desc()).limit(1)

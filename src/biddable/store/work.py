@@ -47,6 +47,7 @@ class Held(NamedTuple):
     taken: datetime
     until: datetime
     draft: Draft | None
+    changeable: datetime | None = None  # until when what was handed in can be changed; nothing when nothing was
 
 
 class Answer(NamedTuple):
@@ -68,13 +69,18 @@ def shown(seed: int, task: str, labeler: str, ids: Sequence[str]) -> list[str]:
 # Taking.
 
 
-def claim(connection: Connection, account: Account, at: datetime, job: str | None = None) -> Held | None:
-    """The task that this person holds, or else the next that is theirs to do; nothing when there is none."""
+def claim(
+    connection: Connection, account: Account, at: datetime, job: str | None = None, besides: str | None = None
+) -> Held | None:
+    """The task that this person holds, or else the next that is theirs to do; nothing when there is none.
+    `besides`: the task they are about to finish, so that the one after it can lie ready."""
     free_expired(connection, at)
     mine = select(slots.c.task).where(slots.c.labeler == account.labeler, slots.c.state == "leased")
     if job is not None:
         mine = mine.where(slots.c.job == job)
-    if (held := connection.execute(mine.limit(1)).scalar()) is not None:
+    if besides is not None:
+        mine = mine.where(slots.c.task != besides)
+    if (held := connection.execute(mine.order_by(slots.c.taken, slots.c.task).limit(1)).scalar()) is not None:
         return look(connection, account, held, at)
     for one in jobs.all_of(connection, "open"):
         if (job is None or one.id == job) and account.group in one.groups and not _sated(connection, one, account):
@@ -94,9 +100,7 @@ def free_expired(connection: Connection, at: datetime) -> int:
 def _sated(connection: Connection, job: Job, account: Account) -> bool:
     if job.settings.quota is None:
         return False
-    mine = select(func.count()).where(
-        slots.c.job == job.id, slots.c.labeler == account.labeler, slots.c.state == "done"
-    )
+    mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
     return connection.execute(mine).scalar_one() >= job.settings.quota
 
 
@@ -109,9 +113,10 @@ def _next(job: Job, labeler: str):
         exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
     ]
     # A ranking or a demonstration is one a person and prompt, whatever the job.
-    for kind, table in (("rank", rankings), ("write", demonstrations)):
+    for kind, table in (("rank", rankings), ("toxicity", rankings), ("write", demonstrations)):
         if job.kind == kind:
             had.append(exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler))
+            had.append(_in_hand(labeler))
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
@@ -119,6 +124,13 @@ def _next(job: Job, labeler: str):
         .order_by(slots.c.place, slots.c.task, slots.c.slot)
         .limit(1)
     )
+
+
+def _in_hand(labeler: str):
+    """Whether this person holds a task of the same prompt: its record is not there yet, but soon is."""
+    held, of = slots.alias(), tasks.alias()
+    mine = (held.c.labeler == labeler, held.c.state == "leased", of.c.id == held.c.task)
+    return exists().where(*mine, of.c.prompt_id == tasks.c.prompt_id)
 
 
 def _take(connection: Connection, account: Account, job: Job, row, at: datetime) -> Held:
@@ -159,11 +171,17 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
     assert prompt is None or isinstance(prompt, Prompt)
     return Held(
         task, job, prompt, tuple(found[name] for name in ids), row.gold,
-        jobs.guide(connection, "evaluation" if job.purpose == "evaluation" else "training"),
+        jobs.guide(connection, jobs.guided_by(job)),
         slot.lease if slot and slot.state == "leased" else None,
         slot.taken if slot and slot.taken else taken, slot.until if slot and slot.until else at,
-        Draft(*draft) if draft else None,
+        Draft(*draft) if draft else None, _changeable(connection, account, task, job),
     )  # fmt: skip
+
+
+def _changeable(connection: Connection, account: Account, task: str, job: Job) -> datetime | None:
+    mine = and_(answers.c.task == task, answers.c.labeler == account.labeler)
+    first = connection.execute(select(func.min(answers.c.at)).where(mine)).scalar()
+    return first and first + timedelta(minutes=job.settings.revise_minutes)
 
 
 # Holding.
@@ -185,9 +203,11 @@ def beat(connection: Connection, account: Account, task: str, lease: str, active
 
 
 def _active(connection: Connection, account: Account, task: str, seconds: float, at: datetime) -> None:
-    """Never more than has passed since this person was last heard of, so that two tabs are not two people."""
+    """Never more than has passed since this person was last heard of, so that two tabs are not two people. Taking
+    another task is no such word: the next one is taken while this one is still under their hands."""
+    heard = or_(activity.c.what != "taken", activity.c.task == task)
     last = connection.execute(
-        select(func.max(activity.c.at)).where(activity.c.labeler == account.labeler)
+        select(func.max(activity.c.at)).where(activity.c.labeler == account.labeler, heard)
     ).scalar()  # fmt: skip
     passed = (at - last).total_seconds() if last else 0.0
     _note(connection, account, task, "active", max(0.0, min(seconds, passed)), at)
@@ -234,9 +254,10 @@ def leave(connection: Connection, account: Account, task: str, what: str, reason
 
 def submit(
     connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float,
-    make: Callable[[Held, float], Sequence[Record]],
+    make: Callable[[Held, float], Sequence[Record]], read: str | None = None,
 ) -> Answer:  # fmt: skip
-    """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission."""
+    """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission; `read`
+    the guidelines that its author had before them, where others hold by now."""
     mine = and_(answers.c.labeler == account.labeler, answers.c.key == name)
     if known := connection.execute(select(answers).where(mine)).first():
         if known.body != body or known.task != task:
@@ -245,6 +266,8 @@ def submit(
     held = look(connection, account, task, at)
     if held is None:
         raise Refused(f"{task}: was never yours")
+    if read is not None:
+        held = held._replace(guidelines=_version(connection, held.job, read))
     earlier = _earlier(connection, account, held, at)
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
@@ -261,6 +284,14 @@ def submit(
     number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
     history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
     return Answer(number, task, earlier + 1, late, again=False)
+
+
+def _version(connection: Connection, job: Job, name: str) -> Guidelines:
+    purpose = jobs.guided_by(job)
+    for one in jobs.guides(connection, purpose):
+        if one.id == name:
+            return one
+    raise StoreError(f"guidelines: {name} is no version of those for {purpose}")
 
 
 def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> int:
