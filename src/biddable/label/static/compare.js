@@ -35,6 +35,10 @@ export function compare(work) {
     },
     do: { diff: open, expand },
     onward: () => false,
-    reveal: () => form.querySelector(".better input").focus(),
+    reveal() {
+      const asked = form.querySelector(".better");
+      asked.tabIndex = -1; // the question itself: on a button of it, arrows would be the button's
+      asked.focus();
+    },
   };
 }

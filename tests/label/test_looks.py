@@ -1,0 +1,120 @@
+"""Every screen of the work is within reach of everybody (WCAG 2.2 AA, as far as axe sees), and light to load."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from desks import guidelines, job, material
+from playwright.sync_api import Page
+
+import biddable.label
+from biddable.store import open_store
+
+STATIC = Path(biddable.label.__file__).parent / "static"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+KINDS = {
+    "rank": {}, "board": {"judge": False}, "judge": {}, "compare": {}, "write": {}, "prompt": {}, "toxicity": {},
+}  # fmt: skip
+LATER = {"compare", "toxicity"}
+
+
+@pytest.fixture
+def work(where, app, person, window):
+    def begin(kind: str, **words) -> Page:
+        later = kind in LATER
+        with open_store(where) as store:
+            store.add_many(material(prompts=2, split="test" if later else "train"))
+        guidelines(person, "evaluation" if later else "training")
+        fill = {"runs": ["run-0", "run-1"]} if kind == "compare" else {}
+        of = "rank" if kind == "board" else kind
+        job(app, person, of, "evaluation" if later else "training", fill, **KINDS[kind])
+        page = window("ann", reduced_motion="reduce", **words)
+        page.goto("/work")
+        page.wait_for_selector("[data-ready]")
+        return page
+
+    return begin
+
+
+def faults(page: Page) -> list[str]:
+    said = Axe().run(page, options=RULES).response
+    assert len(said["passes"]) > 10  # it did look
+    return [f"{one['id']}: {node['html'][:200]}" for one in said["violations"] for node in one["nodes"]]
+
+
+def looked_at(page: Page, kind: str) -> list[str]:
+    found = faults(page)
+    if kind == "board":
+        page.keyboard.press("1")
+        page.locator("[data-do=submit]").click()  # with something missing
+        for key, name in (("d", "diff"), ("?", "keys"), ("s", "skip")):
+            page.locator(".card").first.focus()
+            page.keyboard.press(key)
+            page.wait_for_selector(f"#{name}[open]")
+            found += faults(page)
+            page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        found += faults(page)
+    if kind in ("rank", "toxicity"):
+        page.get_by_role("button", name="Rank all").click()
+        found += faults(page)
+    if kind == "write":
+        page.locator("[name=text]").fill("# One\n\n```\ncode\n```")
+        page.get_by_role("button", name="Preview").click()
+        page.wait_for_selector("#preview h1")
+        found += faults(page)
+    if kind == "prompt":
+        page.locator("[name=source]").nth(1).check()
+        found += faults(page)
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 768, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing(work, kind, scheme, width):
+    page = work(kind, color_scheme=scheme, viewport={"width": width, "height": 800}, has_touch=width == 360)
+    assert looked_at(page, kind) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing is beside the screen
+
+
+@pytest.mark.parametrize("kind", ["board", "rank", "compare"])
+def test_what_is_pressed_is_large_enough(work, kind):
+    """WCAG 2.5.8: 24 by 24 pixels."""
+    page = work(kind)
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("main button, main .choice input, main .button")]
+          .filter((one) => one.checkVisibility())
+          .map((one) => [one.outerHTML, one.getBoundingClientRect()])
+          .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => html)"""
+    )
+    assert small == []
+
+
+def test_print_has_the_texts_and_no_buttons(work):
+    page = work("board")
+    page.emulate_media(media="print")
+    assert page.locator(".card .words").first.is_visible()
+    assert not page.locator("[data-do=submit]").is_visible()
+    clipped = page.eval_on_selector_all(".card .words", "all => all.some(x => x.scrollHeight > x.clientHeight + 1)")
+    assert not clipped
+
+
+def test_nothing_moves_for_who_wants_it_so(work):
+    page = work("board")
+    moving = page.eval_on_selector_all("main *", "all => all.filter(x => getComputedStyle(x).transitionDuration !== '0s').length")
+    assert moving == 0
+
+
+@pytest.mark.parametrize(("ending", "most"), [("js", 60_000), ("css", 20_000)])
+def test_little_is_loaded(ending, most):
+    assert 0 < sum(path.stat().st_size for path in STATIC.glob(f"*.{ending}")) <= most
+
+
+def test_static_files_are_kept_and_pages_are_not(work):
+    page = work("board")
+    script = page.locator("script[type=module]").get_attribute("src")
+    kept = page.request.get(script or "").headers["cache-control"]
+    assert "immutable" in kept
+    assert page.request.get("/work").headers["cache-control"] == "no-store"
+    assert page.request.get("/static/none/work.js").status == 404
