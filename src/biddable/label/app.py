@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
-from biddable.label import access, home, manage, signin, work
+from biddable.label import access, guidelines, home, jobs, manage, people, prompts, shipped, signin, work
 from biddable.label.desk import HERE, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
@@ -21,7 +21,10 @@ from biddable.store.keeper import now
 from biddable.store.work import Refused
 from biddable.store.writer import Writer
 
-ROOMS = (signin.router, home.router, work.router, work.page, manage.router)
+ROOMS = (
+    signin.router, home.router, work.router, work.page, manage.router, prompts.router, jobs.router, people.router,
+    guidelines.router,
+)  # fmt: skip
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
@@ -36,6 +39,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
             Writer(store) as writer,
             ThreadPoolExecutor(4) as readers,
         ):
+            shipped.put(store)
             app.state.desk = Desk(store, writer, readers, pages(), secure)
             yield
 
@@ -56,7 +60,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         return {"biddable": __version__}
 
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD}))
     _say_errors(app)
     access.check(app, *ROOMS)
     return app
