@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx2
 import pytest
 
 from biddable.records import Prompt
@@ -75,7 +76,6 @@ def test_a_large_upload_is_not_bounded_but_other_bodies_are(owner):
 
 
 def test_only_managers_may_bring_prompts_and_a_stranger_is_refused_before_the_body_is_read(person, url):
-    import httpx2
 
     ann, _ = person("ann")
     with httpx2.Client(base_url=url) as stranger:
@@ -85,7 +85,6 @@ def test_only_managers_may_bring_prompts_and_a_stranger_is_refused_before_the_bo
 
 
 def test_an_invitation_is_shown_once_and_lets_its_person_in(owner, url, app):
-    import httpx2
 
     page = owner.post("/manage/people", data={"name": "ben", "role": "labeler", "group": "training"}).text
     (link,) = re.findall(r'value="(http[^"]+/join/[^"]+)"', page)

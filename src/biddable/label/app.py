@@ -13,7 +13,28 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
-from biddable.label import access, guidelines, home, jobs, manage, people, prompts, shipped, signin, work
+from biddable.label import (
+    access,
+    data,
+    guidelines,
+    history,
+    home,
+    jobs,
+    manage,
+    mine,
+    pay,
+    people,
+    plan,
+    prompts,
+    quality,
+    review,
+    screening,
+    shipped,
+    signin,
+    surveys,
+    work,
+)
+from biddable.label.counted import Counted
 from biddable.label.desk import HERE, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
@@ -23,7 +44,8 @@ from biddable.store.writer import Writer
 
 ROOMS = (
     signin.router, home.router, work.router, work.page, manage.router, prompts.router, jobs.router, people.router,
-    guidelines.router,
+    guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router, plan.router,
+    data.router, history.router, mine.router,
 )  # fmt: skip
 THREADS = 64  # handlers at once; most of them wait for the disk
 
@@ -40,6 +62,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
             ThreadPoolExecutor(4) as readers,
         ):
             shipped.put(store)
+            app.state.counted = Counted(readers)
             app.state.desk = Desk(store, writer, readers, pages(), secure)
             yield
 
@@ -60,7 +83,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         return {"biddable": __version__}
 
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD}))
+    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD, data.UPLOAD}))
     _say_errors(app)
     access.check(app, *ROOMS)
     return app

@@ -212,3 +212,7 @@ def left(connection: Connection, job: str) -> dict[str, int]:
     """How many slots of a job are in which state."""
     query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
     return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+
+
+def count_tasks(connection: Connection, job: str) -> int:
+    return connection.execute(select(func.count()).where(tasks.c.job == job)).scalar_one()

@@ -68,6 +68,22 @@ def by_labeler(connection: Connection, job: str) -> dict[str, int]:
     return dict(connection.execute(query).all())
 
 
+class Done(NamedTuple):
+    """What one person did in one job."""
+
+    title: str
+    answers: int
+    seconds: float  # active, a task, in the mean
+    last: datetime
+
+
+def of_labeler(connection: Connection, labeler: str) -> list[Done]:
+    titles = {job.id: job.title for job in jobs.all_of(connection)}
+    columns = (func.count(), func.avg(answers.c.seconds), func.max(answers.c.at))
+    query = select(answers.c.job, *columns).where(answers.c.labeler == labeler).group_by(answers.c.job)
+    return [Done(titles[row[0]], row[1], float(row[2]), row[3]) for row in connection.execute(query)]
+
+
 class Left(NamedTuple):
     """A task that somebody did not want, and why."""
 
