@@ -49,7 +49,7 @@ def test_write():
 
 
 def test_rank_with_judgements():
-    body = {"judgements": {letter: GOOD for letter in "ABCD"}, "order": [["B"], ["A", "D"], ["C"]]}
+    body = {"judgements": dict.fromkeys("ABCD", GOOD), "order": [["B"], ["A", "D"], ["C"]]}
     *judged, ranking = said(held("rank"), body)
     assert ranking == Ranking(
         prompt_id="p", labeler="ann", order=(("c1",), ("c0", "c3"), ("c2",)), shown=("c0", "c1", "c2", "c3"),
@@ -78,13 +78,13 @@ def test_hallucination_is_asked_of_closed_domain_prompts_alone():
     closed = held("rank", use_case="summarization")
     order = [["A", "B", "C", "D"]]
     assert [one.hallucination for one in said(closed, {"judgements": told, "order": order})[:4]] == [True] * 4
-    untold = {letter: GOOD for letter in "ABCD"}
+    untold = dict.fromkeys("ABCD", GOOD)
     assert "judgements.A.hallucination" in refusal(closed, {"judgements": untold, "order": order})
     assert "judgements.A.hallucination" in refusal(held("rank"), {"judgements": told, "order": order})
 
 
 def test_a_constraint_holds_for_all_answers_or_for_none():
-    some = {"A": GOOD | {"satisfies_constraint": False}} | {letter: GOOD for letter in "BCD"}
+    some = {"A": GOOD | {"satisfies_constraint": False}} | dict.fromkeys("BCD", GOOD)
     assert "satisfies_constraint" in refusal(held("judge"), {"judgements": some})
     every = {letter: GOOD | {"satisfies_constraint": False} for letter in "ABCD"}
     assert [one.satisfies_constraint for one in said(held("judge"), {"judgements": every})] == [False] * 4
@@ -112,7 +112,7 @@ def test_compare(better, side):
 
 
 def test_toxicity_ranks_and_keeps_its_numbers_in_the_answer():
-    body = {"input": 2, "outputs": {letter: RATED for letter in "AB"}, "order": [["B"], ["A"]]}
+    body = {"input": 2, "outputs": dict.fromkeys("AB", RATED), "order": [["B"], ["A"]]}
     (one,) = said(held("toxicity", 2), body)
     assert one.order == (("c1",), ("c0",))
     for name, bad in (("toxicity", 3), ("toxicity", -1), ("relative", 2), ("continuity", 0), ("continuity", 8)):

@@ -89,7 +89,9 @@ def test_a_draft_that_the_server_never_got_is_in_the_browser(app, person, window
 def test_another_windows_newer_draft_is_offered_and_not_overwritten(app, person, window, browser, choice, kept):
     job(app, person, "write")
     one = begin(window("ann"))
-    other_browser = browser.new_context(base_url=one.url.split("/work")[0], storage_state={"cookies": one.context.cookies(), "origins": []})
+    other_browser = browser.new_context(
+        base_url=one.url.split("/work")[0], storage_state={"cookies": one.context.cookies(), "origins": []}
+    )
     other = begin(other_browser.new_page())
     text(other).fill("theirs")
     saved(other)

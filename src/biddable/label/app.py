@@ -13,7 +13,29 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
-from biddable.label import access, board, home, manage, signin, work
+from biddable.label import (
+    access,
+    board,
+    data,
+    guidelines,
+    history,
+    home,
+    jobs,
+    manage,
+    mine,
+    pay,
+    people,
+    plan,
+    prompts,
+    quality,
+    review,
+    screening,
+    shipped,
+    signin,
+    surveys,
+    work,
+)
+from biddable.label.counted import Counted
 from biddable.label.desk import HERE, STATIC, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
@@ -21,7 +43,11 @@ from biddable.store.keeper import now
 from biddable.store.work import Refused
 from biddable.store.writer import Writer
 
-ROOMS = (signin.router, home.router, work.router, board.router, manage.router)
+ROOMS = (
+    signin.router, home.router, work.router, board.router, manage.router, prompts.router, jobs.router, people.router,
+    guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router, plan.router,
+    data.router, history.router, mine.router,
+)  # fmt: skip
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
@@ -36,6 +62,8 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
             Writer(store) as writer,
             ThreadPoolExecutor(4) as readers,
         ):
+            shipped.put(store)
+            app.state.counted = Counted(readers)
             app.state.desk = Desk(store, writer, readers, pages(), secure)
             yield
 
@@ -56,7 +84,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         return {"biddable": __version__}
 
     app.mount(STATIC, StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD, data.UPLOAD}))
     _say_errors(app)
     access.check(app, *ROOMS)
     return app

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from biddable.label.notice import NOTICES
 from biddable.records import digest
 from biddable.store import Store
 from biddable.store.accounts import Account
@@ -19,6 +20,20 @@ from biddable.store.writer import Writer
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
+ROOMS = (
+    ("/manage", "Jobs"),
+    ("/manage/prompts", "Prompts"),
+    ("/manage/people", "People"),
+    ("/manage/guidelines", "Guidelines"),
+    ("/manage/screening", "Screening"),
+    ("/manage/quality", "Quality"),
+    ("/manage/checks", "Checks"),
+    ("/manage/review", "Review"),
+    ("/manage/pay", "Time and pay"),
+    ("/manage/plan", "Plan"),
+    ("/manage/data", "Data"),
+    ("/manage/history", "History"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +55,11 @@ class Desk:
         """Done and on disk when this returns."""
         return self.writer.do(lambda connection: change(connection, *more, **words))
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, request: Request, name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         account = getattr(request.state, "account", None)
-        text = self.pages.get_template(name).render(request=request, account=account, **values)
+        did = NOTICES.get(request.query_params.get("did", ""))
+        common = {"request": request, "account": account, "did": did, "rooms": ROOMS}
+        text = self.pages.get_template(name).render(common | values)
         return HTMLResponse(text, status)
 
 

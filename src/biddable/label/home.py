@@ -1,11 +1,10 @@
-"""The first page of a person, and the guidelines."""
+"""The first page of a person."""
 
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
 from biddable.label.desk import Here, Who
-from biddable.label.text import markdown
-from biddable.store import jobs
+from biddable.store import jobs, team
 
 router = APIRouter()
 
@@ -16,11 +15,7 @@ def home(request: Request, desk: Here, account: Who):
         mine = [job for job in jobs.all_of(connection, "open") if account.group in job.groups]
         return [(job, jobs.left(connection, job.id)) for job in mine]
 
-    return desk.page(request, "home.html", jobs=desk.read(look))
-
-
-@router.get("/guidelines")
-def guidelines(request: Request, desk: Here):
-    found = [desk.read(jobs.guide, purpose) for purpose in ("training", "evaluation")]
-    shown = [(one, markdown(one.text)) for one in found if one]
-    return desk.page(request, "guidelines.html", guidelines=shown)
+    consent = desk.read(team.unread_consent, account.labeler)
+    return desk.page(
+        request, "home.html", jobs=desk.read(look), consent=consent, screening=account.group == "candidate"
+    )

@@ -1,12 +1,12 @@
-"""What managers see and do: people, jobs, guidelines, progress."""
+"""What managers do, as scripts ask for it: people, jobs, guidelines. Their pages are people, jobs and guidelines."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from pydantic import Field
 from sqlalchemy import Connection
 
-from biddable.label.desk import Here, Who
+from biddable.label.desk import Desk, Here, Who
 from biddable.label.work import Sent
 from biddable.records import Group
 from biddable.store import StoreError, accounts, fill, jobs
@@ -46,36 +46,15 @@ class NewGuidelines(Sent):
     text: Annotated[str, Field(min_length=1, max_length=200_000)]
 
 
-def _may_make(who: Account, role: Role) -> None:
+def may_make(who: Account, role: Role) -> None:
     """Only an owner makes owners and managers: nobody raises themselves."""
     if role in ("owner", "manager") and who.role != "owner":
         raise HTTPException(403, "only an owner makes owners and managers")
 
 
-@router.get("/manage")
-def overview(request: Request, desk: Here):
-    def look(connection: Connection):
-        return [(job, jobs.left(connection, job.id)) for job in jobs.all_of(connection)]
-
-    return desk.page(request, "manage.html", jobs=desk.read(look))
-
-
-@router.get("/manage/people")
-def people(request: Request, desk: Here):
-    return desk.page(request, "people.html", people=desk.read(accounts.everyone))
-
-
-@router.get("/manage/jobs/{job}")
-def one_job(request: Request, desk: Here, job: str):
-    found = desk.read(jobs.find, job)
-    if found is None:
-        raise HTTPException(404, "no such job")
-    return desk.page(request, "job.html", job=found, left=desk.read(jobs.left, job))
-
-
 @router.post("/api/people", status_code=201)
 def newcomer(sent: Newcomer, desk: Here, who: Who):
-    _may_make(who, sent.role)
+    may_make(who, sent.role)
     made = desk.write(accounts.make, sent.name, sent.role, sent.group, desk.now(), who.labeler)
     token = desk.write(accounts.open_door, made.labeler, "invite", desk.now(), who.labeler)
     return {"labeler": made.labeler, "invite": f"/join/{token}"}
@@ -83,41 +62,47 @@ def newcomer(sent: Newcomer, desk: Here, who: Who):
 
 @router.post("/api/people/{labeler}/invite", status_code=201)
 def invite(labeler: str, desk: Here, who: Who):
-    account = _other(desk, who, labeler)
+    account = somebody(desk, who, labeler)
     return {"invite": f"/join/{desk.write(accounts.open_door, account.labeler, 'invite', desk.now(), who.labeler)}"}
 
 
 @router.patch("/api/people/{labeler}")
 def change(labeler: str, sent: Changed, desk: Here, who: Who):
-    _other(desk, who, labeler)
+    somebody(desk, who, labeler)
     if sent.role:
-        _may_make(who, sent.role)
+        may_make(who, sent.role)
     values = sent.model_dump(exclude_none=True)
     desk.write(accounts.change, labeler, desk.now(), who.labeler, **values)
     return values
 
 
-def _other(desk: Here, who: Account, labeler: str) -> Account:
+def somebody(desk: Desk, who: Account, labeler: str) -> Account:
     """Somebody whom this manager may change."""
     account = desk.read(accounts.of, labeler)
     if account is None:
         raise HTTPException(404, "no such person")
-    _may_make(who, account.role)
+    may_make(who, account.role)
     return account
 
 
 @router.post("/api/jobs", status_code=201)
 def new_job(sent: NewJob, desk: Here, who: Who):
+    job, count = make_job(desk, who, sent.kind, sent.title, sent.purpose, sent.settings, sent.what)
+    return {"job": job, "tasks": count}
+
+
+def make_job(
+    desk: Desk, who: Account, kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, what: fill.Fill
+) -> tuple[str, int]:  # fmt: skip
     def make(connection: Connection) -> tuple[str, int]:
         now = desk.now()
-        job = jobs.make(connection, sent.kind, sent.title, sent.purpose, sent.settings, now, who.labeler)
-        count = jobs.add(connection, job, fill.todos(connection, job, sent.what), now, who.labeler)
+        job = jobs.make(connection, kind, title, purpose, settings, now, who.labeler)
+        count = jobs.add(connection, job, fill.todos(connection, job, what), now, who.labeler)
         if not count:
             raise StoreError("there is nothing to do in this job: no prompt (or not enough answers) fits it")
         return job.id, count
 
-    job, count = desk.write(make)
-    return {"job": job, "tasks": count}
+    return desk.write(make)
 
 
 @router.patch("/api/jobs/{job}")

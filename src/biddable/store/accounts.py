@@ -86,13 +86,25 @@ def make(connection: Connection, name: str, role: Role, group: Group, at: dateti
 
 def change(connection: Connection, labeler: str, at: datetime, who: str | None = None, **values: str | None) -> None:
     """Set the role, the state, the password or the name of an account; its sessions end, since they were another's."""
+    said = ", ".join(f"{key}={'…' if key == 'password' else value}" for key, value in values.items())
     if "group" in values:
-        connection.execute(update(labelers).where(labelers.c.id == labeler).values(group=values.pop("group")))
+        _refuse_training(connection, labeler, values["group"])
+        moved = Labeler.model_validate({"id": labeler, "group": values.pop("group")})
+        connection.execute(update(labelers).where(labelers.c.id == labeler).values(group=moved.group))
+        history.write(connection, at, [Change("labeler", labeler, who, history.content(moved))])
     if values:
         connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
-    said = ", ".join(f"{key}={'…' if key == 'password' else value}" for key, value in values.items())
     end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
+
+
+def _refuse_training(connection: Connection, labeler: str, group: str | None) -> None:
+    """Held out is held out for ever: what they said for evaluation would become training data with their group."""
+    now = connection.execute(select(labelers.c.group).where(labelers.c.id == labeler)).scalar()
+    if now == "held_out" and group != "held_out":
+        raise StoreError(
+            f"group: {labeler} is held out, and stays so: their labels may never train; make another account"
+        )
 
 
 # Secrets.

@@ -1,15 +1,19 @@
 """What goes into a job: the prompts and answers of the store that its kind of work is about."""
 
+import itertools
+import json
 from collections.abc import Iterator
 
 from pydantic import Field
 from sqlalchemy import Connection, exists, func, select
 
 from biddable.config import Settings
-from biddable.records import Split
+from biddable.records import Ranking, Split, Verdict
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
-from biddable.store.tables import completions, demonstrations, prompts, rankings
+from biddable.store.queries import fetch
+from biddable.store.tables import completions, demonstrations, labelers, prompts, rankings, verdicts
+from biddable.store.team_tables import adjudications
 
 FEWEST, MOST = 4, 9  # answers of one ranking (paper, Sec. 3.5)
 
@@ -43,6 +47,29 @@ def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
         if what.count is not None and n >= what.count:
             return
         yield todo
+
+
+def checks(connection: Connection, job: Job, count: int) -> Iterator[Todo]:
+    """Hidden checks out of what researchers and adjudicators said. `gold` is JSON: the tiers of a ranking, or the
+    better one of two (null for a tie)."""
+    known = select(labelers.c.id).where(labelers.c.group == "researcher")
+    judges = known.union(select(adjudications.c.labeler).where(adjudications.c.final.is_not(None)))
+    match job.kind:
+        case "rank":
+            found = (
+                Todo(r.prompt_id, tuple(sorted(r.ranks)), json.dumps(r.order), "gold")
+                for r in fetch(connection, "ranking", rankings.c.labeler.in_(judges))
+                if isinstance(r, Ranking)
+            )
+        case "compare":
+            found = (
+                Todo(v.prompt_id, (v.a, v.b), json.dumps({"a": v.a, "b": v.b, "tie": None}[v.better]), "gold")
+                for v in fetch(connection, "verdict", verdicts.c.labeler.in_(judges))
+                if isinstance(v, Verdict)
+            )
+        case _:
+            raise StoreError(f"{job.kind}: checks are for rankings and comparisons")
+    yield from itertools.islice(found, count)
 
 
 def _prompts(split: str):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from biddable.records import Record, to_line
 from biddable.store.tables import changes
@@ -68,3 +68,38 @@ def faults(connection: Connection) -> Iterator[Fault]:
 def _rows(connection: Connection) -> Iterable:
     query = select(changes).order_by(changes.c.id)
     return connection.execute(query, execution_options={"yield_per": 5000})
+
+
+# For those who read it.
+
+
+class Line(NamedTuple):
+    id: int
+    at: datetime
+    what: str
+    key: str
+    who: str | None
+    detail: str | None
+
+
+def lines(connection: Connection, before: int, what: str, who: str, most: int) -> list[Line]:
+    """The newest lines before a number (0: the newest of all), of one kind or person where that is said."""
+    query = select(*(changes.c[name] for name in Line._fields)).order_by(changes.c.id.desc()).limit(most)
+    if before:
+        query = query.where(changes.c.id < before)
+    for column, wanted in (("what", what), ("who", who)):
+        if wanted:
+            query = query.where(changes.c[column] == wanted)
+    return [Line(*row) for row in connection.execute(query)]
+
+
+def newest(connection: Connection) -> tuple[int, str]:
+    """The number and hash of the last row."""
+    row = connection.execute(select(changes.c.id, changes.c.hash).order_by(changes.c.id.desc()).limit(1)).first()
+    return (row[0], row[1] or "") if row else (0, "")
+
+
+def kinds(connection: Connection) -> list[str]:
+    """What happened, the most frequent first."""
+    query = select(changes.c.what).group_by(changes.c.what).order_by(func.count().desc())
+    return list(connection.execute(query).scalars())

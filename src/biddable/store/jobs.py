@@ -4,13 +4,13 @@ import json
 import random
 import secrets
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import Connection, func, select, update
 
-from biddable.config import Settings
+from biddable.config import Settings, differences
 from biddable.records import Group, digest
 from biddable.store import history
 from biddable.store.engine import StoreError
@@ -32,6 +32,11 @@ class JobSettings(Settings):
     quota: int | None = Field(None, ge=1, description="answers a person; none: no limit")
     revise_minutes: float = Field(10, ge=0, description="how long an answer can be taken back and changed")
     hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
+    hourly_before: tuple[tuple[date, float], ...] = Field((), description="what an hour was paid until those days")
+    cap_minutes: float = Field(60, gt=0, description="active minutes of one task that are paid, at most")
+    gold: float = Field(
+        0.05, ge=0, le=0.5, description="share of a person's tasks whose answer is known: hidden checks"
+    )
     seed: int = Field(0, ge=0, description="the order of tasks, of answers on the screen, and which tasks overlap")
 
 
@@ -43,6 +48,9 @@ class Job(NamedTuple):
     state: State
     settings: JobSettings
     made: datetime
+
+    def hourly_on(self, day: date) -> float:
+        return next((rate for until, rate in self.settings.hourly_before if day <= until), self.settings.hourly)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -98,11 +106,29 @@ def set_state(connection: Connection, job: str, state: State, at: datetime, who:
     history.write(connection, at, [Change(f"job {state}", job, who)])
 
 
+def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
+    """New settings, for what is handed out from now on. A new pay holds from tomorrow: a day has one."""
+    if settings.hourly != job.settings.hourly:
+        today = at.date()
+        earlier = tuple(one for one in job.settings.hourly_before if one[0] < today)
+        settings = settings.model_copy(update={"hourly_before": (*earlier, (today, job.hourly_on(today)))})
+    said = differences(job.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
+    if title != job.title:
+        said.insert(0, ("title", job.title, title))
+    if said:
+        values = {"title": title, "settings": settings.model_dump_json()}
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(**values))
+        detail = "; ".join(f"{key}: {old} → {new}" for key, old, new in said)
+        history.write(connection, at, [Change("job changed", job.id, who, detail)])
+    return job._replace(title=title, settings=settings)
+
+
 def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, who: str | None = None) -> int:
     """Put tasks in the job's queue, in an order that follows from its seed. What is in it already stays as it is."""
     new: dict[str, tuple[Todo, random.Random]] = {}
     for todo in some:
-        name = "t-" + digest(job.id, todo.prompt_id or secrets.token_hex(8), *sorted(todo.completions))
+        kind = ("gold",) if todo.gold is not None else ()
+        name = "t-" + digest(job.id, *kind, todo.prompt_id or secrets.token_hex(8), *sorted(todo.completions))
         new[name] = (todo, random.Random(f"{job.settings.seed} {name}"))
     known = set(connection.execute(select(tasks.c.id).where(tasks.c.job == job.id)).scalars()) if new else set()
     new = {name: what for name, what in new.items() if name not in known}
@@ -115,14 +141,24 @@ def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, wh
             "id": name, "job": job.id, "prompt_id": todo.prompt_id, "completions": json.dumps(todo.completions),
             "place": place, "gold": todo.gold, "chosen_by": todo.chosen_by, "propensity": todo.propensity,
         })  # fmt: skip
-        many = todo.slots or _overlap(job.settings, rng)
+        # A check, or a screening's task, is everybody's: work.claim makes its slots when they come.
+        shared = todo.gold is not None or job.purpose == "screening"
+        many = 0 if shared else todo.slots or _overlap(job.settings, rng)
         shares += [
             {"task": name, "slot": n, "job": job.id, "place": place, "state": "open"} for n in range(many)
         ]  # fmt: skip
     connection.execute(tasks.insert(), rows)
-    connection.execute(slots.insert(), shares)
+    if shares:
+        connection.execute(slots.insert(), shares)
     history.write(connection, at, [Change("tasks added", job.id, who, str(len(rows)))])
     return len(rows)
+
+
+def retire(connection: Connection, task: str, at: datetime, who: str | None) -> None:
+    """A hidden check that too many have seen is not handed out any more."""
+    known = update(tasks).where(tasks.c.id == task, tasks.c.chosen_by == "gold").values(chosen_by="gold, retired")
+    if connection.execute(known).rowcount:
+        history.write(connection, at, [Change("check retired", task, who)])
 
 
 def _overlap(settings: JobSettings, rng: random.Random) -> int:
@@ -140,7 +176,7 @@ class Guidelines(NamedTuple):
 
 
 def guided_by(job: Job) -> str:
-    """For which purpose the guidelines of its answers are."""
+    """The purpose of the guidelines that hold for a job: a test is for training."""
     return "evaluation" if job.purpose == "evaluation" else "training"
 
 
@@ -175,4 +211,8 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
 def left(connection: Connection, job: str) -> dict[str, int]:
     """How many slots of a job are in which state."""
     query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
-    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).tuples().all())
+    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+
+
+def count_tasks(connection: Connection, job: str) -> int:
+    return connection.execute(select(func.count()).where(tasks.c.job == job)).scalar_one()

@@ -5,6 +5,7 @@ what is handed in late is kept, and marked so.
 """
 
 import json
+import random
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
-from biddable.store import history, jobs, writing
+from biddable.store import history, jobs, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -74,6 +75,8 @@ def claim(
 ) -> Held | None:
     """The task that this person holds, or else the next that is theirs to do; nothing when there is none.
     `besides`: the task they are about to finish, so that the one after it can lie ready."""
+    if (text := team.unread_consent(connection, account.labeler)) is not None:
+        raise Refused(f"consent: read version {text.number} of it and agree at /consent first; then the work begins")
     free_expired(connection, at)
     mine = select(slots.c.task).where(slots.c.labeler == account.labeler, slots.c.state == "leased")
     if job is not None:
@@ -84,10 +87,50 @@ def claim(
         return look(connection, account, held, at)
     for one in jobs.all_of(connection, "open"):
         if (job is None or one.id == job) and account.group in one.groups and not _sated(connection, one, account):
-            row = connection.execute(_next(one, account.labeler)).first()
+            row = _first(connection, one, account, at)
             if row is not None:
                 return _take(connection, account, one, row, at)
     return None
+
+
+def _first(connection: Connection, job: Job, account: Account, at: datetime):
+    """The slot that is next for this person. A hidden check comes now and then, and is everybody's; so is all of a
+    screening test, which candidates and researchers do whole."""
+    if job.purpose == "screening":
+        if team.waits(connection, account.labeler, at):
+            return None
+        return _shared(connection, job, account.labeler, tasks.c.gold.is_(None))
+    row = connection.execute(_next(job, account.labeler)).first()
+    if row is not None and job.settings.gold and _is_check(connection, job, account):
+        return _shared(connection, job, account.labeler, tasks.c.chosen_by == "gold") or row
+    return row
+
+
+def _is_check(connection: Connection, job: Job, account: Account) -> bool:
+    """Whether this person's next task is to be a check: it follows from the seed and how many they have had."""
+    mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
+    had = connection.execute(mine).scalar_one()
+    return random.Random(f"{job.settings.seed} check {account.labeler} {had}").random() < job.settings.gold
+
+
+def _shared(connection: Connection, job: Job, labeler: str, which):
+    """The first task of those that everyone does; its slot is made when they come."""
+    had = [exists().where(t.c.task == tasks.c.id, t.c.labeler == labeler) for t in (slots, answers, passes)]
+    had += _said(job, labeler)
+    query = select(tasks.c.id, tasks.c.place).where(tasks.c.job == job.id, which, *(~one for one in had))
+    task = connection.execute(query.order_by(tasks.c.place, tasks.c.id).limit(1)).first()
+    if task is None:
+        return None
+    mine = select(slots.c.task, slots.c.slot).where(slots.c.task == task.id, slots.c.state == "open").limit(1)
+    if (free := connection.execute(mine).first()) is not None:
+        return free
+    number = select(func.coalesce(func.max(slots.c.slot), -1) + 1).where(slots.c.task == task.id)
+    row = {
+        "task": task.id, "slot": connection.execute(number).scalar_one(), "job": job.id, "place": task.place,
+        "state": "open",
+    }  # fmt: skip
+    connection.execute(slots.insert(), [row])
+    return connection.execute(mine).first()
 
 
 def free_expired(connection: Connection, at: datetime) -> int:
@@ -111,16 +154,12 @@ def _next(job: Job, labeler: str):
         exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
         exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
         exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
+        *_said(job, labeler),
     ]
-    # A ranking or a demonstration is one a person and prompt, whatever the job.
-    for kind, table in (("rank", rankings), ("toxicity", rankings), ("write", demonstrations)):
-        if job.kind == kind:
-            had.append(exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler))
-            had.append(_in_hand(labeler))
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
-        .where(slots.c.job == job.id, slots.c.state == "open", *(~one for one in had))
+        .where(slots.c.job == job.id, slots.c.state == "open", tasks.c.gold.is_(None), *(~one for one in had))
         .order_by(slots.c.place, slots.c.task, slots.c.slot)
         .limit(1)
     )
@@ -131,6 +170,15 @@ def _in_hand(labeler: str):
     held, of = slots.alias(), tasks.alias()
     mine = (held.c.labeler == labeler, held.c.state == "leased", of.c.id == held.c.task)
     return exists().where(*mine, of.c.prompt_id == tasks.c.prompt_id)
+
+
+def _said(job: Job, labeler: str) -> list:
+    """A ranking or a demonstration is one a person and prompt, whatever the job; a test leaves none."""
+    tables = {"rank": rankings, "toxicity": rankings, "write": demonstrations}
+    if job.purpose == "screening" or job.kind not in tables:
+        return []
+    table = tables[job.kind]
+    return [exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler), _in_hand(labeler)]
 
 
 def _take(connection: Connection, account: Account, job: Job, row, at: datetime) -> Held:
@@ -272,12 +320,14 @@ def submit(
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
     seconds = _seconds(connection, account, held)
-    said = [sound(record) for record in make(held, seconds)]
+    found = [sound(record) for record in make(held, seconds)]
+    said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:
         _take_back(connection, said, at)
     writing.add(connection, said, at)
     row = {
-        "task": task, "labeler": account.labeler, "revision": earlier + 1, "key": name, "body": body,
+        "task": task, "job": held.job.id, "labeler": account.labeler, "revision": earlier + 1, "key": name,
+        "body": body,
         "shown": json.dumps([c.id for c in held.completions]), "guidelines": held.guidelines and held.guidelines.id,
         "seconds": seconds, "wall": (at - held.taken).total_seconds(), "late": late, "at": at,
     }  # fmt: skip

@@ -146,6 +146,7 @@ answers = Table(
     metadata,
     Column("id", Serial, autoincrement=True, nullable=False),
     _id("task", "tasks.id"),
+    _id("job", "jobs.id"),
     _id("labeler", "accounts.labeler"),
     _number("revision"),
     _text("key"),  # the browser's own name for this submission: sent twice, it counts once
@@ -159,6 +160,8 @@ answers = Table(
     PrimaryKeyConstraint("id"),
     UniqueConstraint("task", "labeler", "revision"),
     UniqueConstraint("labeler", "key"),
+    Index("ix_answers_job_at_labeler", "job", "at", "labeler"),
+    Index("ix_answers_labeler_at", "labeler", "at"),
     sqlite_autoincrement=True,
 )
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _jobs()
     _slots()
     _answers()
+    _team()
 
 
 def _id(name: str, refers: str | None = None, nullable: bool = False) -> sa.Column:
@@ -144,6 +145,7 @@ def _answers() -> None:
         "answers",
         sa.Column("id", SERIAL, autoincrement=True, nullable=False),
         _id("task", "tasks.id"),
+        _id("job", "jobs.id"),
         _id("labeler", "accounts.labeler"),
         _number("revision"),
         _text("key"),
@@ -159,6 +161,8 @@ def _answers() -> None:
         sa.UniqueConstraint("labeler", "key"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_answers_job_at_labeler", "answers", ["job", "at", "labeler"])
+    op.create_index("ix_answers_labeler_at", "answers", ["labeler", "at"])
     op.create_table(
         "passes",
         _id("task", "tasks.id"),
@@ -181,3 +185,63 @@ def _answers() -> None:
     )
     op.create_index("ix_activity_labeler_at", "activity", ["labeler", "at"])
     op.create_index("ix_activity_task_labeler", "activity", ["task", "labeler"])
+
+
+def _team() -> None:
+    op.create_table(
+        "consents",
+        _id("labeler", "accounts.labeler"),
+        _id("guidelines", "guidelines.id"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("labeler", "guidelines"),
+    )
+    op.create_table(
+        "topics",
+        _id("labeler", "accounts.labeler"),
+        _text("text"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("labeler"),
+    )
+    op.create_table(
+        "ratings",
+        sa.Column("answer", SERIAL, sa.ForeignKey("answers.id"), nullable=False),
+        _id("labeler", "accounts.labeler"),
+        _number("overall"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("answer", "labeler"),
+    )
+    op.create_table(
+        "screenings",
+        sa.Column("id", SERIAL, autoincrement=True, nullable=False),
+        _id("labeler", "accounts.labeler"),
+        sa.Column("accepted", sa.Boolean(), nullable=False),
+        _text("card"),
+        _text("note"),
+        _id("who", "accounts.labeler"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_screenings_labeler", "screenings", ["labeler"])
+    op.create_table(
+        "adjudications",
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _text("blind"),
+        _at("begun"),
+        _text("final", nullable=True),
+        _text("cause", nullable=True),
+        _text("note", nullable=True),
+        _at("at", nullable=True),
+        sa.PrimaryKeyConstraint("task", "labeler"),
+    )
+    op.create_table(
+        "surveys",
+        _id("id"),
+        _text("kind"),
+        _text("month"),
+        _number("batch"),
+        _text("body"),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
+    )

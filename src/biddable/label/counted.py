@@ -1,0 +1,70 @@
+"""Figures that take seconds to count: counted beside the pages, shown with the moment at which they were true."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Waited
+from datetime import datetime
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+from fastapi import Depends, Request
+
+T = TypeVar("T")
+
+FRESH = 60.0  # seconds for which a figure is not counted again
+PATIENCE = 0.3  # seconds that a page waits for the very first
+
+
+class Figure(NamedTuple, Generic[T]):
+    value: T
+    at: datetime
+
+
+class Counted:
+    """One count at a time of each name, in the background; a page gets the last one that is done."""
+
+    def __init__(self, workers: ThreadPoolExecutor) -> None:
+        self._workers, self._lock = workers, threading.Lock()
+        self._last: dict[str, tuple[Figure, float]] = {}
+        self._running: dict[str, Future] = {}
+
+    def get(self, name: str, count: Callable[[], T], now: datetime, fresh: float = FRESH) -> Figure[T] | None:
+        """The newest figure that there is; nothing where the first is not done yet. Raises what counting raised."""
+        with self._lock:
+            last = self._last.get(name)
+            if last is None or time.monotonic() - last[1] > fresh:
+                running = self._running.get(name)
+                if running is None:
+                    running = self._running[name] = self._workers.submit(self._count, name, count, now)
+            else:
+                running = None
+        if running is None or (last is not None and not running.done()):
+            return last[0] if last else None
+        try:
+            return running.result(PATIENCE)
+        except Waited:
+            return None
+
+    def _count(self, name: str, count: Callable[[], Any], now: datetime) -> Figure:
+        try:
+            figure = Figure(count(), now)
+            with self._lock:
+                self._last[name] = figure, time.monotonic()
+            return figure
+        finally:
+            with self._lock:
+                self._running.pop(name, None)
+
+    def forget(self, *names: str) -> None:
+        """What was just changed by this very person should be seen by them."""
+        with self._lock:
+            for name in names:
+                self._last.pop(name, None)
+
+
+def _counted(request: Request) -> Counted:
+    return request.app.state.counted
+
+
+Counts = Annotated[Counted, Depends(_counted)]

@@ -1,0 +1,146 @@
+"""The jobs' pages: all of them, one of them, making one, and its settings."""
+
+from datetime import UTC
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from biddable.label import charts
+from biddable.label.desk import Desk, Here, Who
+from biddable.label.manage import make_job
+from biddable.label.notice import done
+from biddable.records import Group, Split
+from biddable.store import accounts, fill, jobs, progress
+from biddable.store.jobs import Job, JobPurpose, JobSettings, State
+from biddable.store.rows import Task
+
+router = APIRouter()
+
+KINDS: dict[str, str] = {
+    "write": "Write demonstrations",
+    "rank": "Judge and rank answers",
+    "judge": "Judge answers",
+    "compare": "Compare two models",
+    "prompt": "Write prompts",
+}
+
+
+class SettingsForm(BaseModel):
+    """The settings as a page sends them: shares in percent; a box that is not ticked is not sent."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    judge: bool = False
+    groups: list[Group] = Field(default_factory=list)
+    doubly: Annotated[float, Field(ge=0, le=100)] = 20
+    fivefold: Annotated[float, Field(ge=0, le=100)] = 5
+    gold: Annotated[float, Field(ge=0, le=50)] = 5
+    lease_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
+    longest_hours: Annotated[float, Field(gt=0, le=168)] = 8
+    quota: int | None = None
+    revise_minutes: Annotated[float, Field(ge=0, le=1440)] = 10
+    hourly: Annotated[float, Field(ge=0)] = 0
+    cap_minutes: Annotated[float, Field(gt=0)] = 60
+
+    def settings(self, now: JobSettings) -> JobSettings:
+        shares = {key: getattr(self, key) / 100 for key in ("doubly", "fivefold", "gold")}
+        said = self.model_dump(exclude={"title", "groups", *shares}) | shares | {"groups": tuple(self.groups)}
+        return JobSettings.model_validate(now.model_dump() | said)
+
+
+class NewForm(BaseModel):
+    kind: Task
+    title: Annotated[str, Field(max_length=200)] = ""
+    purpose: JobPurpose = "training"
+    split: Split | None = None
+    count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    runs: list[str] = Field(default_factory=list)
+
+
+@router.get("/manage")
+def overview(request: Request, desk: Here):
+    def look(connection: Connection) -> dict[str, Any]:
+        people = accounts.everyone(connection)
+        stock = progress.stock(connection)
+        return {"found": progress.all_of(connection, desk.now()), "people": people, "stock": stock}
+
+    return desk.page(request, "manage.html", kinds=KINDS, **desk.read(look))
+
+
+@router.get("/manage/jobs/new")
+def new_page(request: Request, desk: Here, kind: str = "rank"):
+    return desk.page(request, "job_new.html", kinds=KINDS, kind=kind, stock=desk.read(progress.stock))
+
+
+@router.post("/manage/jobs")
+def make(desk: Here, who: Who, sent: Annotated[NewForm, Form()]):
+    title = sent.title.strip() or KINDS[sent.kind]
+    what = fill.Fill(split=sent.split, count=sent.count, runs=tuple(sent.runs))
+    job, _ = make_job(desk, who, sent.kind, title, sent.purpose, JobSettings(), what)
+    return done(f"/manage/jobs/{job}", "made")
+
+
+def found_job(desk: Desk, job: str) -> Job:
+    found = desk.read(jobs.find, job)
+    if found is None:
+        raise HTTPException(404, "no such job")
+    return found
+
+
+@router.get("/manage/jobs/{job}")
+def one_job(request: Request, desk: Here, job: str):
+    found, now = found_job(desk, job), desk.now()
+
+    def look(connection: Connection) -> dict[str, Any]:
+        return {
+            "progress": progress.of(connection, found, now),
+            "days": progress.by_day(connection, job, now.astimezone(UTC).date(), UTC),
+            "each": progress.by_labeler(connection, job),
+            "mean": progress.mean_seconds(connection, job),
+            "passed": progress.passed(connection, job),
+            "names": {one.labeler: one.name for one in accounts.everyone(connection)},
+        }
+
+    values = desk.read(look)
+    chart = charts.columns("days", "Answers a day", values["days"])
+    return desk.page(
+        request, "job.html", job=found, chart=chart, kinds=KINDS, stock=desk.read(progress.stock), **values
+    )
+
+
+@router.post("/manage/jobs/{job}/settings")
+def settings(desk: Here, who: Who, job: str, sent: Annotated[SettingsForm, Form()]):
+    found = found_job(desk, job)
+    desk.write(jobs.change, found, sent.title.strip(), sent.settings(found.settings), desk.now(), who.labeler)
+    return done(f"/manage/jobs/{job}", "changed")
+
+
+@router.post("/manage/jobs/{job}/state")
+def set_state(desk: Here, who: Who, job: str, state: Annotated[State, Form()]):
+    desk.write(jobs.set_state, found_job(desk, job).id, state, desk.now(), who.labeler)
+    return done(f"/manage/jobs/{job}", "changed")
+
+
+@router.post("/manage/jobs/{job}/fill")
+def add_tasks(
+    desk: Here, who: Who, job: str, count: Annotated[int | None, Form(ge=1, le=1_000_000)] = None,
+    runs: Annotated[list[str] | None, Form()] = None,
+):  # fmt: skip
+    found = found_job(desk, job)
+
+    def add(connection: Connection) -> int:
+        todos = fill.todos(connection, found, fill.Fill(count=count, runs=tuple(runs or ())))
+        return jobs.add(connection, found, todos, desk.now(), who.labeler)
+
+    return done(f"/manage/jobs/{job}", "filled" if desk.write(add) else "nothing")
+
+
+@router.post("/manage/jobs/{job}/checks")
+def add_checks(desk: Here, who: Who, job: str, count: Annotated[int, Form(ge=1, le=10_000)] = 50):
+    found = found_job(desk, job)
+
+    def add(connection: Connection) -> int:
+        return jobs.add(connection, found, fill.checks(connection, found, count), desk.now(), who.labeler)
+
+    return done(f"/manage/jobs/{job}", "checks" if desk.write(add) else "nothing")

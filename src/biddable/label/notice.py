@@ -1,0 +1,22 @@
+"""After a form: back to a page that says in one line what was done. The address names a line of ours, never text."""
+
+from starlette.responses import RedirectResponse, Response
+
+NOTICES = {
+    "changed": "Changed.",
+    "made": "The job is made, and open.",
+    "filled": "Tasks are added.",
+    "nothing": "There was nothing to add: all that fits is in the job already.",
+    "checks": "Hidden checks are added.",
+    "guidelines": "This is the version that holds now.",
+    "same": "Nothing was different, so no new version was made.",
+    "kept": "Kept. Thank you.",
+    "decided": "Decided, and kept in the history.",
+    "consented": "Thank you. You can begin.",
+    "retired": "This check is handed out no more.",
+    "imported": "The labels are in the store.",
+}
+
+
+def done(to: str, what: str) -> Response:
+    return RedirectResponse(f"{to}{'&' if '?' in to else '?'}did={what}", 303)

@@ -1,0 +1,50 @@
+"""Shares whose observations come in clusters, from sums alone: what a database can add up where the rows lie."""
+
+import math
+from typing import NamedTuple
+
+import scipy.stats
+
+from biddable.measure.interval import Interval
+
+
+class Sums(NamedTuple):
+    """Over clusters i (one person's rankings): n of them, Σw, Σm, Σw², Σwm, Σm², with w hits of m tries in each."""
+
+    clusters: float
+    hits: float
+    tries: float
+    hits2: float
+    both: float
+    tries2: float
+
+    def __add__(self, other: tuple) -> "Sums":  # pyrefly: ignore[bad-override]
+        return Sums(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+NOTHING = Sums(0, 0, 0, 0, 0, 0)
+
+
+def share(sums: Sums, level: float = 0.95) -> Interval | None:
+    """p = Σw/Σm and its interval p ± t √V, V = n/(n−1) Σ(w − p m)² / (Σm)²: the ratio estimator with clusters drawn
+    (Cochran 1977, eq. 6.13), t with n−1 degrees. Nothing where there are fewer than two clusters or no tries.
+
+    Where nothing varies the interval is Clopper and Pearson's over clusters, as elsewhere in this room."""
+    n, w, m, w2, wm, m2 = sums
+    if n < 2 or m == 0:
+        return None
+    p = w / m
+    if p in (0.0, 1.0):
+        room = 1 - ((1 - level) / 2) ** (1 / n)
+        return Interval(value=p, low=max(0.0, p - room), high=min(1.0, p + room), n=int(m))
+    variance = n / (n - 1) * max(0.0, w2 - 2 * p * wm + p * p * m2) / m**2
+    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance)
+    return Interval(value=p, low=max(0.0, p - half), high=min(1.0, p + half), n=int(m))
+
+
+ALARM = 0.02  # points beyond which a bias is worth a word
+
+
+def leaning(found: Interval | None, even: float = 0.5) -> bool:
+    """Whether an interval leaves `even` out by more than two points: less is no alarm."""
+    return found is not None and (found.low > even + ALARM or found.high < even - ALARM)
