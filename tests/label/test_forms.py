@@ -1,5 +1,6 @@
 """What is handed in becomes records, by kind of work; and what is not an answer to the question is refused."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -49,7 +50,7 @@ def test_write():
 
 
 def test_rank_with_judgements():
-    body = {"judgements": {letter: GOOD for letter in "ABCD"}, "order": [["B"], ["A", "D"], ["C"]]}
+    body = {"judgements": dict.fromkeys("ABCD", GOOD), "order": [["B"], ["A", "D"], ["C"]]}
     *judged, ranking = said(held("rank"), body)
     assert ranking == Ranking(
         prompt_id="p", labeler="ann", order=(("c1",), ("c0", "c3"), ("c2",)), shown=("c0", "c1", "c2", "c3"),
@@ -78,13 +79,13 @@ def test_hallucination_is_asked_of_closed_domain_prompts_alone():
     closed = held("rank", use_case="summarization")
     order = [["A", "B", "C", "D"]]
     assert [one.hallucination for one in said(closed, {"judgements": told, "order": order})[:4]] == [True] * 4
-    untold = {letter: GOOD for letter in "ABCD"}
+    untold = dict.fromkeys("ABCD", GOOD)
     assert "judgements.A.hallucination" in refusal(closed, {"judgements": untold, "order": order})
     assert "judgements.A.hallucination" in refusal(held("rank"), {"judgements": told, "order": order})
 
 
 def test_a_constraint_holds_for_all_answers_or_for_none():
-    some = {"A": GOOD | {"satisfies_constraint": False}} | {letter: GOOD for letter in "BCD"}
+    some = {"A": GOOD | {"satisfies_constraint": False}} | dict.fromkeys("BCD", GOOD)
     assert "satisfies_constraint" in refusal(held("judge"), {"judgements": some})
     every = {letter: GOOD | {"satisfies_constraint": False} for letter in "ABCD"}
     assert [one.satisfies_constraint for one in said(held("judge"), {"judgements": every})] == [False] * 4
@@ -112,7 +113,7 @@ def test_compare(better, side):
 
 
 def test_toxicity_ranks_and_keeps_its_numbers_in_the_answer():
-    body = {"input": 2, "outputs": {letter: RATED for letter in "AB"}, "order": [["B"], ["A"]]}
+    body = {"input": 2, "outputs": dict.fromkeys("AB", RATED), "order": [["B"], ["A"]]}
     (one,) = said(held("toxicity", 2), body)
     assert one.order == (("c1",), ("c0",))
     for name, bad in (("toxicity", 3), ("toxicity", -1), ("relative", 2), ("continuity", 0), ("continuity", 8)):
@@ -172,10 +173,8 @@ def test_fields_are_paths_into_the_form(fields):
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=30), max_size=5), st.sampled_from(sorted(forms.FORMS)))
 def test_no_fields_are_a_fault_of_ours(fields, kind):
     task = held(kind, 2)
-    try:
+    with contextlib.suppress(StoreError):
         forms.records(task, forms.read(task, forms.from_fields(fields)), "ann", 0.0, AT)
-    except StoreError:
-        pass
 
 
 def test_words_stay_words_and_the_pages_own_fields_stay_out():

@@ -89,7 +89,9 @@ def test_a_draft_that_the_server_never_got_is_in_the_browser(app, person, window
 def test_another_windows_newer_draft_is_offered_and_not_overwritten(app, person, window, browser, choice, kept):
     job(app, person, "write")
     one = begin(window("ann"))
-    other_browser = browser.new_context(base_url=one.url.split("/work")[0], storage_state={"cookies": one.context.cookies(), "origins": []})
+    other_browser = browser.new_context(
+        base_url=one.url.split("/work")[0], storage_state={"cookies": one.context.cookies(), "origins": []}
+    )
     other = begin(other_browser.new_page())
     text(other).fill("theirs")
     saved(other)
@@ -259,8 +261,8 @@ def test_seconds_at_work_are_counted_and_idle_ones_are_not(app, person, window):
     job(app, person, "write")
     page = window("ann")
     page.clock.install()
-    told = []
-    page.on("request", lambda request: told.append(json.loads(request.post_data or "{}").get("active", 0)))
+    told = []  # by requests that arrived; those that a clock in a hurry cuts off are told again
+    page.on("response", lambda reply: told.append(json.loads(reply.request.post_data or "{}").get("active", 0)))
     begin(page)
     text(page).press_sequentially("a")
     page.clock.run_for(200_000)  # a minute in which something may have been read, and then nothing

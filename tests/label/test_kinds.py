@@ -29,7 +29,9 @@ def nothing_left(page: Page) -> None:
 
 def handed_in(app) -> list[dict]:
     with app.state.desk.store.reading() as connection:
-        return [json.loads(body) for body in connection.execute(select(answers.c.body).order_by(answers.c.id)).scalars()]
+        return [
+            json.loads(body) for body in connection.execute(select(answers.c.body).order_by(answers.c.id)).scalars()
+        ]
 
 
 def test_an_answer_is_written_and_seen_as_others_will_see_it(where, app, person, window):

@@ -102,7 +102,9 @@ def test_print_has_the_texts_and_no_buttons(work):
 
 def test_nothing_moves_for_who_wants_it_so(work):
     page = work("board")
-    moving = page.eval_on_selector_all("main *", "all => all.filter(x => getComputedStyle(x).transitionDuration !== '0s').length")
+    moving = page.eval_on_selector_all(
+        "main *", "all => all.filter(x => getComputedStyle(x).transitionDuration !== '0s').length"
+    )
     assert moving == 0
 
 

@@ -12,7 +12,7 @@ from biddable.label.desk import Desk, Here, Who
 from biddable.label.questions import LEAVING, QUESTIONS, SCALES, USE_CASES
 from biddable.label.text import markdown
 from biddable.label.work import Leaving, Written, hand_in, seen
-from biddable.store import jobs, work
+from biddable.store import work
 from biddable.store.accounts import Account
 from biddable.store.work import Held
 

@@ -218,9 +218,13 @@ def _judged(
     closed = closed_domain(held.prompt)
     for letter, form in judged.items():
         if (form.hallucination is not None) != closed:
-            raise StoreError(f"judgements.{letter}.hallucination: is asked of prompts that bring their text, and only there")
+            raise StoreError(
+                f"judgements.{letter}.hallucination: is asked of prompts that bring their text, and only there"
+            )
     if len({form.satisfies_constraint is None for form in judged.values()}) > 1:
-        raise StoreError("judgements: satisfies_constraint: the prompt states a constraint for every answer, or for none")
+        raise StoreError(
+            "judgements: satisfies_constraint: the prompt states a constraint for every answer, or for none"
+        )
     share = common | {"seconds": common["seconds"] / len(judged)}
     return [Judgement(completion_id=names[letter], **form.model_dump(), **share) for letter, form in judged.items()]
 
@@ -231,7 +235,9 @@ def _ranked(held: Held, form: Ranked, names: dict[str, str], common: dict[str, A
     return [*said, ranking]
 
 
-def _ranking(held: Held, tiers: tuple[tuple[Letter, ...], ...], names: dict[str, str], common: dict[str, Any]) -> Ranking:
+def _ranking(
+    held: Held, tiers: tuple[tuple[Letter, ...], ...], names: dict[str, str], common: dict[str, Any]
+) -> Ranking:
     assert held.prompt is not None
     ranked = [letter for tier in tiers for letter in tier]
     _all(ranked, names, "order")
