@@ -120,7 +120,8 @@ def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window)
     page = begin(window("ann"))
     text(page).fill("Toast it.")
     saved(page)
-    page.wait_for_load_state("networkidle")  # the next task is fetched as soon as this one is whole
+    with page.expect_response(re.compile(r"/work\?.*besides=")):
+        page.locator("[data-do=submit]").hover()  # on the way to the button, the next task is fetched
     page.context.set_offline(True)
     page.locator("[data-do=submit]").click()
     expect(page.locator("#banner")).to_contain_text("An answer waits here for the connection")

@@ -37,33 +37,10 @@ SIGNS = _pairs("""
 LARGE = _pairs("""
     sum ∑  prod ∏  coprod ∐  bigcup ⋃  bigcap ⋂  bigoplus ⨁  bigwedge ⋀  bigvee ⋁
 """)
-NAMES = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "log",
-        "ln",
-        "lg",
-        "exp",
-        "det",
-        "dim",
-        "ker",
-        "deg",
-        "gcd",
-        "Pr",
-        "arg",
-    ]
-)
+NAMES = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
+    "log", "ln", "lg", "exp", "det", "dim", "ker", "deg", "gcd", "Pr", "arg",
+}  # fmt: skip
 LIMITS = {"lim", "max", "min", "sup", "inf", "limsup", "liminf", "argmax", "argmin"}
 SPACES = {",": ".17em", ":": ".22em", ";": ".28em", " ": ".25em", "!": "0", "quad": "1em", "qquad": "2em"}
 ACCENTS = _pairs("hat ^  widehat ^  bar ¯  overline ¯  vec →  tilde ~  widetilde ~  dot ˙  ddot ¨")
