@@ -133,6 +133,21 @@ def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window)
     assert json.loads(kept.body)["text"] == "Toast it."
 
 
+def test_offline_with_no_next_task_at_hand_it_comes_with_the_connection(app, person, window):
+    job(app, person, "rank", judge=False)
+    page = begin(window("ann"))
+    first = task_of(page)
+    page.context.set_offline(True)
+    for key in ("4", "3", "2", "1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#banner")).to_contain_text("The next task comes when it is back.")
+    assert task_of(page) == first
+    page.context.set_offline(False)
+    page.wait_for_function("task => !document.querySelector('#work').dataset.task.includes(task)", arg=first)
+    expect(page.locator("#banner")).to_be_hidden()
+    assert [row.task for row in rows(app, answers)] == [first]
+
+
 def test_an_answer_whose_receipt_was_lost_counts_once(app, person, window):
     job(app, person, "write")
     page = begin(window("ann"))
@@ -221,7 +236,16 @@ def test_a_session_that_ended_is_renewed_on_the_same_page(app, person, window):
     assert json.loads(rows(app, drafts)[0].body)["text"] == "Still here"
 
 
-def test_what_was_handed_in_is_taken_back_with_one_key(app, person, window):
+def at_once(page: Page) -> None:
+    page.keyboard.press("z")
+
+
+def later(page: Page) -> None:
+    page.get_by_role("button", name="Change the last one").click()
+
+
+@pytest.mark.parametrize("back", [at_once, later])
+def test_what_was_handed_in_is_taken_back_and_changed(app, person, window, back):
     job(app, person, "rank", judge=False)
     page = begin(window("ann"))
     first = task_of(page)
@@ -230,7 +254,7 @@ def test_what_was_handed_in_is_taken_back_with_one_key(app, person, window):
     expect(page.locator("#toast")).to_contain_text("Handed in")
     page.wait_for_function("task => !document.querySelector('#work').dataset.task.includes(task)", arg=first)
     page.wait_for_selector("[data-ready]")
-    page.keyboard.press("z")
+    back(page)
     page.wait_for_function("task => document.querySelector('#work')?.dataset.task.includes(task)", arg=first)
     page.wait_for_selector("[data-ready]")
     expect(page.locator('[name="rank.A"][value="1"]')).to_be_checked()

@@ -13,6 +13,7 @@ import { outbox } from "./outbox.js";
 
 import { write } from "./write.js";
 
+const AGAIN = 5000;
 const STALE = 5 * 60_000; // a task that lay ready for longer is asked for again
 const TYPING = 1000; // milliseconds of typing that are undone at once
 const UNDONE = 200;
@@ -123,7 +124,7 @@ function begin(root, lay = false) {
   }
 
   async function submit() {
-    if (work.busy) return;
+    if (work.busy || form.inert) return;
     banner("lacks");
     if (kind.onward()) return;
     const open = fields.missing(form);
@@ -139,7 +140,7 @@ function begin(root, lay = false) {
       const arrived = await box.send();
       if (arrived === "refused") return;
       after(task, arrived === "sent");
-      await onward(next);
+      await onward(next, arrived === "sent");
     });
   }
 
@@ -194,7 +195,7 @@ function begin(root, lay = false) {
     skip: () => leave("skip"), flag: () => leave("flag"), ...kind.do,
   };
   work.key = (event) => {
-    if (work.busy) return;
+    if (work.busy || form.inert) return;
     const wanted = wish(event);
     if (wanted === null || !(kind.key(wanted) || acts[wanted])) return;
     event.preventDefault();
@@ -250,23 +251,38 @@ function panes(form) {
   }
 }
 
-// From one task to another without a new page.
-async function onward(ready) {
+// From one task to another without a new page. As long as an answer waits here, the server would give its task again.
+async function onward(ready, arrived = true) {
   let made = ready && Date.now() - ready.at < STALE ? await ready.page : null;
   const lay = Boolean(made?.getElementById("work"));
+  if (!lay && !arrived) return wait();
   if (!lay) {
     try {
       made = await page(`/work?${query()}`);
     } catch (error) {
       if (error instanceof Refusal) return banner("next", error.message);
-      work.form.inert = true;
-      banner("next", "There is no connection. The next task comes when it is back.");
-      addEventListener("online", () => setTimeout(() => (banner("next"), onward()), 500), { once: true });
-      return;
+      return wait();
     }
   }
   swap(made, lay);
 }
+
+let waits = null;
+function wait() {
+  work.form.inert = true;
+  banner("next", "There is no connection. The next task comes when it is back.");
+  waits ??= setInterval(look, AGAIN);
+}
+
+async function look() {
+  if ((await box.send()) === "waiting" || waits === null) return;
+  clearInterval(waits);
+  waits = null;
+  banner("next");
+  onward();
+}
+
+addEventListener("online", () => waits !== null && look());
 
 async function open(path) {
   try {
