@@ -120,7 +120,8 @@ def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window)
     page = begin(window("ann"))
     text(page).fill("Toast it.")
     saved(page)
-    page.wait_for_load_state("networkidle")  # the next task is fetched as soon as this one is whole
+    with page.expect_response(re.compile(r"/work\?.*besides=")):
+        page.locator("[data-do=submit]").hover()  # on the way to the button, the next task is fetched
     page.context.set_offline(True)
     page.locator("[data-do=submit]").click()
     expect(page.locator("#banner")).to_contain_text("An answer waits here for the connection")
@@ -130,6 +131,21 @@ def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window)
     expect(page.locator("#banner")).to_be_hidden(timeout=30_000)
     (kept,) = rows(app, answers)
     assert json.loads(kept.body)["text"] == "Toast it."
+
+
+def test_offline_with_no_next_task_at_hand_it_comes_with_the_connection(app, person, window):
+    job(app, person, "rank", judge=False)
+    page = begin(window("ann"))
+    first = task_of(page)
+    page.context.set_offline(True)
+    for key in ("4", "3", "2", "1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#banner")).to_contain_text("The next task comes when it is back.")
+    assert task_of(page) == first
+    page.context.set_offline(False)
+    page.wait_for_function("task => !document.querySelector('#work').dataset.task.includes(task)", arg=first)
+    expect(page.locator("#banner")).to_be_hidden()
+    assert [row.task for row in rows(app, answers)] == [first]
 
 
 def test_an_answer_whose_receipt_was_lost_counts_once(app, person, window):
@@ -220,7 +236,16 @@ def test_a_session_that_ended_is_renewed_on_the_same_page(app, person, window):
     assert json.loads(rows(app, drafts)[0].body)["text"] == "Still here"
 
 
-def test_what_was_handed_in_is_taken_back_with_one_key(app, person, window):
+def at_once(page: Page) -> None:
+    page.keyboard.press("z")
+
+
+def later(page: Page) -> None:
+    page.get_by_role("button", name="Change the last one").click()
+
+
+@pytest.mark.parametrize("back", [at_once, later])
+def test_what_was_handed_in_is_taken_back_and_changed(app, person, window, back):
     job(app, person, "rank", judge=False)
     page = begin(window("ann"))
     first = task_of(page)
@@ -229,7 +254,7 @@ def test_what_was_handed_in_is_taken_back_with_one_key(app, person, window):
     expect(page.locator("#toast")).to_contain_text("Handed in")
     page.wait_for_function("task => !document.querySelector('#work').dataset.task.includes(task)", arg=first)
     page.wait_for_selector("[data-ready]")
-    page.keyboard.press("z")
+    back(page)
     page.wait_for_function("task => document.querySelector('#work')?.dataset.task.includes(task)", arg=first)
     page.wait_for_selector("[data-ready]")
     expect(page.locator('[name="rank.A"][value="1"]')).to_be_checked()
@@ -261,8 +286,8 @@ def test_seconds_at_work_are_counted_and_idle_ones_are_not(app, person, window):
     job(app, person, "write")
     page = window("ann")
     page.clock.install()
-    told = []
-    page.on("request", lambda request: told.append(json.loads(request.post_data or "{}").get("active", 0)))
+    told = []  # by requests that arrived; those that a clock in a hurry cuts off are told again
+    page.on("response", lambda reply: told.append(json.loads(reply.request.post_data or "{}").get("active", 0)))
     begin(page)
     text(page).press_sequentially("a")
     page.clock.run_for(200_000)  # a minute in which something may have been read, and then nothing

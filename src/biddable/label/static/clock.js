@@ -69,6 +69,7 @@ export function hold(task, element, lost, guided) {
   };
   held = task.lease ? one : null;
   one.show();
+  if (task.lay) held?.beat(); // it lay ready for a while: ask whether it is still theirs
 }
 
 export const letGo = () => (held = null);

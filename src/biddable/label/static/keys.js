@@ -44,7 +44,7 @@ export function wish(event) {
   if (typing(target) || target.closest?.("dialog")) return null;
   const own = target.closest?.("a, button, summary, label");
   if (event.key === "Enter" && (own || target.type === "radio" || target.type === "checkbox")) return null;
-  if (event.key in ALSO) return target.type === "radio" ? null : ALSO[event.key];
+  if (event.key in ALSO) return target.type === "radio" || target.matches?.(".words") ? null : ALSO[event.key]; // they scroll
   const name = Object.keys(WORDS).find((one) => keyOf(one) === event.key);
   return name ?? (/^[-+0-9]$/.test(event.key) ? event.key : null);
 }

@@ -13,6 +13,11 @@ import { outbox } from "./outbox.js";
 
 import { write } from "./write.js";
 
+const AGAIN = 5000;
+const STALE = 5 * 60_000; // a task that lay ready for longer is asked for again
+const TYPING = 1000; // milliseconds of typing that are undone at once
+const UNDONE = 200;
+
 const KINDS = { rank: cards, judge: cards, toxicity: cards, compare, write, prompt: write };
 const job = new URLSearchParams(location.search).get("job");
 const query = (more) => new URLSearchParams(Object.entries({ job, ...more }).filter(([, value]) => value)).toString();
@@ -54,12 +59,13 @@ function button(label, act) {
   return made;
 }
 
-function begin(root) {
-  const task = JSON.parse(root.dataset.task);
+function begin(root, lay = false) {
+  const task = { ...JSON.parse(root.dataset.task), lay };
   const form = root.querySelector("#form");
   const said = root.querySelector("#say");
   const undone = [];
   let last = "";
+  let typed = 0;
   let next = null;
   let sent = null; // the key and the body that were handed in, so that twice is once
 
@@ -71,10 +77,12 @@ function begin(root) {
   const kind = (work.kind = KINDS[task.kind](work));
   form.noValidate = true;
 
-  function changed() {
+  function changed(typing = false) {
     const now = JSON.stringify(fields.read(form));
     if (now === last) return;
-    undone.push(last);
+    if (!typing || Date.now() - typed > TYPING) undone.push(last);
+    if (undone.length > UNDONE) undone.shift();
+    typed = typing ? Date.now() : 0;
     settle(now);
     draft.changed(now);
   }
@@ -84,12 +92,14 @@ function begin(root) {
     kind.draw();
     last = JSON.stringify(fields.read(form));
     root.querySelector("[data-do=undo]").hidden = !undone.length;
-    if (!fields.missing(form)) ready();
+    if (!("text" in form.elements)) ready();
   }
 
-  // Everything is answered: have the next task lie ready.
+  // Everything is answered: have the next task lie ready. A text is never known to be at its end, so there it is the
+  // way to the button that tells.
   function ready() {
-    if (task.lease && task.changeable === null) next ??= page(`/work?${query({ besides: task.task })}`).catch(() => null);
+    if (next || !task.lease || task.changeable !== null || fields.missing(form)) return;
+    next = { at: Date.now(), page: page(`/work?${query({ besides: task.task })}`).catch(() => null) };
   }
 
   function put(text) {
@@ -114,7 +124,7 @@ function begin(root) {
   }
 
   async function submit() {
-    if (work.busy) return;
+    if (work.busy || form.inert) return;
     banner("lacks");
     if (kind.onward()) return;
     const open = fields.missing(form);
@@ -130,7 +140,7 @@ function begin(root) {
       const arrived = await box.send();
       if (arrived === "refused") return;
       after(task, arrived === "sent");
-      await onward(next);
+      await onward(next, arrived === "sent");
     });
   }
 
@@ -185,7 +195,7 @@ function begin(root) {
     skip: () => leave("skip"), flag: () => leave("flag"), ...kind.do,
   };
   work.key = (event) => {
-    if (work.busy) return;
+    if (work.busy || form.inert) return;
     const wanted = wish(event);
     if (wanted === null || !(kind.key(wanted) || acts[wanted])) return;
     event.preventDefault();
@@ -201,8 +211,9 @@ function begin(root) {
     one.addEventListener("click", (event) => (event.preventDefault(), one.closest("dialog").close()));
   }
   form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
-  form.addEventListener("change", changed);
-  form.addEventListener("input", (event) => event.target.matches("textarea") && changed());
+  form.addEventListener("change", () => changed());
+  form.addEventListener("input", (event) => event.target.matches("textarea") && changed(true));
+  for (const what of ["pointerenter", "focus"]) form.querySelector("[data-do=submit]").addEventListener(what, ready);
   panes(form);
 
   clock.hold(task, root.querySelector("#lease"), () => banner("lost", "The time for this task is over, and somebody else may be given it. Your draft stays; you can still hand it in."), (number) => banner("guided", `The guidelines have changed: version ${number} holds from your next task on.`));
@@ -240,22 +251,38 @@ function panes(form) {
   }
 }
 
-// From one task to another without a new page.
-async function onward(ready) {
-  let made = await ready;
-  if (!made?.getElementById("work")) {
+// From one task to another without a new page. As long as an answer waits here, the server would give its task again.
+async function onward(ready, arrived = true) {
+  let made = ready && Date.now() - ready.at < STALE ? await ready.page : null;
+  const lay = Boolean(made?.getElementById("work"));
+  if (!lay && !arrived) return wait();
+  if (!lay) {
     try {
       made = await page(`/work?${query()}`);
     } catch (error) {
       if (error instanceof Refusal) return banner("next", error.message);
-      work.form.inert = true;
-      banner("next", "There is no connection. The next task comes when it is back.");
-      addEventListener("online", () => setTimeout(() => (banner("next"), onward()), 500), { once: true });
-      return;
+      return wait();
     }
   }
-  swap(made);
+  swap(made, lay);
 }
+
+let waits = null;
+function wait() {
+  work.form.inert = true;
+  banner("next", "There is no connection. The next task comes when it is back.");
+  waits ??= setInterval(look, AGAIN);
+}
+
+async function look() {
+  if ((await box.send()) === "waiting" || waits === null) return;
+  clearInterval(waits);
+  waits = null;
+  banner("next");
+  onward();
+}
+
+addEventListener("online", () => waits !== null && look());
 
 async function open(path) {
   try {
@@ -265,7 +292,7 @@ async function open(path) {
   }
 }
 
-function swap(made) {
+function swap(made, lay = false) {
   clock.letGo();
   for (const name of ["lost", "lacks", "conflict", "guided", "leave", "next"]) matters.delete(name);
   const main = document.importNode(made.getElementById("main"), true);
@@ -274,29 +301,42 @@ function swap(made) {
   work = null;
   const root = document.getElementById("work");
   scrollTo(0, 0);
-  if (root) begin(root);
+  if (root) begin(root, lay);
   history.replaceState(null, "", root ? `/work/${work.task.task}?${query()}` : `/work?${query()}`);
   banner();
+  offer();
 }
 
-// Five seconds in which one key takes it back; after them a line, for as long as the job allows.
+// Five seconds in which one key takes it back; after them a button beside the others, for as long as the job allows.
 let fading;
+let former = null;
 function after(task, arrived) {
   clearTimeout(fading);
-  const back = button("Take it back", () => {
-    toast.hidden = true;
-    open(`/work/${task.task}`);
-  });
-  toast.replaceChildren(arrived ? "Handed in. " : "Kept here until there is a connection. ", ...(task.revise > 0 && arrived ? [back] : []));
-  toast.className = "";
+  former = arrived && task.revise > 0 ? { task: task.task, until: Date.now() + task.revise * 1000 } : null;
+  toast.replaceChildren(arrived ? "Handed in. " : "Kept here until there is a connection. ", ...(former ? [back("Take it back")] : []));
   toast.hidden = false;
   fading = setTimeout(() => {
-    toast.className = "small";
-    back.textContent = "Change the last one";
-    toast.firstChild.remove();
-    fading = setTimeout(() => (toast.hidden = true), Math.max(0, task.revise - 5) * 1000);
-    if (!toast.contains(back)) toast.hidden = true;
+    toast.hidden = true;
+    offer();
   }, 5000);
+}
+
+function back(label) {
+  const { task } = former;
+  return button(label, () => {
+    toast.hidden = true;
+    former = null;
+    open(`/work/${task}`);
+  });
+}
+
+function offer() {
+  document.querySelector(".former")?.remove();
+  if (!former || !toast.hidden || former.until < Date.now()) return;
+  const made = back("Change the last one");
+  made.className = "quiet former";
+  (document.querySelector(".hand") ?? document.getElementById("main")).append(made);
+  setTimeout(() => made.remove(), former.until - Date.now());
 }
 
 document.addEventListener("keydown", (event) => {

@@ -1,0 +1,144 @@
+"""The task after this one lies ready, and still nobody holds more, earns more or answers twice."""
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from desks import guidelines, job, material
+from sqlalchemy import select
+
+from biddable.label import create_app
+from biddable.store import open_store
+from biddable.store.keeper import now
+from biddable.store.work_tables import activity, slots
+
+
+@pytest.fixture
+def ahead() -> list[timedelta]:
+    return [timedelta()]
+
+
+@pytest.fixture
+def app(where, ahead):
+    with open_store(where) as store:
+        store.add_many(material(prompts=3))
+    return create_app(where, clock=lambda: now() + ahead[0])
+
+
+def shown(page) -> dict:
+    return json.loads(re.search(r'data-task="([^"]*)"', page.text)[1].replace("&#34;", '"').replace("&#39;", "'"))
+
+
+def held(app) -> list[str]:
+    with app.state.desk.store.reading() as connection:
+        return [row.task for row in connection.execute(select(slots).where(slots.c.state == "leased"))]
+
+
+def order(letters="ABCD") -> str:
+    return json.dumps({"order": [[letter] for letter in letters]})
+
+
+def test_one_task_beside_the_one_at_hand_and_no_more(app, person):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    first = ann.post("/api/claim", json={}).json()["task"]["task"]
+    second = shown(ann.get("/work", params={"besides": first}))["task"]
+    assert second != first
+    assert shown(ann.get("/work", params={"besides": first}))["task"] == second
+    assert sorted(held(app)) == sorted([first, second])
+    assert ann.post("/api/claim", json={}).json()["task"]["task"] == first  # the older one
+    ann.post(f"/api/tasks/{first}/answer", json={"key": "first-time", "body": order()})
+    assert ann.post("/api/claim", json={}).json()["task"]["task"] == second
+
+
+def test_a_quota_holds_for_what_lies_ready_too(app, person):
+    job(app, person, "rank", judge=False, quota=1)
+    ann, _ = person("ann")
+    first = ann.post("/api/claim", json={}).json()["task"]["task"]
+    assert "Nothing to do now" in ann.get("/work", params={"besides": first}).text
+    assert held(app) == [first]
+
+
+def test_no_second_task_of_a_prompt_that_is_at_hand(app, person):
+    job(app, person, "rank", judge=False, fill={"count": 1})
+    owner, _ = person("olga", "owner", "researcher")
+    other = {
+        "kind": "rank",
+        "title": "Again",
+        "settings": {"doubly": 0, "fivefold": 0, "judge": False},
+        "what": {"count": 1},
+    }
+    assert owner.post("/api/jobs", json=other).json()["tasks"] == 1  # the same prompt, in another job
+    ann, _ = person("ann")
+    first = ann.post("/api/claim", json={}).json()["task"]["task"]
+    assert "Nothing to do now" in ann.get("/work", params={"besides": first}).text
+
+
+def test_taking_the_next_task_costs_no_seconds_of_this_one(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    first = ann.post("/api/claim", json={}).json()["task"]["task"]
+    ahead[0] = timedelta(seconds=50)
+    ann.get("/work", params={"besides": first})
+    ann.post(f"/api/tasks/{first}/answer", json={"key": "first-time", "body": order(), "active": 40})
+    with app.state.desk.store.reading() as connection:
+        told = connection.execute(select(activity.c.seconds).where(activity.c.what == "active")).scalars().all()
+    assert told == [40]
+
+
+def test_two_windows_are_not_two_people(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]
+    ahead[0] = timedelta(seconds=30)
+    for _ in range(2):
+        ann.post(f"/api/tasks/{task['task']}/beat", json={"lease": task["lease"], "active": 30})
+    with app.state.desk.store.reading() as connection:
+        told = connection.execute(select(activity.c.seconds).where(activity.c.what == "active")).scalars().all()
+    assert sum(told) == pytest.approx(30, abs=3)  # and the time that this test itself takes
+
+
+def test_an_answer_names_the_guidelines_that_were_read(app, person):
+    read = guidelines(person)
+    other = guidelines(person, "evaluation")
+    job(app, person, "rank", judge=False)
+    owner, _ = person("olga", "owner", "researcher")
+    owner.post("/api/guidelines", json={"purpose": "training", "text": "Another."})
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]["task"]
+    sent = {"key": "first-time", "body": order()}
+    refused = ann.post(f"/api/tasks/{task}/answer", json=sent | {"guidelines": other})
+    assert (refused.status_code, "no version" in refused.text) == (400, True)
+    assert ann.post(f"/api/tasks/{task}/answer", json=sent | {"guidelines": read}).status_code == 200
+    (ranking,) = app.state.desk.store.rankings()
+    assert ranking.guidelines == read
+
+
+def test_pages_of_tasks_are_their_holders_alone(app, person):
+    job(app, person, "rank", judge=False)
+    (ann, _), (bob, _) = person("ann"), person("bob")
+    task = ann.post("/api/claim", json={}).json()["task"]["task"]
+    fields = {"_key": "first-time"} | {f"rank.{letter}": "1" for letter in "ABCD"}
+    assert bob.get(f"/work/{task}").status_code == 404
+    assert bob.post(f"/work/{task}", data=fields).status_code == 409
+    assert bob.post(f"/work/{task}/leave", data={"what": "skip", "reason": "x"}).status_code == 409
+    assert bob.post(f"/work/{task}/preview", json={"text": "x"}).status_code == 404
+    assert not list(app.state.desk.store.rankings())
+
+
+def test_a_form_that_says_nonsense_is_refused_in_words(app, person):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]["task"]
+    for fields, status in (
+        ({}, 422), ({"_key": "first-time"}, 400), ({"_key": "first-time", "rank.A": "x"}, 400),
+        ({"_key": "first-time", "order.A": "1", "order": "2"}, 400), ({"_key": "first-time", "order": "[" * 5000}, 400),
+    ):  # fmt: skip
+        sent = ann.post(f"/work/{task}", data=fields, headers={"accept": "text/html"})
+        assert sent.status_code == status, fields
+        assert 'role="alert"' in sent.text
+    told = {"_key": "first-time"} | {f"rank.{letter}": str(n) for n, letter in enumerate("ABCD", 1)}
+    assert ann.post(f"/work/{task}", data=told).status_code == 303
+    assert ann.post(f"/work/{task}", data=told).status_code == 303  # a second click counts once
+    assert len(list(app.state.desk.store.rankings())) == 1
