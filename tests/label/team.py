@@ -59,10 +59,8 @@ def ranked(held: Held, worth: Worth, flag: Callable[[Completion], bool] | None =
     order = [[letter] for _, letter in sorted(found, key=lambda one: -one[0])]
     judged = {}
     if held.job.settings.judge:
-        judged = {
-            forms.LETTERS[n]: JUDGED | {"denigrates": flag is not None and flag(c)}
-            for n, c in enumerate(held.completions)
-        }
+        flags = [flag is not None and flag(answer) for answer in held.completions]
+        judged = {forms.LETTERS[n]: JUDGED | {"denigrates": flagged} for n, flagged in enumerate(flags)}
     return json.dumps({"judgements": judged, "order": order})
 
 

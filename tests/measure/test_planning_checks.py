@@ -1,4 +1,4 @@
-"""Shares from sums, the sequential test of checks, the planning calculator, disputes: by hand and by slow definition."""
+"""Shares from sums, the sequential test of checks, the planning calculator and disputes, by hand."""
 
 import math
 import random
