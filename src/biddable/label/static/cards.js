@@ -34,6 +34,7 @@ class Cards {
 
   begin() {
     this.show(this.steps.find((one) => !this.done(one)) ?? this.steps.at(-1));
+    this.work.form.scrollIntoView({ block: "start" }); // the prompt first
   }
 
   key(key) {
@@ -70,7 +71,7 @@ class Cards {
     form.querySelector("[data-do=submit]").textContent = !nextStep ? "Hand in" : nextStep === "rank" ? "Next: rank them" : `Next: ${nextStep}`;
     this.draw();
     if (quiet) return;
-    form.scrollIntoView({ block: "start" });
+    form.querySelector(".sheet").scrollIntoView({ block: "start" });
     if (ranking) this.board.focusOpen();
     else this.at.ask(this.at.firstOpen);
     say(ranking ? "Rank the answers, 1 is best." : `Answer ${step}`);

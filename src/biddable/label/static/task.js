@@ -89,7 +89,7 @@ export class Task {
 
   // Nothing is to be done here now: it is on its way, or waits for the connection.
   get still() {
-    return this.busy || this.form.inert;
+    return this.busy || this.form.querySelector(".sheet").inert;
   }
 
   key(event) {
@@ -114,6 +114,7 @@ export class Task {
     if (!typing || Date.now() - this.typed > TYPING) this.undone.push(this.last);
     if (this.undone.length > UNDONE) this.undone.shift();
     this.typed = typing ? Date.now() : 0;
+    banner("lacks");
     this.settle();
     this.draft.changed(now);
   }

@@ -56,7 +56,7 @@ async function onward(next, arrived = true) {
 }
 
 function wait() {
-  work.form.inert = true;
+  work.form.querySelector(".sheet").inert = true;
   banner("next", "There is no connection. The next task comes when it is back.");
   waits ??= setInterval(look, AGAIN);
 }
