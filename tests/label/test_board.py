@@ -149,8 +149,10 @@ def test_an_order_that_nobody_touched_is_not_handed_in(fill, app, person, window
     expect(page.locator("#banner")).to_have_text("A has no rank yet.")
     for key in "121":
         page.keyboard.press(key)
+    expect(page.locator("#banner")).to_be_hidden()
     page.locator("[data-do=submit]").click()
     expect(page.locator("#banner")).to_have_text("D has no rank yet.")
+    expect(page.locator("#banner")).to_be_in_viewport()
     assert not list(app.state.desk.store.rankings())
 
 

@@ -8,6 +8,7 @@ from desks import job, material
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
+from biddable.label import forms
 from biddable.store import open_store
 from biddable.store.work_tables import answers
 
@@ -159,6 +160,33 @@ def test_prompts_are_written(where, app, person, window):
     (based,) = prompts_of(app, "user_based")
     assert (based.text, based.use_case) == ("Write a reminder for rent.", None)
     assert handed_in(app)[2]["about"] == "Letters to tenants"
+
+
+@pytest.mark.parametrize("kind", ["rank", "toxicity", "compare", "write", "prompt", "judge"])
+def test_the_script_and_the_server_read_a_page_alike(where, app, person, window, kind):
+    later = kind in ("compare", "toxicity")
+    add(where, prompts=1, split="test" if later else "train", use_case="extract")
+    runs = {"runs": ["run-0", "run-1"]} if kind == "compare" else {}
+    job(app, person, kind, "evaluation" if later else "training", runs)
+    page = begin(window("ann"))
+    script = page.locator("script[type=module]").get_attribute("src") or ""
+    told, sent = page.evaluate(
+        """async (source) => {
+          const { answer } = await import(source);
+          const form = document.getElementById("form");
+          const draw = (n, i) => ((i * 7919) >> 2) % n;
+          const groups = new Map();
+          for (const one of form.querySelectorAll("input[type=radio]")) {
+            groups.set(one.name, [...(groups.get(one.name) ?? []), one]);
+          }
+          [...groups.values()].forEach((some, i) => (some[draw(some.length, i)].checked = true));
+          for (const one of form.querySelectorAll("textarea:enabled")) one.value = ` ${one.name} "quoted" 12 `;
+          return [answer(form), [...new FormData(form)]];
+        }""",
+        script.replace("work.js", "fields.js"),
+    )
+    assert told
+    assert json.loads(forms.from_fields(dict(sent))) == told
 
 
 def test_without_a_script_the_page_is_a_form(where, app, person, window):

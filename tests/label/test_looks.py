@@ -78,6 +78,13 @@ def test_axe_finds_nothing(work, kind, scheme, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width  # nothing is beside the screen
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_four_times_the_size_nothing_is_beside_the_screen(work, kind):
+    """WCAG 1.4.10: a screen of 1280 pixels at 400 % is one of 320."""
+    page = work(kind, viewport={"width": 320, "height": 256})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 @pytest.mark.parametrize("kind", ["board", "rank", "compare"])
 def test_what_is_pressed_is_large_enough(work, kind):
     """WCAG 2.5.8: 24 by 24 pixels."""

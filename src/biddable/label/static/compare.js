@@ -2,19 +2,15 @@
 
 import { choose, chosen } from "./fields.js";
 import { compare as differ } from "./diff.js";
+import { expand } from "./cards.js";
 
 export function compare(work) {
   const { form, task, say, changed } = work;
-  const letters = task.answers.map((one) => one.letter);
-  const pick = (better) => {
-    choose(form, "better", JSON.stringify(better));
-    changed();
-    say(better === null ? "Neither is better" : `${better} is better`);
-  };
-  const open = () => differ(work.root.querySelector("#diff"), task.answers, ...letters);
-  const expand = () => {
-    const button = form.querySelector("[data-do=expand]");
-    button.setAttribute("aria-pressed", form.classList.toggle("whole"));
+  const [first, second] = task.answers.map((one) => one.letter);
+  const picks = { 1: first, previous: first, 2: second, next: second, 0: null, tie: null };
+  const acts = {
+    diff: () => differ(work.root.querySelector("#diff"), task.answers, first, second),
+    expand: () => expand(form),
   };
   form.querySelector(".over").hidden = false;
 
@@ -26,14 +22,13 @@ export function compare(work) {
     },
     begin: () => form.querySelector(".card").focus({ preventScroll: true }),
     key(key) {
-      const better = { 1: letters[0], 2: letters[1], 0: null, previous: letters[0], next: letters[1], tie: null }[key];
-      if (better !== undefined) pick(better);
-      else if (key === "diff") open();
-      else if (key === "expand") expand();
-      else return false;
+      if (!(key in picks)) return false;
+      choose(form, "better", JSON.stringify(picks[key]));
+      changed();
+      say(picks[key] === null ? "Neither is better" : `${picks[key]} is better`);
       return true;
     },
-    do: { diff: open, expand },
+    do: acts,
     onward: () => false,
     reveal() {
       const asked = form.querySelector(".better");

@@ -4,40 +4,47 @@ import * as keep from "./keep.js";
 import { Offline, Refusal, call } from "./net.js";
 
 const AGAIN = 10_000;
+const LATER = [408, 429, 507]; // refusals that pass
 
 export function outbox({ waiting, refused }) {
   let me = null;
-  let sending = Promise.resolve("sent");
+  let sending = Promise.resolve();
+  const outcomes = new Map(); // by key: "sent", "waiting", "refused"
 
-  // "sent", "waiting", or "refused" of the last one.
   async function flush() {
-    let last = "sent";
     const mine = (await keep.all("outbox")).filter((one) => one.me === me).sort((a, b) => a.at - b.at);
+    let left = mine.length;
     for (const one of mine) {
-      last = await post(one);
-      if (last === "waiting") break;
+      outcomes.set(one.key, await post(one));
+      if (outcomes.get(one.key) === "waiting") break;
+      left--;
     }
-    const left = (await keep.all("outbox")).filter((one) => one.me === me).length;
     waiting(left);
-    return last;
+    return left ? "waiting" : "sent";
   }
 
   async function post({ key, body, task, guidelines, active }) {
+    let outcome = "sent";
     try {
       await call("POST", `/api/tasks/${task}/answer`, { key, body, guidelines, active });
     } catch (error) {
-      if (error instanceof Offline || (error instanceof Refusal && [507, 429, 408].includes(error.status))) return "waiting";
+      if (error instanceof Offline || LATER.includes(error.status)) return "waiting";
       if (!(error instanceof Refusal)) throw error;
-      await keep.drop("outbox", key);
+      outcome = "refused";
       refused(task, error.message);
-      return "refused";
     }
     await keep.drop("outbox", key);
-    return "sent";
+    return outcome;
   }
 
-  const send = () => (sending = sending.then(flush, flush));
-  addEventListener("online", send);
+  // How it went with one of them, or with all.
+  async function send(key) {
+    sending = sending.then(flush, flush);
+    const all = await sending;
+    return outcomes.get(key) ?? all;
+  }
+
+  addEventListener("online", () => send());
   setInterval(async () => (await keep.all("outbox")).length && send(), AGAIN);
 
   return {

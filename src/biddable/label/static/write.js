@@ -6,7 +6,7 @@ import { chosen } from "./fields.js";
 const PASTES = new Set(["insertFromPaste", "insertFromDrop", "insertFromYank"]);
 
 export function write(work) {
-  const { form, task, changed } = work;
+  const { form, task } = work;
   const text = form.querySelector("[data-counted]");
   const pasted = form.elements.pasted;
   const view = form.querySelector("#preview");
@@ -64,11 +64,10 @@ export function write(work) {
       clearTimeout(soon);
       if (!view.hidden) soon = setTimeout(render, 600);
     },
-    begin: () => (form.querySelector("[name=source]:not(:checked)") && !chosen(form, "source") ? form.querySelector("[name=source]") : text).focus({ preventScroll: true }),
+    begin: () => (chosen(form, "source") ? text : (form.querySelector("[name=source]") ?? text)).focus({ preventScroll: true }),
     key: () => false,
     do: { preview },
     onward: () => false,
     reveal: (one) => one.focus(),
-    changed,
   };
 }
