@@ -50,8 +50,11 @@ ROOMS = (
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
-def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now) -> FastAPI:
-    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone."""
+def create_app(
+    where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False
+) -> FastAPI:  # fmt: skip
+    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone;
+    `practice`: every page says that nothing is kept."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -63,7 +66,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         ):
             shipped.put(store)
             app.state.counted = Counted(readers)
-            app.state.desk = Desk(store, writer, readers, pages(), secure)
+            app.state.desk = Desk(store, writer, readers, pages(), secure, practice)
             yield
 
     app = FastAPI(
