@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from biddable.store import jobs
 from biddable.store.jobs import Job
 from biddable.store.tables import completions, demonstrations, prompts, rankings
-from biddable.store.work_tables import answers, passes, slots, tasks
+from biddable.store.work_tables import accounts, answers, passes, slots, tasks
 
 
 class Progress(NamedTuple):
@@ -64,8 +64,10 @@ def by_day(connection: Connection, job: str, today: date, zone, days: int = 14) 
 
 
 def by_labeler(connection: Connection, job: str) -> dict[str, int]:
-    query = select(answers.c.labeler, func.count()).where(answers.c.job == job).group_by(answers.c.labeler)
-    return dict(connection.execute(query).all())
+    """Of those who have any. One look at an index for each person: grouping 300,000 answers takes a second."""
+    mine = select(func.count()).where(answers.c.labeler == accounts.c.labeler, answers.c.job == job).scalar_subquery()
+    query = select(accounts.c.labeler, mine)
+    return {row[0]: row[1] for row in connection.execute(query) if row[1]}
 
 
 class Done(NamedTuple):
@@ -96,7 +98,7 @@ class Left(NamedTuple):
 
 
 def passed(connection: Connection, job: str, most: int = 50) -> Sequence[Left]:
-    query = select(passes).join(tasks, tasks.c.id == passes.c.task).where(tasks.c.job == job)
+    query = select(passes).where(exists().where(tasks.c.id == passes.c.task, tasks.c.job == job))
     return [Left(*row) for row in connection.execute(query.order_by(passes.c.at.desc()).limit(most))]
 
 
