@@ -115,12 +115,15 @@ class Stock(NamedTuple):
         return sum(self.splits.values())
 
 
+def runs(connection: Connection) -> list[str]:
+    return sorted(connection.execute(select(completions.c.run_id).distinct()).scalars())
+
+
 def stock(connection: Connection) -> Stock:
     by_split = select(prompts.c.split, func.count()).group_by(prompts.c.split)
     splits = {split or "none": count for split, count in connection.execute(by_split)}
-    runs = sorted(connection.execute(select(completions.c.run_id).distinct()).scalars())
     said = (connection.execute(select(func.count()).select_from(t)).scalar_one() for t in (demonstrations, rankings))
-    return Stock(splits, runs, *said)
+    return Stock(splits, runs(connection), *said)
 
 
 def mean_seconds(connection: Connection, job: str, most: int = 1000) -> tuple[float, float] | None:
