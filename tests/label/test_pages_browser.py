@@ -15,8 +15,8 @@ from team import hire, rank_job, ranked, stock, true_worth, work_on
 from biddable.store import accounts, jobs
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
 
@@ -132,7 +132,8 @@ def busy(store, app):
 
 PATHS = (
     "/", "/mine", "/surveys", "/screening", "/consent", "/guidelines", "/manage", "/manage/jobs/new",
-    "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening", "/manage/screening/rate",
+    "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening",
+    "/manage/screening/rate",
     "/manage/surveys", "/manage/quality", "/manage/checks", "/manage/review", "/manage/review/{task}", "/manage/pay",
     "/manage/plan", "/manage/data", "/manage/history",
 )  # fmt: skip
