@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
@@ -39,7 +39,7 @@ from biddable.label.desk import HERE, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
 from biddable.store.keeper import now
-from biddable.store.work import Refused
+from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
 
 ROOMS = (
@@ -112,5 +112,7 @@ def _say_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     def unfit(request: Request, error: StoreError) -> Response:
+        if isinstance(error, Unread) and not request.url.path.startswith("/api/"):
+            return RedirectResponse("/consent", 303)
         full = "full" in str(error)  # of the disk, as SQLite and PostgreSQL say it
         return say(request, 507 if full else 409 if isinstance(error, Refused) else 400, str(error))

@@ -175,8 +175,8 @@ class Guidelines(NamedTuple):
     at: datetime
 
 
-def guide_of(job: Job) -> str:
-    """The purpose of the guidelines that hold for a job: a test is for training."""
+def guided_by(job: Job) -> str:
+    """For which purpose the guidelines of its answers are."""
     return "evaluation" if job.purpose == "evaluation" else "training"
 
 

@@ -98,7 +98,7 @@ def decide(
         raise StoreError(f"{task}: rank it yourself first")
     if found.final is not None:
         raise StoreError(f"{task}: is decided already")
-    guide = jobs.guide(connection, jobs.guide_of(found.job))
+    guide = jobs.guide(connection, jobs.guided_by(found.job))
     ranking = Ranking(
         prompt_id=found.prompt.id, labeler=account.labeler, order=final, at=at,
         shown=tuple(c.id for c in found.completions), guidelines=guide.id if guide else None,

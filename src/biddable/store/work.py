@@ -29,6 +29,10 @@ class Refused(StoreError):
     """What is asked for was possible once or never: the task is not this person's, or was handed in otherwise."""
 
 
+class Unread(Refused):
+    """There is a consent text that this person has not agreed to yet."""
+
+
 class Draft(NamedTuple):
     version: int
     body: str
@@ -71,7 +75,7 @@ def shown(seed: int, task: str, labeler: str, ids: Sequence[str]) -> list[str]:
 def claim(connection: Connection, account: Account, at: datetime, job: str | None = None) -> Held | None:
     """The task that this person holds, or else the next that is theirs to do; nothing when there is none."""
     if (text := team.unread_consent(connection, account.labeler)) is not None:
-        raise Refused(f"consent: read version {text.number} of it and agree at /consent first; then the work begins")
+        raise Unread(f"consent: read version {text.number} of it and agree at /consent first; then the work begins")
     free_expired(connection, at)
     mine = select(slots.c.task).where(slots.c.labeler == account.labeler, slots.c.state == "leased")
     if job is not None:
@@ -172,7 +176,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
     assert prompt is None or isinstance(prompt, Prompt)
     return Held(
         task, job, prompt, tuple(found[name] for name in ids), row.gold,
-        jobs.guide(connection, jobs.guide_of(job)),
+        jobs.guide(connection, jobs.guided_by(job)),
         slot.lease if slot and slot.state == "leased" else None,
         slot.taken if slot and slot.taken else taken, slot.until if slot and slot.until else at,
         Draft(*draft) if draft else None,
