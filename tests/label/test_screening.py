@@ -163,6 +163,7 @@ def test_once_a_consent_is_published_nobody_works_before_they_agree(owner, store
     assert refused.status_code == 409
     assert "/consent" in refused.json()["detail"]
     assert "read what happens with your work" in ann.get("/").text
+    assert "We keep your answers." in ann.get("/work", **OPEN).text
     page = ann.get("/consent").text
     version = page.split('name="version" value="')[1].split('"')[0]
     assert ann.post("/consent", data={"version": "g-other"}).status_code == 400

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import doubt, label, machines, measuring, models, people, practice, preferences
+from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, preferences
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ LOOP = (
     people.gather,
     people.import_labels,
     label.label,
+    checking.verify,
     people.snapshot,
     machines.sft,
     machines.start,

@@ -1,7 +1,10 @@
 """The verb that serves the labeling app."""
 
+import contextlib
 import ipaddress
 import socket
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,21 +22,55 @@ def label(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy in front speaks HTTPS: cookies are for it alone.")
     ] = False,
+    practice: Annotated[
+        bool, typer.Option("--practice", help="Try it: a store of its own with something to do, gone afterwards.")
+    ] = False,
 ) -> None:
     """Serve the labeling app: people write, judge, rank and compare in their browsers.
 
-    The first time it prints a link by which the owner joins. Example: `biddable label --port 8080`
+    The first time it prints a link by which the owner joins. Example: `biddable label --port 8080`; to look around,
+    `biddable label --practice`
     """
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 (to say in one line what is not installed)
 
-        from biddable.label import create_app
+        import biddable.label  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"the labeling app needs {error.name}; pip install 'biddable[label]'") from error
-    here = project.find()
+    with contextlib.ExitStack() as kept:
+        here = _practice(kept) if practice else _project()
+        _serve(here, host, port, behind_proxy, practice)
+
+
+def _project() -> project.Project:
+    here = project.look()
+    if here is None:
+        raise ConfigError(
+            f"no {project.NAME} in this folder or above it; make a project with `biddable init DIR` and label in it, "
+            "or look around first with `biddable label --practice`"
+        )
+    return here
+
+
+def _practice(kept: contextlib.ExitStack) -> project.Project:
+    from biddable.label.practice import set_up
+
+    aside = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="biddable-practice-")))
+    here = project.Project(aside, str(aside / "store.db"))
+    with project.open_store(here) as store:
+        set_up(store)
+    say("practice: the answers are made by rule, and all that is labeled is gone when this stops")
+    return here
+
+
+def _serve(here: project.Project, host: str, port: int, behind_proxy: bool, practice: bool) -> None:
+    import uvicorn
+
+    from biddable.label import create_app
+
     address = _listen(host, port)
     _owner(here, host, address.getsockname()[1], behind_proxy)
-    app = create_app(here.store, secure=behind_proxy)
+    app = create_app(here.store, secure=behind_proxy, practice=practice)
     words = {"proxy_headers": behind_proxy, "forwarded_allow_ips": "*" if behind_proxy else None}
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, **words))
     server.run(sockets=[address])

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from biddable import __version__
@@ -40,7 +40,7 @@ from biddable.label.desk import HERE, STATIC, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
 from biddable.store.keeper import now
-from biddable.store.work import Refused
+from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
 
 ROOMS = (
@@ -51,8 +51,11 @@ ROOMS = (
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
-def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now) -> FastAPI:
-    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone."""
+def create_app(
+    where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False
+) -> FastAPI:  # fmt: skip
+    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone;
+    `practice`: every page says that nothing is kept."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +67,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         ):
             shipped.put(store)
             app.state.counted = Counted(readers)
-            app.state.desk = Desk(store, writer, readers, pages(), secure)
+            app.state.desk = Desk(store, writer, readers, pages(), secure, practice)
             yield
 
     app = FastAPI(
@@ -110,5 +113,7 @@ def _say_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     def unfit(request: Request, error: StoreError) -> Response:
+        if isinstance(error, Unread) and not request.url.path.startswith("/api/"):
+            return RedirectResponse("/consent", 303)
         full = "full" in str(error)  # of the disk, as SQLite and PostgreSQL say it
         return say(request, 507 if full else 409 if isinstance(error, Refused) else 400, str(error))

@@ -12,7 +12,8 @@ from fastapi import Depends, Request
 
 T = TypeVar("T")
 
-FRESH = 60.0  # seconds for which a figure is not counted again
+FRESH = 30.0  # seconds for which a figure is not counted again
+SHARE = 20  # nor for so many times as long as its counting took: it may take one core's twentieth
 PATIENCE = 0.3  # seconds that a page waits for the very first
 
 
@@ -26,14 +27,14 @@ class Counted:
 
     def __init__(self, workers: ThreadPoolExecutor) -> None:
         self._workers, self._lock = workers, threading.Lock()
-        self._last: dict[str, tuple[Figure, float]] = {}
+        self._last: dict[str, tuple[Figure, float, float]] = {}  # the figure, when it was done, and what it took
         self._running: dict[str, Future] = {}
 
     def get(self, name: str, count: Callable[[], T], now: datetime, fresh: float = FRESH) -> Figure[T] | None:
         """The newest figure that there is; nothing where the first is not done yet. Raises what counting raised."""
         with self._lock:
             last = self._last.get(name)
-            if last is None or time.monotonic() - last[1] > fresh:
+            if last is None or time.monotonic() - last[1] > max(fresh, SHARE * last[2]):
                 running = self._running.get(name)
                 if running is None:
                     running = self._running[name] = self._workers.submit(self._count, name, count, now)
@@ -48,9 +49,11 @@ class Counted:
 
     def _count(self, name: str, count: Callable[[], Any], now: datetime) -> Figure:
         try:
+            begun = time.monotonic()
             figure = Figure(count(), now)
+            done = time.monotonic()
             with self._lock:
-                self._last[name] = figure, time.monotonic()
+                self._last[name] = figure, done, done - begun
             return figure
         finally:
             with self._lock:

@@ -43,6 +43,7 @@ class Desk:
     readers: ThreadPoolExecutor
     pages: jinja2.Environment
     secure: bool  # behind TLS: cookies are for it alone
+    practice: bool = False  # nothing is kept, and every page says so
 
     def now(self) -> datetime:
         return self.store.clock()
@@ -58,7 +59,7 @@ class Desk:
     def page(self, request: Request, name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         account = getattr(request.state, "account", None)
         did = NOTICES.get(request.query_params.get("did", ""))
-        common = {"request": request, "account": account, "did": did, "rooms": ROOMS}
+        common = {"request": request, "account": account, "did": did, "rooms": ROOMS, "practice": self.practice}
         text = self.pages.get_template(name).render(common | values)
         return HTMLResponse(text, status)
 

@@ -62,8 +62,10 @@ class NewForm(BaseModel):
 def overview(request: Request, desk: Here):
     def look(connection: Connection) -> dict[str, Any]:
         people = accounts.everyone(connection)
-        stock = progress.stock(connection)
-        return {"found": progress.all_of(connection, desk.now()), "people": people, "stock": stock}
+        found = progress.all_of(connection, desk.now())
+        guide = not found or len(people) < 2  # its steps say what is there, and counting that takes a while
+        stock = progress.stock(connection) if guide else None
+        return {"found": found, "people": people, "stock": stock}
 
     return desk.page(request, "manage.html", kinds=KINDS, **desk.read(look))
 
@@ -102,11 +104,9 @@ def one_job(request: Request, desk: Here, job: str):
             "names": {one.labeler: one.name for one in accounts.everyone(connection)},
         }
 
-    values = desk.read(look)
+    values = desk.read(look) | {"runs": desk.read(progress.runs) if found.kind == "compare" else []}
     chart = charts.columns("days", "Answers a day", values["days"])
-    return desk.page(
-        request, "job.html", job=found, chart=chart, kinds=KINDS, stock=desk.read(progress.stock), **values
-    )
+    return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, **values)
 
 
 @router.post("/manage/jobs/{job}/settings")

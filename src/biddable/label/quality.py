@@ -8,11 +8,12 @@ from fastapi import APIRouter, Form, Request
 from sqlalchemy import Connection
 
 from biddable.label import charts, reading
-from biddable.label.counted import Counts
+from biddable.label.counted import Counted, Counts, Figure
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.notice import done
 from biddable.measure import checks as measured
 from biddable.measure.agreement import Agreement, agreement, meetings
+from biddable.measure.disputes import Dispute, disputes
 from biddable.measure.interval import Interval
 from biddable.measure.shares import NOTHING, Sums, leaning, share
 from biddable.records import Group, Ranking
@@ -94,22 +95,38 @@ def _names(connection: Connection) -> dict[str, str]:
     return {one.labeler: one.name for one in accounts.everyone(connection)}
 
 
-def count_agreement(desk: Desk) -> list[Agreed]:
-    def count(connection: Connection) -> list[Agreed]:
-        return agreements(quality.overlapping(connection), quality.groups(connection))
+class Overlap(NamedTuple):
+    """What can be said where more than one person ranked."""
 
-    return desk.read(count)
+    agreed: list[Agreed]
+    disputes: list[Dispute]
+    prompts: int
+
+
+OVERLAP = 5000  # prompts, those ranked last: agreement is known to less than a point, and counted in seconds
+QUEUE = 200  # prompts that are kept for review
+
+
+def overlap(desk: Desk, counts: Counted) -> Figure[Overlap] | None:
+    return counts.get("overlap", lambda: desk.read(_overlap), desk.now())
+
+
+def _overlap(connection: Connection) -> Overlap:
+    kept = list(quality.overlapping(connection, OVERLAP))
+    names = sorted({name for ranking in kept for name in ranking.ranks})
+    most = disputes(kept, quality.rewards(connection, names))[:QUEUE]
+    return Overlap(agreements(kept, quality.groups(connection)), most, len({ranking.prompt_id for ranking in kept}))
 
 
 @router.get("/manage/quality")
 def page(request: Request, desk: Here, counts: Counts):
     now = desk.now()
-    agreed = counts.get("agreement", lambda: count_agreement(desk), now)
+    agreed = overlap(desk, counts)
     leaned = counts.get("leanings", lambda: leans(desk.read(quality.leanings)), now)
     names = desk.read(_names) | {"": "everyone"}
     return desk.page(
-        request, "quality.html", agreed=agreed, leaned=leaned, names=names,
-        agreement_chart=_agreement_chart(agreed.value) if agreed and agreed.value else None,
+        request, "quality.html", most=OVERLAP, agreed=agreed, leaned=leaned, names=names,
+        agreement_chart=_agreement_chart(agreed.value.agreed) if agreed and agreed.value.agreed else None,
         position_chart=_position_chart(leaned.value, names) if leaned else None,
     )  # fmt: skip
 

@@ -11,24 +11,15 @@ from biddable.label.counted import Counts
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.forms import LETTERS
 from biddable.label.notice import done
+from biddable.label.quality import overlap
 from biddable.label.text import markdown
-from biddable.measure.disputes import Dispute, disputes
-from biddable.store import StoreError, quality, review
+from biddable.measure.disputes import Dispute
+from biddable.store import StoreError, review
 from biddable.store.review import CAUSES, Case, Tiers
 
 router = APIRouter()
 
-MOST = 200  # prompts that are kept in the queue
 SHOWN = 30
-
-
-def _count(desk: Desk) -> list[Dispute]:
-    def look(connection: Connection) -> list[Dispute]:
-        kept = list(quality.overlapping(connection))
-        names = sorted({name for ranking in kept for name in ranking.ranks})
-        return disputes(kept, quality.rewards(connection, names))[:MOST]
-
-    return desk.read(look)
 
 
 class Waiting(NamedTuple):
@@ -39,12 +30,12 @@ class Waiting(NamedTuple):
 
 @router.get("/manage/review")
 def queue(request: Request, desk: Here, counts: Counts):
-    found = counts.get("disputes", lambda: _count(desk), desk.now())
+    found = overlap(desk, counts)
 
     def look(connection: Connection) -> dict[str, Any]:
         rulings = review.rulings(connection)
         decided = {one.prompt_id for one in rulings}
-        open_ = [one for one in (found.value if found else []) if one.prompt_id not in decided]
+        open_ = [one for one in (found.value.disputes if found else []) if one.prompt_id not in decided]
         names = [one.prompt_id for one in open_]
         tasks, stakes = review.tasks_of(connection, names), review.high_stakes(connection, names)
         waiting = [

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from biddable.store import jobs
 from biddable.store.jobs import Job
 from biddable.store.tables import completions, demonstrations, prompts, rankings
-from biddable.store.work_tables import answers, passes, slots, tasks
+from biddable.store.work_tables import accounts, answers, passes, slots, tasks
 
 
 class Progress(NamedTuple):
@@ -64,8 +64,10 @@ def by_day(connection: Connection, job: str, today: date, zone, days: int = 14) 
 
 
 def by_labeler(connection: Connection, job: str) -> dict[str, int]:
-    query = select(answers.c.labeler, func.count()).where(answers.c.job == job).group_by(answers.c.labeler)
-    return dict(connection.execute(query).all())
+    """Of those who have any. One look at an index for each person: grouping 300,000 answers takes a second."""
+    mine = select(func.count()).where(answers.c.labeler == accounts.c.labeler, answers.c.job == job).scalar_subquery()
+    query = select(accounts.c.labeler, mine)
+    return {row[0]: row[1] for row in connection.execute(query) if row[1]}
 
 
 class Done(NamedTuple):
@@ -96,7 +98,7 @@ class Left(NamedTuple):
 
 
 def passed(connection: Connection, job: str, most: int = 50) -> Sequence[Left]:
-    query = select(passes).join(tasks, tasks.c.id == passes.c.task).where(tasks.c.job == job)
+    query = select(passes).where(exists().where(tasks.c.id == passes.c.task, tasks.c.job == job))
     return [Left(*row) for row in connection.execute(query.order_by(passes.c.at.desc()).limit(most))]
 
 
@@ -113,12 +115,15 @@ class Stock(NamedTuple):
         return sum(self.splits.values())
 
 
+def runs(connection: Connection) -> list[str]:
+    return sorted(connection.execute(select(completions.c.run_id).distinct()).scalars())
+
+
 def stock(connection: Connection) -> Stock:
     by_split = select(prompts.c.split, func.count()).group_by(prompts.c.split)
     splits = {split or "none": count for split, count in connection.execute(by_split)}
-    runs = sorted(connection.execute(select(completions.c.run_id).distinct()).scalars())
     said = (connection.execute(select(func.count()).select_from(t)).scalar_one() for t in (demonstrations, rankings))
-    return Stock(splits, runs, *said)
+    return Stock(splits, runs(connection), *said)
 
 
 def mean_seconds(connection: Connection, job: str, most: int = 1000) -> tuple[float, float] | None:

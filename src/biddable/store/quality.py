@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from biddable.records import Ranking
-from biddable.store.queries import fetch
+from biddable.store.queries import among, fetch
 from biddable.store.tables import completions, labelers, ranked, rankings, scores
 from biddable.store.work_tables import answers, tasks
 
@@ -72,12 +72,15 @@ def groups(connection: Connection) -> dict[str, str]:
     return {row[0]: row[1] for row in connection.execute(select(labelers.c.id, labelers.c.group))}
 
 
-def overlapping(connection: Connection) -> Iterator[Ranking]:
-    """The rankings of prompts that more than one person ranked."""
-    twice = select(rankings.c.prompt_id).group_by(rankings.c.prompt_id).having(func.count() > 1)
-    for ranking in fetch(connection, "ranking", rankings.c.prompt_id.in_(twice)):
-        assert isinstance(ranking, Ranking)
-        yield ranking
+def overlapping(connection: Connection, most: int) -> Iterator[Ranking]:
+    """The rankings of the prompts that more than one person ranked, as many as `most`, those ranked last."""
+    of_prompt = select(rankings.c.prompt_id).group_by(rankings.c.prompt_id)
+    twice = of_prompt.having(func.count() > 1).order_by(func.max(rankings.c.at).desc(), rankings.c.prompt_id)
+    names = connection.execute(twice.limit(most)).scalars().all()
+    for condition in among(rankings, ("prompt_id",), ((name,) for name in names)):
+        for ranking in fetch(connection, "ranking", condition):
+            assert isinstance(ranking, Ranking)
+            yield ranking
 
 
 class Checked(NamedTuple):

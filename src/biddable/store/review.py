@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from biddable.records import Completion, Prompt, Ranking
 from biddable.store import history, jobs, writing
@@ -155,9 +155,9 @@ def said_of(connection: Connection, names: Sequence[str]) -> list[Ranking]:
 
 def tasks_of(connection: Connection, names: Sequence[str]) -> dict[str, str]:
     """A task of rankings for each of these prompts."""
-    ranks = select(jobs.jobs.c.id).where(jobs.jobs.c.kind == "rank", jobs.jobs.c.purpose != "screening")
-    query = select(tasks.c.prompt_id, func.min(tasks.c.id)).where(tasks.c.prompt_id.in_(names), tasks.c.job.in_(ranks))
-    return {row[0]: row[1] for row in connection.execute(query.group_by(tasks.c.prompt_id))}
+    ranks = {job.id for job in jobs.all_of(connection) if job.kind == "rank" and job.purpose != "screening"}
+    query = select(tasks.c.prompt_id, tasks.c.id, tasks.c.job).where(tasks.c.prompt_id.in_(names))
+    return {row[0]: row[1] for row in connection.execute(query.order_by(tasks.c.id.desc())) if row[2] in ranks}
 
 
 def high_stakes(connection: Connection, names: Sequence[str]) -> set[str]:

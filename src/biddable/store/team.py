@@ -13,7 +13,6 @@ from biddable.store.history import Change
 from biddable.store.jobs import Guidelines
 from biddable.store.team_tables import consents, ratings, screenings, surveys, topics
 from biddable.store.work_tables import answers, tasks
-from biddable.store.work_tables import jobs as job_table
 
 RETEST = timedelta(days=30)  # after which a candidate who was not taken may try again
 BATCH = 5  # answers of a survey that are shown together, and never fewer
@@ -106,22 +105,19 @@ class Tested(NamedTuple):
 
 
 def tested(connection: Connection) -> list[Tested]:
-    last = (
-        select(func.max(answers.c.id))
-        .join(tasks, tasks.c.id == answers.c.task)
-        .join(job_table, job_table.c.id == tasks.c.job)
-        .where(job_table.c.purpose == "screening")
-        .group_by(answers.c.task, answers.c.labeler)
-    )
-    columns = (answers.c.id, answers.c.task, tasks.c.prompt_id, job_table.c.kind)
+    kinds = {job.id: job.kind for job in jobs.all_of(connection) if job.purpose == "screening"}
+    columns = (answers.c.id, answers.c.task, tasks.c.prompt_id, answers.c.job, answers.c.labeler)
     query = (
-        select(*columns, answers.c.labeler, answers.c.body, answers.c.shown, answers.c.at)
+        select(*columns, answers.c.body, answers.c.shown, answers.c.at)
         .join(tasks, tasks.c.id == answers.c.task)
-        .join(job_table, job_table.c.id == tasks.c.job)
-        .where(answers.c.id.in_(last))
+        .where(answers.c.job.in_(kinds))
         .order_by(answers.c.id)
     )
-    return [Tested(*row[:6], tuple(json.loads(row[6])), row[7]) for row in connection.execute(query)]
+    newest = {
+        (row.task, row.labeler): Tested(*row[:3], kinds[row.job], *row[4:6], tuple(json.loads(row.shown)), row.at)
+        for row in connection.execute(query)
+    }
+    return list(newest.values())
 
 
 def rate(connection: Connection, answer: int, labeler: str, overall: int, at: datetime) -> None:

@@ -5,7 +5,6 @@ what is handed in late is kept, and marked so.
 """
 
 import json
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
-from biddable.store import history, jobs, team, writing
+from biddable.store import history, jobs, shared, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -28,6 +27,10 @@ from biddable.store.work_tables import activity, answers, drafts, passes, slots,
 
 class Refused(StoreError):
     """What is asked for was possible once or never: the task is not this person's, or was handed in otherwise."""
+
+
+class Unread(Refused):
+    """There is a consent text that this person has not agreed to yet."""
 
 
 class Draft(NamedTuple):
@@ -76,7 +79,7 @@ def claim(
     """The task that this person holds, or else the next that is theirs to do; nothing when there is none.
     `besides`: the task they are about to finish, so that the one after it can lie ready."""
     if (text := team.unread_consent(connection, account.labeler)) is not None:
-        raise Refused(f"consent: read version {text.number} of it and agree at /consent first; then the work begins")
+        raise Unread(f"consent: read version {text.number} of it and agree at /consent first; then the work begins")
     free_expired(connection, at)
     mine = select(slots.c.task).where(slots.c.labeler == account.labeler, slots.c.state == "leased")
     if job is not None:
@@ -97,40 +100,11 @@ def _first(connection: Connection, job: Job, account: Account, at: datetime):
     """The slot that is next for this person. A hidden check comes now and then, and is everybody's; so is all of a
     screening test, which candidates and researchers do whole."""
     if job.purpose == "screening":
-        if team.waits(connection, account.labeler, at):
-            return None
-        return _shared(connection, job, account.labeler, tasks.c.gold.is_(None))
+        return None if team.waits(connection, account.labeler, at) else shared.part_of_test(connection, job, account)
     row = connection.execute(_next(job, account.labeler)).first()
-    if row is not None and job.settings.gold and _is_check(connection, job, account):
-        return _shared(connection, job, account.labeler, tasks.c.chosen_by == "gold") or row
+    if row is not None and shared.is_check(connection, job, account):
+        return shared.check(connection, job, account) or row
     return row
-
-
-def _is_check(connection: Connection, job: Job, account: Account) -> bool:
-    """Whether this person's next task is to be a check: it follows from the seed and how many they have had."""
-    mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
-    had = connection.execute(mine).scalar_one()
-    return random.Random(f"{job.settings.seed} check {account.labeler} {had}").random() < job.settings.gold
-
-
-def _shared(connection: Connection, job: Job, labeler: str, which):
-    """The first task of those that everyone does; its slot is made when they come."""
-    had = [exists().where(t.c.task == tasks.c.id, t.c.labeler == labeler) for t in (slots, answers, passes)]
-    had += _said(job, labeler)
-    query = select(tasks.c.id, tasks.c.place).where(tasks.c.job == job.id, which, *(~one for one in had))
-    task = connection.execute(query.order_by(tasks.c.place, tasks.c.id).limit(1)).first()
-    if task is None:
-        return None
-    mine = select(slots.c.task, slots.c.slot).where(slots.c.task == task.id, slots.c.state == "open").limit(1)
-    if (free := connection.execute(mine).first()) is not None:
-        return free
-    number = select(func.coalesce(func.max(slots.c.slot), -1) + 1).where(slots.c.task == task.id)
-    row = {
-        "task": task.id, "slot": connection.execute(number).scalar_one(), "job": job.id, "place": task.place,
-        "state": "open",
-    }  # fmt: skip
-    connection.execute(slots.insert(), [row])
-    return connection.execute(mine).first()
 
 
 def free_expired(connection: Connection, at: datetime) -> int:

@@ -160,8 +160,8 @@ answers = Table(
     PrimaryKeyConstraint("id"),
     UniqueConstraint("task", "labeler", "revision"),
     UniqueConstraint("labeler", "key"),
-    Index("ix_answers_job_at_labeler", "job", "at", "labeler"),
-    Index("ix_answers_labeler_at", "labeler", "at"),
+    Index("ix_answers_job_at", "job", "at"),
+    Index("ix_answers_labeler_job_at", "labeler", "job", "at"),
     sqlite_autoincrement=True,
 )
 

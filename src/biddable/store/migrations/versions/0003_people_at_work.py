@@ -161,8 +161,8 @@ def _answers() -> None:
         sa.UniqueConstraint("labeler", "key"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_answers_job_at_labeler", "answers", ["job", "at", "labeler"])
-    op.create_index("ix_answers_labeler_at", "answers", ["labeler", "at"])
+    op.create_index("ix_answers_job_at", "answers", ["job", "at"])
+    op.create_index("ix_answers_labeler_job_at", "answers", ["labeler", "job", "at"])
     op.create_table(
         "passes",
         _id("task", "tasks.id"),

@@ -1,0 +1,113 @@
+"""`biddable label` outside a project, its practice, and `biddable verify`: as processes, since that is how they run."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import httpx2
+import pytest
+from team import rank_job, ranked, stock, team, true_worth, work_on
+
+from biddable.store import open_store
+from biddable.store.keeper import now
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-c", "from biddable.cli import main; main()", *words]
+
+
+def run(*words: str, cwd) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_outside_a_project_it_says_what_to_do(tmp_path):
+    done = run("label", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "biddable init DIR" in done.stderr
+    assert "biddable label --practice" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_practice_leads_to_a_first_label_within_a_minute_and_leaves_nothing(tmp_path):
+    begun = time.monotonic()
+    env = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    served = subprocess.Popen(
+        command("label", "--practice", "--port", "0"), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        said = ""
+        while "/join/" not in said:
+            line = served.stdout.readline()
+            assert line, said
+            said += line
+        link = re.search(r"http\S+/join/\S+", said).group()
+        with httpx2.Client(follow_redirects=True, timeout=60, base_url=link.partition("/join/")[0]) as client:
+            home = _patiently(client, link)
+            assert "Practice: judge and rank" in home.text
+            assert "gone when the program stops" in home.text
+            task = client.post("/api/claim", json={}).json()["task"]
+            judged = {
+                "overall": 4, "fails_task": False, "inappropriate": False, "sexual": False, "violent": False,
+                "encourages_harm": False, "denigrates": False, "harmful_advice": False, "opinion": False,
+                "moral_judgement": False, "hallucination": False,
+            }  # fmt: skip
+            letters = [answer["letter"] for answer in task["answers"]]
+            body = {"judgements": dict.fromkeys(letters, judged), "order": [[letter] for letter in letters]}
+            sent = {"key": "the-first-one", "body": json.dumps(body)}
+            assert client.post(f"/api/tasks/{task['task']}/answer", json=sent).status_code == 200
+        assert time.monotonic() - begun < 60
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.wait(30)
+        served.stdout.close()
+    assert not list(tmp_path.glob("biddable-practice-*"))
+
+
+def _patiently(client, link):
+    """The link is printed a moment before the server takes connections' requests."""
+    for _ in range(100):
+        try:
+            return client.post(link, data={"password": "a few words in a row"})
+        except httpx2.ConnectError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not come up")
+
+
+@pytest.fixture
+def labeled(tmp_path):
+    """A project with labels in it."""
+    made = run("init", "mine", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    with open_store(tmp_path / "mine" / "store.db") as store:
+        stock(store, 3)
+        rank_job(store)
+        (ann,) = team(store, ["ann"])
+        work_on(store, ann, lambda held: ranked(held, true_worth), now())
+    return tmp_path / "mine"
+
+
+def test_verify_says_sound_and_the_newest_hash(labeled):
+    done = run("verify", cwd=labeled)
+    assert done.returncode == 0, done.stderr
+    newest = re.fullmatch(r"sound: \d+ lines of history, newest ([0-9a-f]{64})\n", done.stdout).group(1)
+    assert run("verify", "--newest", newest, cwd=labeled).returncode == 0
+    cut = run("verify", "--newest", "f" * 64, cwd=labeled)
+    assert cut.returncode == 65
+    assert "cut off" in cut.stderr
+
+
+def test_verify_names_the_first_bad_row_and_exits_65(labeled):
+    file = sqlite3.connect(labeled / "store.db")
+    file.execute("UPDATE ranked SET tier = 5 - tier WHERE prompt_id = 'p0001'")
+    file.commit()
+    row = file.execute("SELECT id FROM changes WHERE what = 'ranking' AND key LIKE '%p0001%'").fetchone()[0]
+    file.close()
+    done = run("verify", cwd=labeled)
+    assert done.returncode == 65
+    assert f"line {row} of the history tells of another ranking" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,192 @@
+"""The managers' pages in Chromium: an owner begins with the pointer alone and with the keyboard alone, and axe finds
+nothing on any page in light and dark, on a wide screen, a tablet and a phone."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+from team import hire, rank_job, ranked, stock, true_worth, work_on
+
+from biddable.store import accounts, jobs
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("BIDDABLE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    assert path, "no Chromium here: apt-get install chromium, or say where it is with BIDDABLE_CHROMIUM"
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def store(app, url):
+    return app.state.desk.store
+
+
+@pytest.fixture
+def visit(chromium, app, url):
+    """visit(account): a page of a browser of theirs; whatever its console complains of fails the test."""
+    contexts, complaints = [], []
+
+    def make(account) -> Page:
+        token = app.state.desk.write(accounts.open_door, account.labeler, "session", app.state.desk.now())
+        context = chromium.new_context(base_url=url)
+        context.add_cookies([{"name": "biddable", "value": token, "url": url}])
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [one for one in complaints if "favicon" not in one and "404" not in one] == []
+
+
+def test_an_owner_begins_by_pointer_alone(visit, store, app):
+    page = visit(hire(store, "olga", "researcher", "owner"))
+    page.goto("/manage")
+    page.get_by_label("Prompts", exact=True).fill("Name three rivers.\nExplain tides to a child.\nWrite a short poem.")
+    page.get_by_role("button", name="Add these prompts").click()
+    page.get_by_role("button", name="Start “Write demonstrations”").click()
+    assert page.get_by_role("status").inner_text() == "The job is made, and open."
+    page.goto("/manage")
+    page.get_by_label("Name", exact=True).fill("ben")
+    page.get_by_role("button", name="Make a link").click()
+    link = page.get_by_label("Send this link to ben.")
+    assert "/join/" in link.input_value()
+    assert page.get_by_role("button", name="Copy").is_visible()
+    page.goto("/work")
+    assert page.get_by_text("Nothing to do now").count() == 0
+
+
+def test_the_same_by_keyboard_alone(visit, store):
+    page = visit(hire(store, "olga", "researcher", "owner"))
+    page.goto("/manage")
+    tab_to(page, "textarea[name=text]")
+    page.keyboard.type("Name three rivers.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=1 of 1 prompts are added")
+    tab_to(page, "form[action='/manage/jobs'] button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=The job is made, and open.")
+
+
+def tab_to(page: Page, selector: str, most: int = 60) -> None:
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector}: not reached with the tab key")
+
+
+def test_a_page_works_without_script(chromium, store, app, url):
+    owner = hire(store, "olga", "researcher", "owner")
+    token = app.state.desk.write(accounts.open_door, owner.labeler, "session", app.state.desk.now())
+    context = chromium.new_context(base_url=url, java_script_enabled=False)
+    context.add_cookies([{"name": "biddable", "value": token, "url": url}])
+    page = context.new_page()
+    page.goto("/manage/people")
+    page.get_by_label("Name").first.fill("ben")
+    page.get_by_role("button", name="Make a link").click()
+    assert "/join/" in page.locator("#link").input_value()
+    assert not page.get_by_role("button", name="Copy").is_visible()
+    context.close()
+
+
+@pytest.fixture
+def busy(store, app):
+    """Something on every page."""
+    now = datetime.now(UTC)
+    stock(store, 8)
+    stock(store, 8, "valid", 100)
+    owner, rita = hire(store, "olga", "researcher", "owner"), hire(store, "rita", "researcher")
+    key = rank_job(store)
+    work_on(store, rita, lambda held: ranked(held, true_worth), now, key, most=2)
+    job = rank_job(store, doubly=1.0, gold=0.3, hourly=10)
+    people = [hire(store, name) for name in ("ann", "ben")]
+    for turn, who in zip((1, -1), people, strict=True):
+        work_on(store, who, lambda held, turn=turn: ranked(held, lambda a, n: turn * true_worth(a, n)), now, job)
+    desk = app.state.desk
+    text = desk.read(jobs.guide, "training").text
+    desk.write(jobs.set_guide, "training", text + "\nBe kind.\n", now, owner.labeler)
+    hire(store, "cal", "candidate")
+    test = rank_job(store, purpose="screening", split="valid", judge=True)
+    return owner, people[0], job, test
+
+
+PATHS = (
+    "/", "/mine", "/surveys", "/screening", "/consent", "/guidelines", "/manage", "/manage/jobs/new",
+    "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening",
+    "/manage/screening/rate",
+    "/manage/surveys", "/manage/quality", "/manage/checks", "/manage/review", "/manage/review/{task}", "/manage/pay",
+    "/manage/plan", "/manage/data", "/manage/history",
+)  # fmt: skip
+
+
+def test_axe_finds_nothing_and_nothing_is_cut_off(visit, busy, app):
+    owner, _, job, _ = busy
+    page = visit(owner)
+    axe, found = Axe(), []
+    task = task_of(page)
+    for path in PATHS:
+        page.goto(path.format(job=job.id, task=task))
+        for _ in range(50):
+            if "in a moment" not in page.content():
+                break
+            page.wait_for_timeout(100)
+            page.reload()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for width in (1280, 768, 360):
+                page.set_viewport_size({"width": width, "height": 800})
+                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                if wide > 0:
+                    found.append(f"{path} {width}: {wide} pixels too wide")
+                said = axe.run(page).response
+                assert said["passes"], "axe looked at nothing"
+                for fault in said["violations"]:
+                    where = [node["target"] for node in fault["nodes"]][:2]
+                    found.append(f"{path} {scheme} {width}: {fault['id']} {json.dumps(where)}")
+    assert found == []
+
+
+def task_of(page: Page) -> str:
+    """A task that waits for review."""
+    for _ in range(100):
+        page.goto("/manage/review")
+        links = page.locator("th a[href^='/manage/review/']")
+        if links.count():
+            return links.first.get_attribute("href").rpartition("/")[2]
+        page.wait_for_timeout(100)
+    raise AssertionError("nothing waits for review")
+
+
+def test_a_review_by_clicks(visit, busy, store):
+    owner, *_ = busy
+    page = visit(owner)
+    page.goto(f"/manage/review/{task_of(page)}")
+    for n, letter in enumerate("ABCD", start=1):
+        page.get_by_label(f"Rank of {letter}").select_option(str(n))
+    page.get_by_role("button", name="Keep my ranking").click()
+    page.wait_for_selector("text=Person 1")
+    page.get_by_label("Somebody slipped").check()
+    page.get_by_label("What they should know").fill("Mind the length.")
+    page.get_by_role("button", name="Decide").click()
+    page.wait_for_selector("text=Decided, and kept in the history.")
+    assert any(ranking.labeler == owner.labeler for ranking in store.rankings())
