@@ -79,10 +79,10 @@ def person(url: str, app) -> Iterator[Callable[..., tuple[httpx2.Client, Account
 
 PROMPTS = [Prompt(id=f"p{n}", text=f"say *{n}* kindly", use_case="generation", split="train") for n in range(6)]
 ANSWERS = [
-    Completion(id=f"{prompt.id}-{letter}", prompt_id=prompt.id, text=f"answer {letter} to {prompt.id}", run_id=f"run-{letter}")
-    for prompt in PROMPTS
+    Completion(id=f"{p.id}-{letter}", prompt_id=p.id, text=f"answer {letter} to {p.id}", run_id=f"run-{letter}")
+    for p in PROMPTS
     for letter in "abcd"
-]  # fmt: skip
+]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_people_rank_and_the_store_has_what_they_said(filled, app, person):
     assert [answer["letter"] for answer in task["answers"]] == ["A", "B", "C", "D"]
     assert "run-" not in json.dumps(task)  # which model said what is nobody's business here
 
-    body = {"judgements": {letter: GOOD for letter in "ABCD"}, "order": [["B"], ["A", "D"], ["C"]]}
+    body = {"judgements": dict.fromkeys("ABCD", GOOD), "order": [["B"], ["A", "D"], ["C"]]}
     sent = {"key": "first-time", "body": json.dumps(body)}
     kept = ann.post(f"/api/tasks/{task['task']}/answer", json=sent).json()
     again = ann.post(f"/api/tasks/{task['task']}/answer", json=sent).json()

@@ -71,9 +71,7 @@ def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> N
             made = accounts.named(connection, "owner") or accounts.make(connection, "owner", "owner", "researcher", now)
             accounts.end_all(connection, made.labeler, now)
             invite = accounts.open_door(connection, made.labeler, "invite", now)
-    say(
-        f"labeling at {at}; open this link, good for one use, to become its owner:\n\n    {at}/join/{invite}\n"
-    )
+    say(f"labeling at {at}; open this link, good for one use, to become its owner:\n\n    {at}/join/{invite}\n")
 
 
 def _loopback(host: str) -> bool:

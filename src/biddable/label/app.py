@@ -17,6 +17,7 @@ from biddable.label import access, home, manage, signin, work
 from biddable.label.desk import HERE, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
+from biddable.store.engine import Full
 from biddable.store.keeper import now
 from biddable.store.work import Refused
 from biddable.store.writer import Writer
@@ -82,5 +83,5 @@ def _say_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     def unfit(request: Request, error: StoreError) -> Response:
-        full = "full" in str(error)  # of the disk, as SQLite and PostgreSQL say it
-        return say(request, 507 if full else 409 if isinstance(error, Refused) else 400, str(error))
+        status = 507 if isinstance(error, Full) else 409 if isinstance(error, Refused) else 400
+        return say(request, status, str(error))

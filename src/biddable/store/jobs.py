@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -90,7 +91,12 @@ def find(connection: Connection, name: str) -> Job | None:
 
 
 def _job(row) -> Job:
-    return Job(**(dict(row._mapping) | {"settings": JobSettings.model_validate_json(row.settings)}))
+    return Job(**(dict(row._mapping) | {"settings": _settings(row.settings)}))
+
+
+@lru_cache(maxsize=256)
+def _settings(text: str) -> JobSettings:
+    return JobSettings.model_validate_json(text)
 
 
 def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:

@@ -8,10 +8,11 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
 from biddable.store import history, jobs, writing
@@ -20,7 +21,7 @@ from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Guidelines, Job
 from biddable.store.queries import fetch
-from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, sound
+from biddable.store.rows import SHELVES, Skip, Task, key, key_text, kind_of, said_by, sound
 from biddable.store.tables import completions, demonstrations, prompts, ranked, rankings
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
@@ -78,7 +79,7 @@ def claim(connection: Connection, account: Account, at: datetime, job: str | Non
         return look(connection, account, held, at)
     for one in jobs.all_of(connection, "open"):
         if (job is None or one.id == job) and account.group in one.groups and not _sated(connection, one, account):
-            row = connection.execute(_next(one, account.labeler)).first()
+            row = connection.execute(_next(one.kind), {"job": one.id, "labeler": account.labeler}).first()
             if row is not None:
                 return _take(connection, account, one, row, at)
     return None
@@ -100,22 +101,23 @@ def _sated(connection: Connection, job: Job, account: Account) -> bool:
     return connection.execute(mine).scalar_one() >= job.settings.quota
 
 
-def _next(job: Job, labeler: str):
+@cache
+def _next(kind: Task):
     """The first open slot of a task that this person has not had, nor another task that says the same."""
-    other = slots.alias()
+    other, labeler = slots.alias(), bindparam("labeler")
     had = [
         exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
         exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
         exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
     ]
     # A ranking or a demonstration is one a person and prompt, whatever the job.
-    for kind, table in (("rank", rankings), ("write", demonstrations)):
-        if job.kind == kind:
+    for one, table in (("rank", rankings), ("write", demonstrations)):
+        if kind == one:
             had.append(exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler))
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
-        .where(slots.c.job == job.id, slots.c.state == "open", *(~one for one in had))
+        .where(slots.c.job == bindparam("job"), slots.c.state == "open", *(~one for one in had))
         .order_by(slots.c.place, slots.c.task, slots.c.slot)
         .limit(1)
     )
@@ -137,32 +139,48 @@ def _note(connection: Connection, account: Account, task: str | None, what: str,
     connection.execute(activity.insert(), [row])
 
 
+# One statement for what is known of a task and a person: a page or a submission asks for it each time.
+_HELD = (
+    select(
+        tasks.c.job, tasks.c.prompt_id, tasks.c.completions, tasks.c.gold,
+        slots.c.state, slots.c.lease, slots.c.taken, slots.c.until, drafts.c.version, drafts.c.body,
+        select(func.max(activity.c.at))
+        .where(
+            activity.c.task == bindparam("task"),
+            activity.c.labeler == bindparam("labeler"),
+            activity.c.what == "taken",
+        )
+        .scalar_subquery()
+        .label("first"),
+    )
+    .select_from(
+        tasks.outerjoin(slots, and_(slots.c.task == tasks.c.id, slots.c.labeler == bindparam("labeler"))).outerjoin(
+            drafts, and_(drafts.c.task == tasks.c.id, drafts.c.labeler == bindparam("labeler"))
+        )
+    )
+    .where(tasks.c.id == bindparam("task"))
+)  # fmt: skip
+
+
 def look(connection: Connection, account: Account, task: str, at: datetime) -> Held | None:
     """A task that this person has or had; nothing if it was never theirs."""
-    had = select(func.max(activity.c.at)).where(
-        activity.c.task == task, activity.c.labeler == account.labeler, activity.c.what == "taken"
-    )
-    taken = connection.execute(had).scalar()
-    row = connection.execute(select(tasks).where(tasks.c.id == task)).first()
-    if taken is None or row is None:
+    row = connection.execute(_HELD, {"task": task, "labeler": account.labeler}).first()
+    if row is None or row.first is None:
         return None
     job = jobs.find(connection, row.job)
     assert job is not None
-    slot = connection.execute(select(slots).where(slots.c.task == task, slots.c.labeler == account.labeler)).first()
-    draft = connection.execute(
-        select(drafts.c.version, drafts.c.body).where(drafts.c.task == task, drafts.c.labeler == account.labeler)
-    ).first()
     ids = shown(job.settings.seed, task, account.labeler, json.loads(row.completions))
-    found = {c.id: c for c in fetch(connection, "completion", completions.c.id.in_(ids)) if isinstance(c, Completion)}
+    some = fetch(connection, "completion", completions.c.id.in_(ids)) if ids else ()
+    found = {c.id: c for c in some if isinstance(c, Completion)}
     of = list(fetch(connection, "prompt", prompts.c.id == row.prompt_id)) if row.prompt_id else [None]
     prompt = of[0]
     assert prompt is None or isinstance(prompt, Prompt)
     return Held(
         task, job, prompt, tuple(found[name] for name in ids), row.gold,
         jobs.guide(connection, "evaluation" if job.purpose == "evaluation" else "training"),
-        slot.lease if slot and slot.state == "leased" else None,
-        slot.taken if slot and slot.taken else taken, slot.until if slot and slot.until else at,
-        Draft(*draft) if draft else None,
+        row.lease if row.state == "leased" else None,
+        row.taken or row.first, row.until or at,
+        Draft(row.version, row.body) if row.version is not None else None,
     )  # fmt: skip
 
 
