@@ -176,4 +176,4 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
 def left(connection: Connection, job: str) -> dict[str, int]:
     """How many slots of a job are in which state."""
     query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
-    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).tuples().all())
+    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())

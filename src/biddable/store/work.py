@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, exists, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
 from biddable.store import history, jobs, writing
@@ -110,10 +110,17 @@ def _next(kind: Task):
         exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
         exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
     ]
-    # A ranking or a demonstration is one a person and prompt, whatever the job.
+    # A ranking or a demonstration is one a person and prompt, whatever the job; also one that is under way.
+    held, its = slots.alias(), tasks.alias()
     for one, table in (("rank", rankings), ("write", demonstrations)):
         if kind == one:
             had.append(exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler))
+            had.append(
+                exists().where(
+                    held.c.labeler == labeler, held.c.state == "leased",
+                    its.c.id == held.c.task, its.c.prompt_id == tasks.c.prompt_id,
+                )
+            )  # fmt: skip
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
@@ -254,7 +261,9 @@ def submit(
     connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float,
     make: Callable[[Held, float], Sequence[Record]],
 ) -> Answer:  # fmt: skip
-    """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission."""
+    """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission.
+
+    What this person has said of the same thing in another task stays; the answer itself is kept whole either way."""
     mine = and_(answers.c.labeler == account.labeler, answers.c.key == name)
     if known := connection.execute(select(answers).where(mine)).first():
         if known.body != body or known.task != task:
@@ -269,27 +278,25 @@ def submit(
     seconds = _seconds(connection, account, held)
     said = [sound(record) for record in make(held, seconds)]
     if earlier:
-        _take_back(connection, said, at)
-    writing.add(connection, said, at)
+        _take_back(connection, said, earlier, at)
+    writing.add(connection, said, at, first_stays=True)
     row = {
-        "task": task, "labeler": account.labeler, "revision": earlier + 1, "key": name, "body": body,
+        "task": task, "labeler": account.labeler, "revision": len(earlier) + 1, "key": name, "body": body,
         "shown": json.dumps([c.id for c in held.completions]), "guidelines": held.guidelines and held.guidelines.id,
         "seconds": seconds, "wall": (at - held.taken).total_seconds(), "late": late, "at": at,
     }  # fmt: skip
     number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
     history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
-    return Answer(number, task, earlier + 1, late, again=False)
+    return Answer(number, task, len(earlier) + 1, late, again=False)
 
 
-def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> int:
-    """The revision that is changed by this answer, or 0."""
+def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> Sequence[datetime]:
+    """When the revisions were handed in that this answer changes."""
     mine = and_(answers.c.task == held.task, answers.c.labeler == account.labeler)
-    row = connection.execute(select(func.max(answers.c.revision), func.min(answers.c.at)).where(mine)).one()
-    if row[0] is None:
-        return 0
-    if at - row[1] > timedelta(minutes=held.job.settings.revise_minutes):
+    moments = connection.execute(select(answers.c.at).where(mine).order_by(answers.c.revision)).scalars().all()
+    if moments and at - moments[0] > timedelta(minutes=held.job.settings.revise_minutes):
         raise Refused(f"{held.task}: was handed in, and can no more be changed")
-    return row[0]
+    return moments
 
 
 def _fill(connection: Connection, account: Account, held: Held, at: datetime) -> bool:
@@ -309,22 +316,22 @@ def _seconds(connection: Connection, account: Account, held: Held) -> float:
     return float(connection.execute(select(func.coalesce(func.sum(activity.c.seconds), 0.0)).where(mine)).scalar_one())
 
 
-def _take_back(connection: Connection, said: Sequence[Record], at: datetime) -> None:
-    """Remove the records that an earlier revision left under the same keys; the answer itself stays."""
+def _take_back(connection: Connection, said: Sequence[Record], moments: Sequence[datetime], at: datetime) -> None:
+    """Remove the records that this task's earlier revisions left under the same keys; the answers themselves stay."""
     gone = []
     for record in said:
         shelf = SHELVES[kind_of(record)]
+        if "at" not in shelf.table.c:
+            continue  # a prompt that somebody wrote may be in use
+        those = _under(shelf.table, shelf.key, key(record))
+        if connection.execute(select(shelf.table.c.at).where(those)).scalar() not in moments:
+            continue
         if shelf.model is Ranking:
-            _delete(connection, ranked, ("prompt_id", "labeler"), key(record))
-        if _delete(connection, shelf.table, shelf.key, key(record)):
-            gone.append(Change(f"{kind_of(record)} taken back", key_text(record), said_by(record)))
+            connection.execute(delete(ranked).where(_under(ranked, shelf.key, key(record))))
+        connection.execute(delete(shelf.table).where(those))
+        gone.append(Change(f"{kind_of(record)} taken back", key_text(record), said_by(record)))
     history.write(connection, at, gone)
 
 
-def account_of(record: Record) -> str | None:
-    return getattr(record, "labeler", None)
-
-
-def _delete(connection: Connection, table, columns: Sequence[str], values: Sequence[str]) -> int:
-    those = (table.c[column] == value for column, value in zip(columns, values, strict=True))
-    return connection.execute(delete(table).where(*those)).rowcount
+def _under(table: Table, columns: Sequence[str], values: Sequence[str]) -> ColumnElement[bool]:
+    return and_(*(table.c[column] == value for column, value in zip(columns, values, strict=True)))
