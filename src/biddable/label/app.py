@@ -26,8 +26,12 @@ ROOMS = (signin.router, home.router, work.router, work.page, manage.router)
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
-def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now) -> FastAPI:
-    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone."""
+def create_app(
+    where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now,
+    hosts: frozenset[str] | None = None,
+) -> FastAPI:  # fmt: skip
+    """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone. `hosts`:
+    the names that it answers to; nothing: any."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -42,7 +46,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
 
     app = FastAPI(
         title="biddable", version=__version__, lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(access.admit)],
+        dependencies=[Depends(access.admit)], redirect_slashes=False,
     )  # fmt: skip
     app.state.by_name, app.state.by_address = signin.Patience(5), signin.Patience(20)
     for room in ROOMS:
@@ -57,7 +61,7 @@ def create_app(where: str | Path, *, secure: bool = False, clock: Callable[[], d
         return {"biddable": __version__}
 
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, hosts=hosts)
     _say_errors(app)
     access.check(app, *ROOMS)
     return app

@@ -40,7 +40,7 @@ class Desk:
         """Done and on disk when this returns."""
         return self.writer.do(lambda connection: change(connection, *more, **words))
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, request: Request, name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         account = getattr(request.state, "account", None)
         text = self.pages.get_template(name).render(request=request, account=account, **values)
         return HTMLResponse(text, status)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from biddable.label import forms
 from biddable.label.desk import Here, Who
@@ -19,6 +19,14 @@ Short = Annotated[str, Field(max_length=200)]
 
 class Sent(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        """SQLite takes U+0000 and PostgreSQL does not."""
+        if isinstance(value, str) and "\x00" in value:
+            raise ValueError("holds the character U+0000")
+        return value
 
 
 class Wanted(Sent):

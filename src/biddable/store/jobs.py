@@ -28,10 +28,14 @@ class JobSettings(Settings):
     groups: tuple[Group, ...] = Field((), description="whose work it is; nothing: what its purpose allows")
     doubly: float = Field(0.2, ge=0, le=1, description="share of tasks that two people do")
     fivefold: float = Field(0.05, ge=0, le=1, description="share of tasks that five people do")
-    lease_minutes: float = Field(30, gt=0, description="how long a task is held for one person without a sign of life")
-    longest_hours: float = Field(8, gt=0, description="how long it is held with signs of life")
+    lease_minutes: float = Field(
+        30, gt=0, le=100_000, description="how long a task is held for one person without a sign of life"
+    )
+    longest_hours: float = Field(8, gt=0, le=10_000, description="how long it is held with signs of life")
     quota: int | None = Field(None, ge=1, description="answers a person; none: no limit")
-    revise_minutes: float = Field(10, ge=0, description="how long an answer can be taken back and changed")
+    revise_minutes: float = Field(
+        10, ge=0, le=1_000_000, description="how long an answer can be taken back and changed"
+    )
     hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
     seed: int = Field(0, ge=0, description="the order of tasks, of answers on the screen, and which tasks overlap")
 

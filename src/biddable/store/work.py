@@ -196,9 +196,11 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
 
 def beat(connection: Connection, account: Account, task: str, lease: str, active: float, at: datetime) -> Held | None:
     """A sign of life, with the active seconds since the last one. Returns nothing when the lease is not theirs now."""
-    _active(connection, account, task, active, at)
     held = look(connection, account, task, at)
-    if held is None or held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
+    if held is None:
+        return None
+    _active(connection, account, task, active, at)
+    if held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
         return None
     settings = held.job.settings
     last = held.taken + timedelta(hours=settings.longest_hours)
