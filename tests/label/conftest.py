@@ -1,5 +1,7 @@
 """A real server on a real port, and people who are signed in to it."""
 
+import os
+import shutil
 import socket
 import sys
 import threading
@@ -11,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, sync_playwright
 
 from biddable.label import create_app
 from biddable.records import Completion, Group, Prompt
@@ -89,3 +92,26 @@ ANSWERS = [
 def filled(where: str) -> None:
     with open_store(where) as store:
         store.add_many([*PROMPTS, *ANSWERS])
+
+
+# A real browser.
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+
+
+def chromium() -> str:
+    named = os.environ.get("BIDDABLE_CHROMIUM")
+    found = named or next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("there is no Chromium; `apt-get install chromium`, or name one in BIDDABLE_CHROMIUM")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        one = play.chromium.launch(executable_path=chromium(), args=list(QUIET))
+        yield one
+        one.close()
