@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench bench-growth bench-gpu mutants seeds controls torture docs
+.PHONY: help quickstart test test-real check bench bench-growth bench-gpu mutants seeds controls torture torture-label docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -50,6 +50,9 @@ controls: $(VENV)/.learn  ## PPO-ptx against a judge that learnt nothing: WALK=s
 
 torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
 	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
+
+torture-label: $(VENV)/.dev  ## 64 labelers, 100,000 submissions, 50 kills of the server (half an hour); ARGS="--submits 5000"
+	@$(BIN)/python tests/label/torture.py --submits 100000 --kills 50 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean

@@ -85,7 +85,7 @@ ANSWERS = [
     Completion(id=f"{one.id}-{letter}", prompt_id=one.id, text=f"answer {letter} to {one.id}", run_id=f"run-{letter}")
     for one in PROMPTS
     for letter in "abcd"
-]  # fmt: skip
+]
 
 
 @pytest.fixture

@@ -70,9 +70,12 @@ def _serve(here: project.Project, host: str, port: int, behind_proxy: bool, prac
 
     address = _listen(host, port)
     _owner(here, host, address.getsockname()[1], behind_proxy)
-    app = create_app(here.store, secure=behind_proxy, practice=practice)
-    words = {"proxy_headers": behind_proxy, "forwarded_allow_ips": "*" if behind_proxy else None}
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, **words))
+    # A page of another site can have its name lead here; then its own name still stands in what it asks.
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if _loopback(host) and not behind_proxy else None
+    app = create_app(here.store, secure=behind_proxy, hosts=hosts, practice=practice)
+    # Of a proxy elsewhere than on this machine, FORWARDED_ALLOW_IPS says the address; anybody else could lie.
+    settings = uvicorn.Config(app, log_level="warning", server_header=False, proxy_headers=behind_proxy)
+    server = uvicorn.Server(settings)
     server.run(sockets=[address])
 
 

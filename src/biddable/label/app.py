@@ -39,6 +39,7 @@ from biddable.label.counted import Counted
 from biddable.label.desk import HERE, STATIC, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
+from biddable.store.engine import Full
 from biddable.store.keeper import now
 from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
@@ -52,10 +53,11 @@ THREADS = 64  # handlers at once; most of them wait for the disk
 
 
 def create_app(
-    where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False
+    where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False,
+    hosts: frozenset[str] | None = None,
 ) -> FastAPI:  # fmt: skip
     """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone;
-    `practice`: every page says that nothing is kept."""
+    `practice`: every page says that nothing is kept; `hosts`: the names that it answers to, or any."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +74,7 @@ def create_app(
 
     app = FastAPI(
         title="biddable", version=__version__, lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(access.admit)],
+        dependencies=[Depends(access.admit)], redirect_slashes=False,
     )  # fmt: skip
     app.state.by_name, app.state.by_address = signin.Patience(5), signin.Patience(20)
     for room in ROOMS:
@@ -87,7 +89,7 @@ def create_app(
         return {"biddable": __version__}
 
     app.mount(STATIC, StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD, data.UPLOAD}))
+    app.add_middleware(Guard, unbounded=frozenset({prompts.UPLOAD, data.UPLOAD}), hosts=hosts)
     _say_errors(app)
     access.check(app, *ROOMS)
     return app
@@ -115,5 +117,5 @@ def _say_errors(app: FastAPI) -> None:
     def unfit(request: Request, error: StoreError) -> Response:
         if isinstance(error, Unread) and not request.url.path.startswith("/api/"):
             return RedirectResponse("/consent", 303)
-        full = "full" in str(error)  # of the disk, as SQLite and PostgreSQL say it
-        return say(request, 507 if full else 409 if isinstance(error, Refused) else 400, str(error))
+        status = 507 if isinstance(error, Full) else 409 if isinstance(error, Refused) else 400
+        return say(request, status, str(error))

@@ -83,11 +83,12 @@ def pages() -> jinja2.Environment:
     return made
 
 
-def _desk(request: Request) -> Desk:
+# async, so that they run where they are asked for: a thread for each would take longer than they do.
+async def _desk(request: Request) -> Desk:
     return request.app.state.desk
 
 
-def _account(request: Request) -> Account:
+async def _account(request: Request) -> Account:
     """Who asks. Only for routes that are not open to everyone: `access.admit` has let them in."""
     account = request.state.account
     assert account is not None

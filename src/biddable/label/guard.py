@@ -23,37 +23,76 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware. `unbounded` are paths that read their body piece by piece."""
+    """ASGI middleware. `unbounded` are paths that read their body piece by piece; `hosts`, the names that a request may
+    call us by, for another site's name that leads to this machine must not open what only this machine should see."""
 
-    def __init__(self, app: ASGIApp, unbounded: frozenset[str] = frozenset()) -> None:
-        self.app, self.unbounded = app, unbounded
+    def __init__(
+        self, app: ASGIApp, unbounded: frozenset[str] = frozenset(), hosts: frozenset[str] | None = None
+    ) -> None:
+        self.app, self.unbounded, self.hosts = app, unbounded, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, body, started = Headers(scope=scope), Body(receive), False
 
         async def answer(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 said = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     said.setdefault(name, value)
                 kept = message["status"] == 200 and scope["path"].startswith("/static/")
                 said.setdefault("cache-control", "public, max-age=31536000, immutable" if kept else "no-store")
+                if body.cut:
+                    message["status"] = 413
             await send(message)
 
+        refused = self._refusal(scope, headers)
+        if refused is not None:
+            await JSONResponse({"detail": refused[1]}, refused[0])(scope, receive, answer)
+            return
+        try:
+            await self.app(scope, receive if scope["path"] in self.unbounded else body.receive, answer)
+        except Exception:
+            # What stands around us would say it too, but without our headers. It still writes the log.
+            if not started:
+                await JSONResponse({"detail": "this went wrong here; it is in the log"}, 500)(scope, receive, answer)
+            raise
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        if self.hosts is not None and _hostname(headers.get("host", "")) not in self.hosts:
+            return 421, "this server goes by another name"
+        if "\x00" in scope["path"]:
+            return 400, "the address holds the character U+0000"
         if scope["method"] not in READING and not own(headers):
-            await JSONResponse({"detail": "this request comes from another site"}, 403)(scope, receive, answer)
-            return
-        if scope["path"] in self.unbounded:
-            await self.app(scope, receive, answer)
-            return
+            return 403, "this request comes from another site"
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LARGEST:
-            await JSONResponse({"detail": f"more than {LARGEST} bytes"}, 413)(scope, receive, answer)
-            return
-        await self.app(scope, _counted(receive), answer)
+        if scope["path"] not in self.unbounded and (not length.isdecimal() or int(length) > LARGEST):
+            return 413, f"more than {LARGEST} bytes"
+        return None
+
+
+class Body:
+    """What a request brings. One that does not say how long it is, is cut off where it is too large."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._seen = receive, 0
+
+    @property
+    def cut(self) -> bool:
+        return self._seen > LARGEST
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.cut else message
+
+
+def _hostname(host: str) -> str:
+    return urlsplit(f"//{host}").hostname or ""
 
 
 def own(headers: Headers) -> bool:
@@ -66,16 +105,3 @@ def own(headers: Headers) -> bool:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-def _counted(receive: Receive) -> Receive:
-    """A body that says nothing of its length is cut off where it is too large."""
-    seen = 0
-
-    async def take() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        return message if seen <= LARGEST else {"type": "http.disconnect"}
-
-    return take

@@ -21,7 +21,7 @@ NOBODY = HASHER.hash("nobody has this account")  # so that an unknown name takes
 AT_ONCE = threading.Semaphore(4)  # a flood of sign-ins must leave a core for the people at work
 SHORTEST = 10  # characters of a password
 
-Name = Annotated[str, Form(max_length=100)]
+Name = Annotated[str, Form(max_length=100, pattern=r"^[^\x00]*$")]
 Password = Annotated[str, Form(max_length=1000)]
 
 
@@ -34,8 +34,9 @@ class Patience:
     def lost(self, key: str) -> bool:
         now = time.monotonic()
         with self._lock:
-            if len(self._tries) > 10_000:
-                self._tries.clear()
+            if len(self._tries) > 10_000:  # only those that count no more: a flood of names must not wash one away
+                for old in [name for name, tries in self._tries.items() if tries[-1] < now - 60]:
+                    del self._tries[old]
             tries = self._tries[key]
             while tries and tries[0] < now - 60:
                 tries.popleft()
@@ -80,7 +81,7 @@ def sign_in_page(request: Request, desk: Here, to: str = "/"):
 @router.post("/sign-in")
 def sign_in(request: Request, desk: Here, name: Name, password: Password, to: Annotated[str, Form()] = "/"):
     caller = request.client.host if request.client else ""
-    if request.app.state.by_name.lost(name) or request.app.state.by_address.lost(caller):
+    if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(name):
         return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
     account = desk.read(accounts.named, name)
     if not right(password, account.password if account and account.state == "active" else None):

@@ -9,7 +9,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from biddable.records import Group, Labeler
 from biddable.store import history, writing
@@ -126,11 +126,19 @@ def open_door(connection: Connection, labeler: str, purpose: Purpose, at: dateti
     return secret
 
 
+# Asked at every request.
+_HOLDER = _select(
+    sessions.c.token == bindparam("token"),
+    sessions.c.purpose == bindparam("purpose"),
+    sessions.c.ended.is_(None),
+    sessions.c.until > bindparam("at"),
+    accounts.c.state == "active",
+).join(sessions, sessions.c.labeler == accounts.c.labeler)
+
+
 def holder(connection: Connection, secret: str, purpose: Purpose, at: datetime) -> Account | None:
     """Whose secret this is, if it is good."""
-    good = (sessions.c.token == hashed(secret), sessions.c.purpose == purpose, sessions.c.ended.is_(None))
-    query = _select(*good, sessions.c.until > at, accounts.c.state == "active")
-    row = connection.execute(query.join(sessions, sessions.c.labeler == accounts.c.labeler)).first()
+    row = connection.execute(_HOLDER, {"token": hashed(secret), "purpose": purpose, "at": at}).first()
     return Account(*row) if row else None
 
 

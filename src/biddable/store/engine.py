@@ -1,12 +1,13 @@
 """One SQLAlchemy engine a store: SQLite as a server's store should be set up, or PostgreSQL by URL."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from biddable.records import Record
 
@@ -16,6 +17,7 @@ except ImportError:  # Windows: threads of one process still take turns
     fcntl = None
 
 BUSY_SECONDS = 30  # how long a writer waits for another process's transaction
+READERS = 16  # connections of one process; whoever comes then waits for one
 _LOCK = 0x6269646461626C65  # "biddable": PostgreSQL's advisory locks are numbers
 
 
@@ -25,6 +27,15 @@ class StoreError(ValueError):
     def __init__(self, what: str, about: Record | None = None) -> None:
         super().__init__(what)
         self.about = about
+
+
+class Full(StoreError):
+    """There is no room on the disk. Nothing of the change is kept, and it can be tried again when there is."""
+
+
+def is_full(error: DatabaseError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == "53100"
 
 
 def locate(where: str | Path) -> URL:
@@ -49,7 +60,9 @@ def connect(url: URL, *, foreign_keys: bool = True) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, foreign_keys)
     try:
-        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+        return create_engine(
+            url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=READERS, max_overflow=0
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError(f"{shown(url)}: needs psycopg; pip install 'biddable[postgres]'") from error
 
@@ -60,7 +73,8 @@ def shown(url: URL) -> str:
 
 
 def _sqlite(url: URL, foreign_keys: bool) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    # As many readers as a server can keep busy; one that is opened anew takes longer than what it is to read.
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=READERS, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:

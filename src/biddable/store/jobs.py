@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -27,10 +28,14 @@ class JobSettings(Settings):
     groups: tuple[Group, ...] = Field((), description="whose work it is; nothing: what its purpose allows")
     doubly: float = Field(0.2, ge=0, le=1, description="share of tasks that two people do")
     fivefold: float = Field(0.05, ge=0, le=1, description="share of tasks that five people do")
-    lease_minutes: float = Field(30, gt=0, description="how long a task is held for one person without a sign of life")
-    longest_hours: float = Field(8, gt=0, description="how long it is held with signs of life")
+    lease_minutes: float = Field(
+        30, gt=0, le=100_000, description="how long a task is held for one person without a sign of life"
+    )
+    longest_hours: float = Field(8, gt=0, le=10_000, description="how long it is held with signs of life")
     quota: int | None = Field(None, ge=1, description="answers a person; none: no limit")
-    revise_minutes: float = Field(10, ge=0, description="how long an answer can be taken back and changed")
+    revise_minutes: float = Field(
+        10, ge=0, le=1_000_000, description="how long an answer can be taken back and changed"
+    )
     hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
     hourly_before: tuple[tuple[date, float], ...] = Field((), description="what an hour was paid until those days")
     cap_minutes: float = Field(60, gt=0, description="active minutes of one task that are paid, at most")
@@ -98,7 +103,12 @@ def find(connection: Connection, name: str) -> Job | None:
 
 
 def _job(row) -> Job:
-    return Job(**(dict(row._mapping) | {"settings": JobSettings.model_validate_json(row.settings)}))
+    return Job(**(dict(row._mapping) | {"settings": _settings(row.settings)}))
+
+
+@lru_cache(maxsize=256)
+def _settings(text: str) -> JobSettings:
+    return JobSettings.model_validate_json(text)
 
 
 def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:

@@ -230,4 +230,5 @@ def _plainly(where: str) -> Iterator[None]:
         if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise  # a constraint, a wrong statement: ours to prevent, not the user's to mend
         reason = str(error.orig).strip().splitlines()
-        raise StoreError(f"{where}: {reason[0] if reason else error}") from error
+        kind = engine.Full if engine.is_full(error) else StoreError
+        raise kind(f"{where}: {reason[0] if reason else error}") from error

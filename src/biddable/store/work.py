@@ -8,10 +8,11 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, exists, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
 from biddable.store import history, jobs, shared, team, writing
@@ -20,7 +21,7 @@ from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Guidelines, Job
 from biddable.store.queries import fetch
-from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, sound
+from biddable.store.rows import SHELVES, Skip, Task, key, key_text, kind_of, said_by, sound
 from biddable.store.tables import completions, demonstrations, prompts, ranked, rankings
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
@@ -101,7 +102,7 @@ def _first(connection: Connection, job: Job, account: Account, at: datetime):
     screening test, which candidates and researchers do whole."""
     if job.purpose == "screening":
         return None if team.waits(connection, account.labeler, at) else shared.part_of_test(connection, job, account)
-    row = connection.execute(_next(job, account.labeler)).first()
+    row = connection.execute(_next(job.kind), {"job": job.id, "labeler": account.labeler}).first()
     if row is not None and shared.is_check(connection, job, account):
         return shared.check(connection, job, account) or row
     return row
@@ -121,37 +122,38 @@ def _sated(connection: Connection, job: Job, account: Account) -> bool:
     return connection.execute(mine).scalar_one() >= job.settings.quota
 
 
-def _next(job: Job, labeler: str):
+@cache
+def _next(kind: Task):
     """The first open slot of a task that this person has not had, nor another task that says the same."""
-    other = slots.alias()
+    other, labeler = slots.alias(), bindparam("labeler")
     had = [
         exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
         exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
         exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
-        *_said(job, labeler),
+        *_said(kind, labeler),
     ]
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
-        .where(slots.c.job == job.id, slots.c.state == "open", tasks.c.gold.is_(None), *(~one for one in had))
+        .where(slots.c.job == bindparam("job"), slots.c.state == "open", tasks.c.gold.is_(None), *(~one for one in had))
         .order_by(slots.c.place, slots.c.task, slots.c.slot)
         .limit(1)
     )
 
 
-def _in_hand(labeler: str):
+def _in_hand(labeler: ColumnElement[str]):
     """Whether this person holds a task of the same prompt: its record is not there yet, but soon is."""
     held, of = slots.alias(), tasks.alias()
     mine = (held.c.labeler == labeler, held.c.state == "leased", of.c.id == held.c.task)
     return exists().where(*mine, of.c.prompt_id == tasks.c.prompt_id)
 
 
-def _said(job: Job, labeler: str) -> list:
-    """A ranking or a demonstration is one a person and prompt, whatever the job; a test leaves none."""
+def _said(kind: Task, labeler: ColumnElement[str]) -> list:
+    """A ranking or a demonstration is one a person and prompt, whatever the job."""
     tables = {"rank": rankings, "toxicity": rankings, "write": demonstrations}
-    if job.purpose == "screening" or job.kind not in tables:
+    if kind not in tables:
         return []
-    table = tables[job.kind]
+    table = tables[kind]
     return [exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler), _in_hand(labeler)]
 
 
@@ -171,32 +173,48 @@ def _note(connection: Connection, account: Account, task: str | None, what: str,
     connection.execute(activity.insert(), [row])
 
 
+# One statement for what is known of a task and a person: a page or a submission asks for it each time.
+_HELD = (
+    select(
+        tasks.c.job, tasks.c.prompt_id, tasks.c.completions, tasks.c.gold,
+        slots.c.state, slots.c.lease, slots.c.taken, slots.c.until, drafts.c.version, drafts.c.body,
+        select(func.max(activity.c.at))
+        .where(
+            activity.c.task == bindparam("task"),
+            activity.c.labeler == bindparam("labeler"),
+            activity.c.what == "taken",
+        )
+        .scalar_subquery()
+        .label("first"),
+    )
+    .select_from(
+        tasks.outerjoin(slots, and_(slots.c.task == tasks.c.id, slots.c.labeler == bindparam("labeler"))).outerjoin(
+            drafts, and_(drafts.c.task == tasks.c.id, drafts.c.labeler == bindparam("labeler"))
+        )
+    )
+    .where(tasks.c.id == bindparam("task"))
+)  # fmt: skip
+
+
 def look(connection: Connection, account: Account, task: str, at: datetime) -> Held | None:
     """A task that this person has or had; nothing if it was never theirs."""
-    had = select(func.max(activity.c.at)).where(
-        activity.c.task == task, activity.c.labeler == account.labeler, activity.c.what == "taken"
-    )
-    taken = connection.execute(had).scalar()
-    row = connection.execute(select(tasks).where(tasks.c.id == task)).first()
-    if taken is None or row is None:
+    row = connection.execute(_HELD, {"task": task, "labeler": account.labeler}).first()
+    if row is None or row.first is None:
         return None
     job = jobs.find(connection, row.job)
     assert job is not None
-    slot = connection.execute(select(slots).where(slots.c.task == task, slots.c.labeler == account.labeler)).first()
-    draft = connection.execute(
-        select(drafts.c.version, drafts.c.body).where(drafts.c.task == task, drafts.c.labeler == account.labeler)
-    ).first()
     ids = shown(job.settings.seed, task, account.labeler, json.loads(row.completions))
-    found = {c.id: c for c in fetch(connection, "completion", completions.c.id.in_(ids)) if isinstance(c, Completion)}
+    some = fetch(connection, "completion", completions.c.id.in_(ids)) if ids else ()
+    found = {c.id: c for c in some if isinstance(c, Completion)}
     of = list(fetch(connection, "prompt", prompts.c.id == row.prompt_id)) if row.prompt_id else [None]
     prompt = of[0]
     assert prompt is None or isinstance(prompt, Prompt)
     return Held(
         task, job, prompt, tuple(found[name] for name in ids), row.gold,
         jobs.guide(connection, jobs.guided_by(job)),
-        slot.lease if slot and slot.state == "leased" else None,
-        slot.taken if slot and slot.taken else taken, slot.until if slot and slot.until else at,
-        Draft(*draft) if draft else None, _changeable(connection, account, task, job),
+        row.lease if row.state == "leased" else None,
+        row.taken or row.first, row.until or at,
+        Draft(row.version, row.body) if row.version is not None else None, _changeable(connection, account, task, job),
     )  # fmt: skip
 
 
@@ -211,9 +229,11 @@ def _changeable(connection: Connection, account: Account, task: str, job: Job) -
 
 def beat(connection: Connection, account: Account, task: str, lease: str, active: float, at: datetime) -> Held | None:
     """A sign of life, with the active seconds since the last one. Returns nothing when the lease is not theirs now."""
-    _active(connection, account, task, active, at)
     held = look(connection, account, task, at)
-    if held is None or held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
+    if held is None:
+        return None
+    _active(connection, account, task, active, at)
+    if held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
         return None
     settings = held.job.settings
     last = held.taken + timedelta(hours=settings.longest_hours)
@@ -279,7 +299,9 @@ def submit(
     make: Callable[[Held, float], Sequence[Record]], read: str | None = None,
 ) -> Answer:  # fmt: skip
     """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission; `read`
-    the guidelines that its author had before them, where others hold by now."""
+    the guidelines that its author had before them, where others hold by now.
+
+    What this person has said of the same thing in another task stays; the answer itself is kept whole either way."""
     mine = and_(answers.c.labeler == account.labeler, answers.c.key == name)
     if known := connection.execute(select(answers).where(mine)).first():
         if known.body != body or known.task != task:
@@ -297,17 +319,17 @@ def submit(
     found = [sound(record) for record in make(held, seconds)]
     said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:
-        _take_back(connection, said, at)
-    writing.add(connection, said, at)
+        _take_back(connection, said, earlier, at)
+    writing.add(connection, said, at, first_stays=True)
     row = {
-        "task": task, "job": held.job.id, "labeler": account.labeler, "revision": earlier + 1, "key": name,
+        "task": task, "job": held.job.id, "labeler": account.labeler, "revision": len(earlier) + 1, "key": name,
         "body": body,
         "shown": json.dumps([c.id for c in held.completions]), "guidelines": held.guidelines and held.guidelines.id,
         "seconds": seconds, "wall": (at - held.taken).total_seconds(), "late": late, "at": at,
     }  # fmt: skip
     number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
     history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
-    return Answer(number, task, earlier + 1, late, again=False)
+    return Answer(number, task, len(earlier) + 1, late, again=False)
 
 
 def _version(connection: Connection, job: Job, name: str) -> Guidelines:
@@ -318,15 +340,13 @@ def _version(connection: Connection, job: Job, name: str) -> Guidelines:
     raise StoreError(f"guidelines: {name} is no version of those for {purpose}")
 
 
-def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> int:
-    """The revision that is changed by this answer, or 0."""
+def _earlier(connection: Connection, account: Account, held: Held, at: datetime) -> Sequence[datetime]:
+    """When the revisions were handed in that this answer changes."""
     mine = and_(answers.c.task == held.task, answers.c.labeler == account.labeler)
-    row = connection.execute(select(func.max(answers.c.revision), func.min(answers.c.at)).where(mine)).one()
-    if row[0] is None:
-        return 0
-    if at - row[1] > timedelta(minutes=held.job.settings.revise_minutes):
+    moments = connection.execute(select(answers.c.at).where(mine).order_by(answers.c.revision)).scalars().all()
+    if moments and at - moments[0] > timedelta(minutes=held.job.settings.revise_minutes):
         raise Refused(f"{held.task}: was handed in, and can no more be changed")
-    return row[0]
+    return moments
 
 
 def _fill(connection: Connection, account: Account, held: Held, at: datetime) -> bool:
@@ -346,22 +366,22 @@ def _seconds(connection: Connection, account: Account, held: Held) -> float:
     return float(connection.execute(select(func.coalesce(func.sum(activity.c.seconds), 0.0)).where(mine)).scalar_one())
 
 
-def _take_back(connection: Connection, said: Sequence[Record], at: datetime) -> None:
-    """Remove the records that an earlier revision left under the same keys; the answer itself stays."""
+def _take_back(connection: Connection, said: Sequence[Record], moments: Sequence[datetime], at: datetime) -> None:
+    """Remove the records that this task's earlier revisions left under the same keys; the answers themselves stay."""
     gone = []
     for record in said:
         shelf = SHELVES[kind_of(record)]
+        if "at" not in shelf.table.c:
+            continue  # a prompt that somebody wrote may be in use
+        those = _under(shelf.table, shelf.key, key(record))
+        if connection.execute(select(shelf.table.c.at).where(those)).scalar() not in moments:
+            continue
         if shelf.model is Ranking:
-            _delete(connection, ranked, ("prompt_id", "labeler"), key(record))
-        if _delete(connection, shelf.table, shelf.key, key(record)):
-            gone.append(Change(f"{kind_of(record)} taken back", key_text(record), said_by(record)))
+            connection.execute(delete(ranked).where(_under(ranked, shelf.key, key(record))))
+        connection.execute(delete(shelf.table).where(those))
+        gone.append(Change(f"{kind_of(record)} taken back", key_text(record), said_by(record)))
     history.write(connection, at, gone)
 
 
-def account_of(record: Record) -> str | None:
-    return getattr(record, "labeler", None)
-
-
-def _delete(connection: Connection, table, columns: Sequence[str], values: Sequence[str]) -> int:
-    those = (table.c[column] == value for column, value in zip(columns, values, strict=True))
-    return connection.execute(delete(table).where(*those)).rowcount
+def _under(table: Table, columns: Sequence[str], values: Sequence[str]) -> ColumnElement[bool]:
+    return and_(*(table.c[column] == value for column, value in zip(columns, values, strict=True)))

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from biddable.store.keeper import Store
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
 GROUP = 64  # changes in one commit, at most
+STATEMENT = (IntegrityError, DataError, ProgrammingError)  # one statement's fault: its savepoint takes it back
 
 
 class Writer:
@@ -69,11 +71,7 @@ class Writer:
         try:
             with self._store.writing() as connection:
                 for work, done in group:
-                    try:
-                        with connection.begin_nested():
-                            results.append((done, work(connection), None))
-                    except Exception as error:  # its own caller is told
-                        results.append((done, None, error))
+                    results.append((done, *_alone(connection, work)))
         except Exception as error:  # nothing of the group is on disk: nobody may believe otherwise
             for _, done in group:
                 done.set_exception(error)
@@ -83,3 +81,18 @@ class Writer:
                 done.set_result(value)
             else:
                 done.set_exception(error)
+
+
+def _alone(connection: Connection, work: Work) -> tuple[Any, BaseException | None]:
+    """What a change gave, or why it was refused and taken back. Raises when all of the transaction is gone."""
+    savepoint = connection.begin_nested()
+    try:
+        value = work(connection)
+        savepoint.commit()
+        return value, None
+    except Exception as error:
+        # A full disk or a lost connection ends the whole transaction: there is no savepoint to go back to.
+        if isinstance(error, DBAPIError) and not isinstance(error, STATEMENT):
+            raise
+        savepoint.rollback()
+        return None, error

@@ -28,26 +28,32 @@ from biddable.store.tables import completions, ranked
 CHUNK = 5000  # records looked up and inserted at once
 
 
-def add(connection: Connection, batch: Iterable[Record], at: datetime) -> dict[str, int]:
-    """Add sound records, those that are named before those that name them. Returns how many of each kind are new."""
+def add(connection: Connection, batch: Iterable[Record], at: datetime, *, first_stays: bool = False) -> dict[str, int]:
+    """Add sound records, those that are named before those that name them. Returns how many of each kind are new.
+
+    Another record under a key that is taken is refused; or left out, where the first stays."""
     by_kind: dict[str, list[Record]] = {kind: [] for kind in SHELVES}
     for record in batch:
         by_kind[kind_of(record)].append(record)
     return {
-        kind: sum(_add_chunk(connection, kind, chunk, at) for chunk in _chunks(group))
+        kind: sum(_add_chunk(connection, kind, chunk, at, first_stays) for chunk in _chunks(group))
         for kind, group in by_kind.items()
         if group
     }
 
 
-def _add_chunk(connection: Connection, kind: str, chunk: Sequence[Record], at: datetime) -> int:
+def _add_chunk(
+    connection: Connection, kind: str, chunk: Sequence[Record], at: datetime, first_stays: bool
+) -> int:  # fmt: skip
     shelf = SHELVES[kind]
     new: dict[tuple[str, ...], Record] = {}
     for record in chunk:
         _refuse_another(record, new.setdefault(key(record), record))
     for condition in among(shelf.table, shelf.key, new):
         for stored in list(fetch(connection, kind, condition)):
-            _refuse_another(new.pop(key(stored)), stored)
+            again = new.pop(key(stored))
+            if not first_stays:
+                _refuse_another(again, stored)
     if not new:
         return 0
     _refuse_unknown(connection, new.values())

@@ -1,0 +1,174 @@
+"""Over a thousand texts that try to run a script, through every field, on every page, in a real browser: none runs.
+
+Once as the server sends its pages, and once with its Content-Security-Policy taken off, so that what would run if a
+browser had none is seen too. A payload says its own number; whatever asks for another place is an outbound request.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from payloads import payloads
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from biddable.label.access import ACCESS
+from biddable.records import Completion, Prompt, Turn
+from biddable.store import accounts, fill, jobs, open_store, work
+from biddable.store.jobs import JobSettings
+
+PER_ANSWER, ANSWERS = 20, 9  # on one board
+WATCH = """
+window.ran = []; window.broken = [];
+window.xss = number => { window.ran.push(number); };
+window.alert = window.confirm = window.prompt = word => { window.ran.push(String(word)); };
+document.addEventListener('securitypolicyviolation', event => {
+    window.broken.push(event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sample);
+});
+"""
+# What no text of a person or a model may become, whether it runs or not.
+FOREIGN = """() => {
+    const bad = [];
+    for (const one of document.querySelectorAll('*')) {
+        const name = one.localName;
+        if (/^(iframe|object|embed|base|frame|applet|video|audio|marquee|img)$/.test(name)) bad.push(name);
+        if (name === 'meta' && one.httpEquiv) bad.push('meta ' + one.httpEquiv);
+        if (name === 'script' && !(one.src.startsWith(location.origin + '/static/'))) bad.push('script ' + one.src);
+        if (name === 'link' && !one.href.startsWith(location.origin + '/static/')) bad.push('link ' + one.href);
+        for (const {name: attribute, value} of one.attributes) {
+            if (attribute.startsWith('on') || attribute === 'srcdoc') bad.push(name + ' ' + attribute);
+            if (['href', 'action', 'formaction', 'src', 'xlink:href'].includes(attribute)
+                && URL.canParse(value, location) && !/^(https?|mailto):$/.test(new URL(value, location).protocol))
+                bad.push(name + ' ' + attribute + '=' + value);
+        }
+    }
+    return bad;
+}"""
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    made = payloads()
+    assert len(made) == len(set(made)) >= 1000
+    return made
+
+
+@pytest.fixture
+def infested(where: str, texts: list[str]) -> dict[str, int]:
+    """A store with a payload in every field that a person or a model fills. Returns how many went through each."""
+    bundles = ["\n\n".join(texts[start : start + PER_ANSWER]) for start in range(0, len(texts), PER_ANSWER)]
+    with open_store(where) as store:
+        used = {"answer": 0, "prompt": 0, "before": 0, "name": 0, "title": 0, "guidelines": 0, "reason": 0, "note": 0}
+        for start in range(0, len(bundles), ANSWERS):
+            board = bundles[start : start + ANSWERS]
+            prompt = f"p{start:04}"
+            before = (Turn(role="user", text=board[0]), Turn(role="assistant", text=board[-1]))
+            store.add_prompts([Prompt(id=prompt, text="\n\n".join(board), before=before, split="train")])
+            store.add_completions(
+                Completion(id=f"{prompt}-{n}", prompt_id=prompt, text=board[n % len(board)], run_id=board[0][:100])
+                for n in range(ANSWERS)
+            )
+            used["answer"] += PER_ANSWER * len(board)
+            used["prompt"] += PER_ANSWER * len(board)
+            used["before"] += 2 * PER_ANSWER
+        with store.writing() as connection:
+            now = store.clock()
+            for n, text in enumerate(texts):
+                if len(text) <= 100 and text.strip():
+                    accounts.make(connection, text, "labeler", "training", now)
+                    used["name"] += 1
+                settings = JobSettings(judge=n % 2 == 0, doubly=1, fivefold=0)
+                job = jobs.make(connection, "rank", text, "training", settings, now)
+                used["title"] += 1
+                if n == 0:
+                    jobs.add(connection, job, fill.todos(connection, job, fill.Fill()), now)
+            for purpose in ("training", "evaluation"):
+                jobs.set_guide(connection, purpose, "\n\n".join(texts), now)
+                used["guidelines"] += len(texts)
+            leaver = accounts.make(connection, "leaver", "labeler", "training", now)
+            for n, text in enumerate(texts[:9]):
+                held = work.claim(connection, leaver, now)
+                if held is None:
+                    break
+                some = texts[n::9]
+                work.save_draft(connection, leaver, held.task, 1, json.dumps({"note": "\n".join(some)}), now)
+                work.leave(connection, leaver, held.task, "flag", text[:200], "\n".join(some)[:4000], now)
+                used["reason"] += 1
+                used["note"] += len(some)
+    return used
+
+
+@pytest.fixture(params=["with its policy", "without a policy"])
+def context(request, url: str, browser: Browser) -> Iterator[BrowserContext]:
+    """A browser that goes nowhere but to us; `context.outbound` says where it was sent."""
+    made = browser.new_context(base_url=url)
+    made.set_default_timeout(60_000)
+    made.add_init_script(WATCH)
+    outbound: list[str] = []
+
+    def pass_on(route) -> None:
+        if not route.request.url.startswith(url):
+            outbound.append(route.request.url)
+            route.abort()
+        elif request.param == "without a policy" and route.request.is_navigation_request():
+            answer = route.fetch(max_redirects=0)
+            headers = {k: v for k, v in answer.headers.items() if k != "content-security-policy"}
+            route.fulfill(response=answer, headers=headers)
+        else:
+            route.continue_()
+
+    made.route("**/*", pass_on)
+    made.outbound = outbound
+    yield made
+    made.close()
+
+
+def look(page: Page, at: str) -> str:
+    """Open a page, give whatever starts by itself the time to start, and see that nothing has."""
+    answer = page.goto(at, wait_until="load")
+    assert answer is not None
+    assert answer.status in (200, 404), (at, answer.status)
+    page.mouse.move(300, 300)
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") == [], at
+    assert page.evaluate("window.broken") == [], at
+    assert page.evaluate(FOREIGN) == [], at
+    assert page.url.startswith("http://localhost:"), at
+    return page.content()
+
+
+def pages_of(job: str) -> list[str]:
+    """Every page that has an address of its own; `/work/{task}` and `/join/{token}` are opened below."""
+    here = [
+        path for method, path in ACCESS if method == "GET" and not path.startswith(("/api/", "/openapi", "/health"))
+    ]
+    return sorted(path.replace("{job}", job) for path in here if "{task}" not in path and "{token}" not in path)
+
+
+def test_no_text_of_anybody_runs_anywhere(infested, app, person, context, texts):
+    assert min(infested[field] for field in ("answer", "prompt", "title", "guidelines")) >= 1000
+    assert min(infested.values()) > 0
+    owner, _ = person("olga <img src=x onerror=xss(-1)>", "owner", "researcher")
+    ann, _ = person("ann <img src=x onerror=xss(-1)>")
+    desk = app.state.desk
+    job = next(one.id for one in desk.read(jobs.all_of) if any(desk.read(jobs.left, one.id).values()))
+    page = context.new_page()
+    context.add_cookies([{"name": "biddable", "value": owner.cookies["biddable"], "url": str(owner.base_url)}])
+    for at in pages_of(job):
+        look(page, at)
+    for text in (texts[0], texts[7]):
+        look(page, f"/nowhere/{text}")
+        look(page, f"/sign-in?to={text}")
+        look(page, f"/work?job={text}")
+    context.clear_cookies()
+    context.add_cookies([{"name": "biddable", "value": ann.cookies["biddable"], "url": str(ann.base_url)}])
+    seen, boards = "", 0
+    while (task := ann.post("/api/claim", json={"job": job}).json()["task"]) is not None:
+        seen += look(page, "/work") + look(page, f"/work/{task['task']}")
+        boards += 1
+        ann.post(
+            f"/api/tasks/{task['task']}/leave", json={"what": "skip", "reason": texts[boards], "note": texts[boards]}
+        )
+    assert boards * PER_ANSWER * ANSWERS >= len(texts)
+    assert sum(f"xss({n})" in seen for n in range(len(texts))) > 0.9 * len(texts)  # they were there to be seen
+    assert context.outbound == []
