@@ -2,17 +2,12 @@
 
 import os
 import shutil
-import socket
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from biddable.label import create_app
@@ -23,26 +18,7 @@ from biddable.store.accounts import Account, Role
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
-
-@contextmanager
-def serving(app) -> Iterator[str]:
-    """The address of the app, served by uvicorn in a thread."""
-    door = socket.socket()
-    door.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", server_header=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
-    thread.start()
-    try:
-        until = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            assert time.monotonic() < until, "the server did not start in 30 s"
-            time.sleep(0.01)
-        yield f"http://localhost:{door.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        door.close()
+from served import serving
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from served import serving
 
 from biddable.label import create_app, signin
 from biddable.label.guard import LARGEST
 from biddable.store import accounts
-from conftest import serving
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 WORDS = "correct horse battery"
