@@ -1,10 +1,10 @@
 """The work itself, as the board's script and simulated people ask for it: take a task, hold it, hand it in."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from biddable.label import forms
 from biddable.label.desk import Desk, Here, Who
@@ -21,14 +21,6 @@ Short = Annotated[str, Field(max_length=200)]
 
 class Sent(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _storable(self) -> Self:
-        """PostgreSQL keeps no NUL in a text."""
-        for name, value in self:
-            if isinstance(value, str) and "\0" in value:
-                raise ValueError(f"{name}: has a NUL character")
-        return self
 
 
 class Wanted(Sent):
