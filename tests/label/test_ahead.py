@@ -142,11 +142,3 @@ def test_a_form_that_says_nonsense_is_refused_in_words(app, person):
     assert ann.post(f"/work/{task}", data=told).status_code == 303
     assert ann.post(f"/work/{task}", data=told).status_code == 303  # a second click counts once
     assert len(list(app.state.desk.store.rankings())) == 1
-
-
-def test_a_nul_is_refused_and_no_fault_of_ours(app, person):
-    job(app, person, "rank", judge=False)
-    ann, _ = person("ann")
-    task = ann.post("/api/claim", json={}).json()["task"]["task"]
-    sent = ann.put(f"/api/tasks/{task}/draft", json={"version": 1, "body": "a\0b"})
-    assert (sent.status_code, "NUL" in sent.text) == (422, True)

@@ -85,6 +85,21 @@ def test_a_draft_that_the_server_never_got_is_in_the_browser(app, person, window
     assert json.loads(rows(app, drafts)[0].body)["text"] == "Only here"
 
 
+def test_old_drafts_do_not_stay_in_the_browser(app, person, window):
+    job(app, person, "write")
+    page = begin(window("ann"))
+    text(page).fill("Dry bread")
+    saved(page)
+    script = (page.locator("script[type=module]").get_attribute("src") or "").replace("work.js", "keep.js")
+    swept = """async ([script, days]) => {
+      const keep = await import(script);
+      await keep.sweep(Date.now() - days * 24 * 3600_000);
+      return (await keep.all("drafts")).length;
+    }"""
+    assert page.evaluate(swept, [script, 1]) == 1
+    assert page.evaluate(swept, [script, -1]) == 0
+
+
 @pytest.mark.parametrize(("choice", "kept"), [("Take that version", "theirs"), ("Keep this one", "mine")])
 def test_another_windows_newer_draft_is_offered_and_not_overwritten(app, person, window, browser, choice, kept):
     job(app, person, "write")

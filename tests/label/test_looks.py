@@ -55,6 +55,10 @@ def looked_at(page: Page, kind: str) -> list[str]:
             page.keyboard.press("Escape")
         page.keyboard.press("g")
         found += faults(page)
+        page.context.clear_cookies()
+        page.locator('[name="rank.B"][value="2"]').check()
+        page.wait_for_selector("#renew[open]")
+        found += faults(page)
     if kind in ("rank", "toxicity"):
         page.get_by_role("button", name="Rank all").click()
         found += faults(page)

@@ -27,3 +27,14 @@ export const get = (name, key) => ask(name, "readonly", (on) => on.get(key), (on
 export const all = (name) => ask(name, "readonly", (on) => on.getAll(), (on) => [...on.values()]);
 export const put = (name, key, value) => ask(name, "readwrite", (on) => on.put(value, key), (on) => on.set(key, value));
 export const drop = (name, key) => ask(name, "readwrite", (on) => on.delete(key), (on) => on.delete(key));
+
+// Drafts that nobody has touched since then are on the server, or nobody's any more.
+export async function sweep(before) {
+  const base = await opened();
+  if (!(base instanceof IDBDatabase)) return;
+  base.transaction("drafts", "readwrite").objectStore("drafts").openCursor().onsuccess = ({ target }) => {
+    const one = target.result;
+    if (one?.value.at < before) one.delete();
+    one?.continue();
+  };
+}

@@ -77,7 +77,8 @@ export class Task {
       one.addEventListener("click", (event) => (event.preventDefault(), one.closest("dialog").close()));
     }
     together(form);
-    if (localStorage.getItem("guidelines")) root.querySelector("#guidelines")?.removeAttribute("hidden");
+    const room = matchMedia("(width >= 60rem)").matches; // elsewhere they lie over the work
+    if (room && localStorage.getItem("guidelines")) root.querySelector("#guidelines")?.removeAttribute("hidden");
   }
 
   hold() {

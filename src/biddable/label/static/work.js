@@ -2,12 +2,14 @@
 // this script they are plain forms.
 
 import * as clock from "./clock.js";
+import { sweep } from "./keep.js";
 import { Refusal, page } from "./net.js";
 import { banner, drawBanner, forget, handedIn, offer } from "./notices.js";
 import { outbox } from "./outbox.js";
 import { Task } from "./task.js";
 
 const AGAIN = 5000;
+const KEPT = 14 * 24 * 3600_000; // how long drafts stay in this browser
 const STALE = 5 * 60_000; // a task that lay ready for longer is asked for again
 
 const job = new URLSearchParams(location.search).get("job");
@@ -113,4 +115,5 @@ if (work) {
   history.replaceState(null, "", address(`/work/${work.task.task}`));
   offline();
   box.begin(work.me);
+  sweep(Date.now() - KEPT);
 }
