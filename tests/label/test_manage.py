@@ -83,7 +83,7 @@ def test_agreement_stands_beside_the_paper_s(owner, store):
         work_on(store, who, lambda held: ranked(held, true_worth), NOON)
     page = settled(owner, "/manage/quality")
     row = re.search(r"<tr><th scope=\"row\">training labelers</th>(.*?)</tr>", page).group(1)
-    assert "100.0 %" in row  # both say the truth of all 30 × 6 pairs
+    assert "100.0&nbsp;%" in row  # both say the truth of all 30 × 6 pairs
     assert ">180</td>" in row
     assert "72.6 ± 1.5 %" in row
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from biddable.label import shipped
 from biddable.label.desk import Here, Who
+from biddable.label.fields import Plain
 from biddable.label.notice import done
 from biddable.label.text import markdown
 from biddable.store import accounts, jobs
@@ -57,7 +58,9 @@ def versions(request: Request, desk: Here, purpose: Purpose = "training", old: i
 
 
 @router.post("/manage/guidelines")
-def write(desk: Here, who: Who, purpose: Annotated[Purpose, Form()], text: Annotated[str, Form(max_length=200_000)]):
+def write(
+    desk: Here, who: Who, purpose: Annotated[Purpose, Form()], text: Annotated[str, Form(max_length=200_000), Plain]
+):
     def new(connection: Connection) -> tuple[Guidelines | None, Guidelines]:
         clean = text.replace("\r\n", "\n").strip() + "\n"
         return jobs.guide(connection, purpose), jobs.set_guide(connection, purpose, clean, desk.now(), who.labeler)

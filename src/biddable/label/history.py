@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 
 from biddable.label.counted import Counts
 from biddable.label.desk import Here
+from biddable.label.fields import Number, Text
 from biddable.store import accounts, history, verify
 
 router = APIRouter()
@@ -13,7 +14,13 @@ ROWS = 100
 
 @router.get("/manage/history")
 def page(
-    request: Request, desk: Here, counts: Counts, before: int = 0, what: str = "", who: str = "", check: bool = False
+    request: Request,
+    desk: Here,
+    counts: Counts,
+    before: Number = 0,
+    what: Text = "",
+    who: Text = "",
+    check: bool = False,
 ):
     found = desk.read(history.lines, before, what, who, ROWS)
     names = {one.labeler: one.name for one in desk.read(accounts.everyone)}

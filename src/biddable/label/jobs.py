@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from biddable.label import charts
 from biddable.label.desk import Desk, Here, Who
+from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job
 from biddable.label.notice import done
 from biddable.records import Group, Split
@@ -30,7 +31,7 @@ KINDS: dict[str, str] = {
 class SettingsForm(BaseModel):
     """The settings as a page sends them: shares in percent; a box that is not ticked is not sent."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[str, Field(min_length=1, max_length=200), Plain]
     judge: bool = False
     groups: list[Group] = Field(default_factory=list)
     doubly: Annotated[float, Field(ge=0, le=100)] = 20
@@ -51,11 +52,11 @@ class SettingsForm(BaseModel):
 
 class NewForm(BaseModel):
     kind: Task
-    title: Annotated[str, Field(max_length=200)] = ""
+    title: Annotated[str, Field(max_length=200), Plain] = ""
     purpose: JobPurpose = "training"
     split: Split | None = None
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    runs: list[str] = Field(default_factory=list)
+    runs: list[Text] = Field(default_factory=list)
 
 
 @router.get("/manage")
@@ -125,7 +126,7 @@ def set_state(desk: Here, who: Who, job: str, state: Annotated[State, Form()]):
 @router.post("/manage/jobs/{job}/fill")
 def add_tasks(
     desk: Here, who: Who, job: str, count: Annotated[int | None, Form(ge=1, le=1_000_000)] = None,
-    runs: Annotated[list[str] | None, Form()] = None,
+    runs: Annotated[list[Text] | None, Form()] = None,
 ):  # fmt: skip
     found = found_job(desk, job)
 

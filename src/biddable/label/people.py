@@ -6,6 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from biddable.label.desk import Desk, Here, Who
+from biddable.label.fields import Plain
 from biddable.label.manage import may_make, somebody
 from biddable.label.notice import done
 from biddable.records import Group
@@ -46,7 +47,7 @@ def _page(request: Request, desk: Desk, invited: tuple[Account, str] | None = No
 
 @router.post("/manage/people")
 def add(
-    request: Request, desk: Here, who: Who, name: Annotated[str, Form(max_length=100)],
+    request: Request, desk: Here, who: Who, name: Annotated[str, Form(max_length=100), Plain],
     role: Annotated[Role, Form()] = "labeler", group: Annotated[Group, Form()] = "training",
 ):  # fmt: skip
     may_make(who, role)

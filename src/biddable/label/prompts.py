@@ -15,6 +15,7 @@ from biddable.gather import GatherConfig
 from biddable.label.desk import Desk, Here
 from biddable.records import BadRow, Prompt, Source
 from biddable.store import progress, writing
+from biddable.store.rows import sound
 
 router = APIRouter()
 
@@ -94,6 +95,7 @@ def _gather(desk: Desk, path: Path, source: Source) -> dict[str, Any]:
 def _take(desk: Desk, came: Sequence[Prompt]) -> dict[str, Any]:
     """Stopped in the middle, the same file again adds the rest."""
     found = gather.gather(came, GatherConfig(), known=desk.store.prompts())
-    for start in range(0, len(found.prompts), PIECE):
-        desk.write(writing.add, found.prompts[start : start + PIECE], desk.now())
+    ready = [sound(prompt) for prompt in found.prompts]
+    for start in range(0, len(ready), PIECE):
+        desk.write(writing.add, ready[start : start + PIECE], desk.now())
     return found.report

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from biddable.label import charts, reading
 from biddable.label.counted import Counted, Counts, Figure
 from biddable.label.desk import Desk, Here, Who
+from biddable.label.fields import Plain
 from biddable.label.notice import done
 from biddable.measure import checks as measured
 from biddable.measure.agreement import Agreement, agreement, meetings
@@ -211,7 +212,7 @@ def checks(request: Request, desk: Here, counts: Counts):
 
 
 @router.post("/manage/checks/retire")
-def retire(desk: Here, who: Who, counts: Counts, task: Annotated[str, Form(max_length=200)]):
+def retire(desk: Here, who: Who, counts: Counts, task: Annotated[str, Form(max_length=200), Plain]):
     desk.write(jobs.retire, task, desk.now(), who.labeler)
     counts.forget("checks")
     return done("/manage/checks", "retired")

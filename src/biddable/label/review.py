@@ -71,7 +71,7 @@ def one(request: Request, desk: Here, who: Who, task: str):
 
 async def _ranks(request: Request) -> dict[str, str]:
     async with request.form() as form:
-        return {key: value for key, value in form.items() if isinstance(value, str)}
+        return {key: value.replace("\x00", "") for key, value in form.items() if isinstance(value, str)}
 
 
 def _order(found: Case, sent: dict[str, str]) -> Tiers:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from biddable.label import reading
 from biddable.label.desk import Here, Who
+from biddable.label.fields import Number, Plain
 from biddable.label.notice import done
 from biddable.label.text import markdown
 from biddable.measure.agreement import agreement
@@ -167,7 +168,7 @@ def make(
 @router.post("/manage/screening/decide/{labeler}")
 def decide(
     desk: Here, who: Who, labeler: str, accepted: Annotated[bool, Form()],
-    note: Annotated[str, Form(max_length=4000)] = "",
+    note: Annotated[str, Form(max_length=4000), Plain] = "",
 ):  # fmt: skip
     found = next((one for one in desk.read(cards) if one.labeler == labeler), None)
     if found is None:
@@ -203,7 +204,7 @@ def rate_page(request: Request, desk: Here, who: Who):
 
 
 @router.post("/manage/screening/rate/{answer}")
-def rate(desk: Here, who: Who, answer: int, overall: Annotated[int, Form(ge=1, le=7)]):
+def rate(desk: Here, who: Who, answer: Number, overall: Annotated[int, Form(ge=1, le=7)]):
     if who.group != "researcher":
         raise HTTPException(403, "only researchers rate the test")
     desk.write(team.rate, answer, who.labeler, overall, desk.now())
@@ -233,7 +234,7 @@ def mine(request: Request, desk: Here, account: Who):
 
 
 @router.post("/screening/topics")
-def say_topics(desk: Here, account: Who, text: Annotated[str, Form(max_length=4000)]):
+def say_topics(desk: Here, account: Who, text: Annotated[str, Form(max_length=4000), Plain]):
     desk.write(team.say_topics, account.labeler, text.strip(), desk.now())
     return done("/screening", "kept")
 
@@ -251,6 +252,6 @@ def consent_page(request: Request, desk: Here, account: Who):
 
 
 @router.post("/consent")
-def consent(desk: Here, account: Who, version: Annotated[str, Form(max_length=200)]):
+def consent(desk: Here, account: Who, version: Annotated[str, Form(max_length=200), Plain]):
     desk.write(team.consent, account.labeler, version, desk.now())
     return done("/", "consented")

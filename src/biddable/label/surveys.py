@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from biddable.label.desk import Here
+from biddable.label.fields import Plain, Text
 from biddable.label.notice import done
 from biddable.store import team
 
@@ -42,11 +43,11 @@ class Satisfaction(BaseModel):
 
 
 class Person(BaseModel):
-    gender: Annotated[str, Field(max_length=40)] = ""
-    age: Annotated[str, Field(max_length=40)] = ""
-    education: Annotated[str, Field(max_length=40)] = ""
-    nationality: Annotated[str, Field(max_length=60)] = ""
-    origin: list[str] = Field(default_factory=list, max_length=len(ORIGINS))
+    gender: Annotated[str, Field(max_length=40), Plain] = ""
+    age: Annotated[str, Field(max_length=40), Plain] = ""
+    education: Annotated[str, Field(max_length=40), Plain] = ""
+    nationality: Annotated[str, Field(max_length=60), Plain] = ""
+    origin: list[Text] = Field(default_factory=list, max_length=len(ORIGINS))
 
 
 @router.get("/surveys")
