@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench bench-growth bench-gpu mutants seeds controls torture torture-label docs
+.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label mutants seeds controls torture torture-label docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,6 +35,9 @@ bench-growth: $(VENV)/.dev  ## how cost grows with K, length, batch and vocabula
 
 bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machine: tokens a second, share of its peak
 	@$(BIN)/python bench/gpu.py $(ARGS)
+
+bench-label: $(VENV)/.dev  ## the labeling server at size: a million prompts, 100,000 tasks (ten minutes); ARGS="--prompts 50000"
+	@$(BIN)/python bench/label.py $(ARGS)
 
 mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (an hour; ARGS="reward 50" is a look)
 	@$(BIN)/python bench/mutants.py $(ARGS)

@@ -162,7 +162,8 @@ def import_labels(
     ],
 ) -> None:
     """Put into the store what people said elsewhere: demonstrations, rankings, judgements and verdicts, with the
-    labelers, prompts and completions that they name. All of a file, or nothing.
+    labelers, prompts and completions that they name. All of a file, or nothing; a file of more than 20,000 rows is
+    taken in parts, so that people who label meanwhile need not wait for it.
 
     Rows of `{"prompt": …, "chosen": …, "rejected": …}` become rankings of two.
 

@@ -1,7 +1,9 @@
 """The store: every call is one transaction; what a call has returned from is on disk."""
 
+import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +28,10 @@ from biddable.records import (
 )
 from biddable.store import engine, migrate, queries, snapshot, tables, writing
 from biddable.store.engine import StoreError
-from biddable.store.rows import Skip, Task, one_thing, sound
+from biddable.store.rows import SHELVES, Skip, Task, kind_of, one_thing, sound
+
+WHOLE = 20_000  # rows of a file that are one transaction
+PART = 1000  # rows of a larger one that are: people at work wait for it
 
 
 def now() -> datetime:
@@ -159,7 +164,8 @@ class Store:
         return {"completion": 0, "score": 0} | self._add_file(path, snapshot.MADE)
 
     def add_file(self, path: Path) -> dict[str, int]:
-        """Take in a file of what people said, with the labelers, prompts and completions that it names, all or none."""
+        """Take in a file of what people said, with the labelers, prompts and completions that it names: all or none; or
+        of one with more than WHOLE rows, what stands before a row that does not fit."""
         return self._add_file(path, snapshot.SAID)
 
     # People at work: see accounts, guidelines, jobs and work, which are given a connection.
@@ -189,7 +195,21 @@ class Store:
             return writing.add(connection, ready, self._clock())
 
     def _add_file(self, path: Path, kinds: tuple[str, ...]) -> dict[str, int]:
-        rows = snapshot.rows_of(path, kinds)
+        found = snapshot.rows_of(path, kinds)
+        rows = list(itertools.islice(found, WHOLE + 1))
+        if len(rows) <= WHOLE:
+            return self._add_rows(path, rows, "nothing of the file was taken")
+        present = {kind_of(record) for _, record in itertools.chain(rows, found)}  # and each row is a record
+        del rows
+        new: Counter[str] = Counter()
+        for kind in SHELVES:
+            of_kind = (one for one in snapshot.rows_of(path, kinds) if kind_of(one[1]) == kind)
+            while kind in present and (part := list(itertools.islice(of_kind, PART))):
+                kept = f"{sum(new.values())} records before it are in the store; mend it and import again"
+                new.update(self._add_rows(path, part, kept))
+        return dict(new)
+
+    def _add_rows(self, path: Path, rows: Sequence[tuple[int, Record]], otherwise: str) -> dict[str, int]:
         try:
             return self._add(record for _, record in rows)
         except StoreError as error:
@@ -197,7 +217,7 @@ class Store:
             # Of two rows under one key the later one is at fault.
             found = [row for row, record in rows if about is not None and one_thing(record, about)]
             at = f", row {found[-1]}" if found else ""
-            raise StoreError(f"{path}{at}: {error}; nothing of the file was taken", about) from error
+            raise StoreError(f"{path}{at}: {error}; {otherwise}", about) from error
 
     def _read(self, kind: str, *conditions: ColumnElement[bool]) -> Iterator[Any]:
         with self._reading() as connection:

@@ -84,19 +84,18 @@ MADE = ("completion", "score")  # by machines, who label nothing
 SAID = ("labeler", "prompt", "completion", "demonstration", "ranking", "judgement", "verdict")  # by people, and of what
 
 
-def rows_of(path: Path, kinds: tuple[str, ...]) -> list[tuple[int, Record]]:
+def rows_of(path: Path, kinds: tuple[str, ...]) -> Iterator[tuple[int, Record]]:
     """The records of a file with their rows; those of other kinds, and a file without any, are refused."""
-    rows: list[tuple[int, Record]] = []
+    row = 0
     for row, record in records.read_rows(path):
         if kind_of(record) not in kinds:
             *some, last = (f"{kind}s" for kind in kinds)
             raise StoreError(
                 f"{path}, row {row}: kind: is {kind_of(record)}; only {', '.join(some)} and {last} are taken here"
             )
-        rows.append((row, record))
-    if not rows:
+        yield row, record
+    if not row:
         raise StoreError(f"{path}: holds no records; nothing was taken")
-    return rows
 
 
 def _contents(connection: Connection, kind: str, query: Query) -> Iterator[Record]:

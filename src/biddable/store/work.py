@@ -233,7 +233,7 @@ def beat(connection: Connection, account: Account, task: str, lease: str, active
     if held is None:
         return None
     _active(connection, account, task, active, at)
-    if held.lease is None or not secrets.compare_digest(held.lease, lease) or held.until < at:
+    if held.lease is None or not secrets.compare_digest(held.lease.encode(), lease.encode()) or held.until < at:
         return None
     settings = held.job.settings
     last = held.taken + timedelta(hours=settings.longest_hours)
