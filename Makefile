@@ -18,7 +18,7 @@ help:  ## this list
 quickstart: $(VENV)/.learn  ## the whole loop on the practice world, then its report (a few minutes, offline once installed)
 	@$(BIN)/biddable quickstart $(ARGS)
 
-test: check  ## everything that CI runs: the checks, then the whole test suite
+test: check $(VENV)/.browser  ## everything that CI runs: the checks, then the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
@@ -59,6 +59,15 @@ torture-label: $(VENV)/.dev  ## 64 labelers, 100,000 submissions, 50 kills of th
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean
+
+# The tests of pages use a real browser: one that is there, or Debian's package.
+$(VENV)/.browser: $(VENV)/.dev
+	@test -n "$$BIDDABLE_CHROMIUM" || command -v chromium chromium-browser google-chrome >/dev/null || { \
+		echo "installing chromium, for the tests of pages"; \
+		root=; test "$$(id -u)" = 0 || root=sudo; \
+		$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	} || { echo "make: no browser; install chromium, or name one: BIDDABLE_CHROMIUM=PATH make test" >&2; exit 2; }
+	@touch $@
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; say which Python: make PYTHON=python3.12" >&2; exit 2; }
