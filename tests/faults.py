@@ -146,12 +146,13 @@ HARMS = (cut_short, flip_a_bit, zero_some, grow, write_over, empty)
 
 def harm_the_newest(checkpoints: Path, luck: random.Random) -> bool:
     """Spoil or delete a file of the newest checkpoint, if there is another one to fall back on."""
-    steps = sorted((path for path in checkpoints.glob("step-*")), key=lambda p: int(p.name.removeprefix("step-")))
-    if len(steps) < 2:
+    steps = sorted(checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    files = sorted(path for path in steps[-1].iterdir() if path.stat().st_size) if len(steps) > 1 else []
+    if not files:  # or it was harmed before, and the next child was killed before it saw
         return False
-    path = luck.choice(sorted(steps[-1].iterdir()))
-    data = bytearray(path.read_bytes())
-    before = bytes(data)
+    path = luck.choice(files)
+    before = path.read_bytes()
+    data = bytearray(before)
     luck.choice(HARMS)(data, luck)
     if data == before:  # zeros over zeros
         path.unlink()

@@ -8,7 +8,7 @@ the global random generators at another place. What is done to a stage's runs, u
 - `kill -9`, SIGTERM (which must leave status 75 and a checkpoint of the last logged step) and Ctrl-C, each after a
   random time; and `kill -9` after a random time with a file of the newest checkpoint spoilt or deleted after it;
 - `kill -9` right after each line of metrics, and right after each checkpoint;
-- `kill -9` before each call that touches a file while a checkpoint is kept, and while the run ends; and at each of
+- `kill -9` before each call that touches a file while the last checkpoint is kept and the run ends; and at each of
   these calls in its turn a disk that is full from then on;
 - three processes begun on one folder at once.
 
@@ -396,27 +396,28 @@ def at_steps(folder: Path) -> bool:
     return (folder / "checkpoints").is_dir() and not (folder / "model").exists()
 
 
-def by_chance(job: Job, place: Path, kills: int, others: int, seed: int) -> Tally:
-    """What is done after a random time."""
+def killed(job: Job, place: Path, kills: int, seed: int) -> Tally:
+    """`kill -9` after a random time."""
     begun = time.monotonic()
     stage = Stage(job, place, random.Random(seed))
     stage.stop_by_chance("kills", signal.SIGKILL, kills)
-    stage.stop_by_chance("terms", signal.SIGTERM, others)
-    stage.stop_by_chance("ints", signal.SIGINT, others)
-    stage.stop_by_chance("harmed", signal.SIGKILL, others)
     stage.tally.seconds = time.monotonic() - begun
     return stage.tally
 
 
-def one_by_one(job: Job, place: Path, whole: bool) -> Tally:
-    """What is done at each place of a run; of its checkpoints at the last one alone, unless `whole`."""
+def all_else(job: Job, place: Path, terms: int, others: int, seed: int) -> Tally:
+    """What is done at each place of a run, and what else after a random time. Of the checkpoints the last one alone is
+    touched: the model and the manifest are written after it, and an older one is deleted."""
     begun = time.monotonic()
-    stage = Stage(job, place, random.Random(0))
-    tally, since = stage.tally, 0 if whole else stage.last
+    stage = Stage(job, place, random.Random(seed))
+    tally = stage.tally
+    stage.stop_by_chance("terms", signal.SIGTERM, terms)
+    stage.stop_by_chance("ints", signal.SIGINT, others)
+    stage.stop_by_chance("harmed", signal.SIGKILL, others)
     tally.at_lines = stage.stop_at_each(at_each_call(runs.Run, "log", die), -signal.SIGKILL)
     tally.at_checkpoints = stage.stop_at_each(at_each_call(loop, "keep", die), -signal.SIGKILL)
-    tally.at_touches = stage.stop_at_each(at_each_touch(die, since), -signal.SIGKILL)
-    tally.full = stage.stop_at_each(at_each_touch(fill_the_disk, since), FULL)
+    tally.at_touches = stage.stop_at_each(at_each_touch(die, stage.last), -signal.SIGKILL)
+    tally.full = stage.stop_at_each(at_each_touch(fill_the_disk, stage.last), FULL)
     tally.refused = stage.begin_at_once()
     tally.seconds = time.monotonic() - begun
     return tally
@@ -459,8 +460,8 @@ def together(one: Tally, other: Tally) -> Tally:
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--kills", type=int, default=25, help="kill -9 after a random time, a stage")
-    asked.add_argument("--others", type=int, default=5, help="SIGTERM, Ctrl-C and a harmed checkpoint, so many of each")
-    asked.add_argument("--whole", action="store_true", help="at each touch of a file in all checkpoints, not the last")
+    asked.add_argument("--terms", type=int, default=5, help="SIGTERM after a random time, a stage")
+    asked.add_argument("--others", type=int, default=5, help="Ctrl-C and a harmed checkpoint, so many of each a stage")
     asked.add_argument("--stage", choices=STAGES, action="append")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--json", action="store_true")
@@ -473,8 +474,9 @@ def main() -> None:
         if given.stage and name not in given.stage:
             continue
         carry_out(job, place / name / "once" / name)  # what is imported late is imported now, and not in each child
-        chance = functools.partial(by_chance, job, place / name / "a", given.kills, given.others, given.seed)
-        tally = together(*side_by_side([chance, functools.partial(one_by_one, job, place / name / "b", given.whole)]))
+        one = functools.partial(killed, job, place / name / "a", given.kills, 2 * given.seed)
+        other = functools.partial(all_else, job, place / name / "b", given.terms, given.others, 2 * given.seed + 1)
+        tally = together(*side_by_side([one, other]))
         wrong |= bool(tally.wrong)
         print(json.dumps(vars(tally)) if given.json else said(tally), flush=True)
     if wrong:
