@@ -48,8 +48,8 @@ seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (ha
 controls: $(VENV)/.learn  ## PPO-ptx against a judge that learnt nothing: WALK=seeds/seed-0 (minutes)
 	@$(BIN)/python bench/controls.py $(WALK)
 
-torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
-	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
+torture: $(VENV)/.dev  ## kill training runs 200 times a stage and more, compare every byte (half an hour); ARGS="--kills 1000"
+	@$(BIN)/python tests/torture.py --kills 200 --terms 40 --others 20 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean
