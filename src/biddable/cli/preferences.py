@@ -19,8 +19,8 @@ class RaftPlaces(Places):
 
 class DpoPlaces(Places):
     model: str = Field("sft", description="model to start from and to stay near: a run's name or a folder")
-    data: Path | None = Field(None, description="snapshot of rankings; the newest one when not said")
-    valid: Path | None = Field(None, description="held-out rankings, to watch or choose the epoch by")
+    data: Path | None = Field(None, description="snapshot of rankings, the newest when not said; for kto or judgements")
+    valid: Path | None = Field(None, description="held-out ones, to watch or choose the epoch by")
     pages: Path | None = Field(None, description="pretraining text: records of kind page")
     reward_model: str | None = Field(None, description="a reward model, to choose the epoch by its score")
 

@@ -100,7 +100,7 @@ def of_start(config: StartConfig, inputs: Mapping[str, Path], rows: int) -> Mask
     text = snapshots.pages(inputs["pages"], tokenizer, min(config.page_tokens, causal.context(lm)))
     shown = []
     for title, turns in (
-        ("Demonstration", Turns([e.prompt for e in kept[:rows]], [e.answer for e in kept[:rows]])),
+        ("Demonstration", sft.answers_of(kept[:rows])),
         ("Pretraining text", unprompted(text[: max(1, rows // 2)])),
     ):
         loss_AT, forest = nll(lm, turns)
@@ -182,10 +182,9 @@ def laid_out(
 
 
 def placed(forest: Forest, x_AT: Float[Tensor, "A T"]) -> Float[Tensor, " N"]:
-    """An answer's predicted tokens are its last ones in the row. Where nothing is carried there is no number."""
+    """Each number at its token. Where nothing is carried there is none."""
     out_N = torch.full((len(forest.token_N),), NOTHING)
-    for last, length, x_T in zip(forest.last_A.tolist(), forest.length_A.tolist(), x_AT, strict=True):
-        out_N[last + 1 - length : last + 1] = x_T[:length]
+    out_N[forest.before_M + 1] = x_AT[forest.answer_AT]
     return out_N
 
 

@@ -1,7 +1,7 @@
 """The store: every call is one transaction; what a call has returned from is on disk."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,6 +162,17 @@ class Store:
         """Take in a file of what people said, with the labelers, prompts and completions that it names, all or none."""
         return self._add_file(path, snapshot.SAID)
 
+    def add_rows(self, path: Path, rows: Sequence[tuple[int, Record]]) -> dict[str, int]:
+        """The same of records that were made of a file's rows, each with its row's number."""
+        try:
+            return self._add(record for _, record in rows)
+        except StoreError as error:
+            about = error.about
+            # Of two rows under one key the later one is at fault.
+            found = [row for row, record in rows if about is not None and one_thing(record, about)]
+            at = f", row {found[-1]}" if found else ""
+            raise StoreError(f"{path}{at}: {error}; nothing of the file was taken", about) from error
+
     # How.
 
     def _add(self, batch: Iterable[Record]) -> dict[str, int]:
@@ -171,15 +182,7 @@ class Store:
             return writing.add(connection, ready, self._clock())
 
     def _add_file(self, path: Path, kinds: tuple[str, ...]) -> dict[str, int]:
-        rows = snapshot.rows_of(path, kinds)
-        try:
-            return self._add(record for _, record in rows)
-        except StoreError as error:
-            about = error.about
-            # Of two rows under one key the later one is at fault.
-            found = [row for row, record in rows if about is not None and one_thing(record, about)]
-            at = f", row {found[-1]}" if found else ""
-            raise StoreError(f"{path}{at}: {error}; nothing of the file was taken", about) from error
+        return self.add_rows(path, snapshot.rows_of(path, kinds))
 
     def _read(self, kind: str, *conditions: ColumnElement[bool]) -> Iterator[Any]:
         with self._reading() as connection:
