@@ -84,5 +84,6 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "installing $(PEER) in .bench/$* (once)"
 	@$(PYTHON) -m venv .bench/$*
 	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check torch==2.13.0
-	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt $(PEER)
+	@grep -v '^trl==' constraints.txt > .bench/$*/constraints.txt
+	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check --constraint .bench/$*/constraints.txt $(PEER)
 	@touch $@

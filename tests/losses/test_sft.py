@@ -213,3 +213,29 @@ def test_logps_in_bfloat16_are_summed_in_float32(keep):
         assert got.dtype == torch.bfloat16
         # bfloat16 has 8 bits; the probabilities are rounded to it before they are summed
         assert (got - want).float().norm() < 0.02 * want.float().norm()
+
+
+def test_each_tokens_logp_and_entropy_by_their_slow_definition():
+    hidden_ND, weight_VD, target_N = example(5, 3, 7)
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, target_N, chunk=2)
+    for n, h in enumerate(hidden_ND.tolist()):
+        odds = [math.exp(sum(a * b for a, b in zip(w, h, strict=True))) for w in weight_VD.tolist()]
+        p = [x / sum(odds) for x in odds]
+        assert logp_N[n].item() == pytest.approx(math.log(p[target_N[n]]), rel=1e-12)
+        assert entropy_N[n].item() == pytest.approx(-sum(x * math.log(x) for x in p), rel=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(2, 9), st.integers(0, 99))
+def test_tokens_have_probability_1_and_likelihood_is_their_mean(positions, vocabulary, seed):
+    hidden_ND, weight_VD, target_N = example(positions, 4, vocabulary, seed)
+    total_N = torch.zeros(positions, dtype=torch.float64)
+    for word in range(vocabulary):
+        total_N = total_N + token_logp(hidden_ND, weight_VD, torch.full_like(target_N, word), 2)[0].exp()
+    torch.testing.assert_close(total_N, torch.ones_like(total_N), rtol=0, atol=1e-12)
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, target_N, 2)
+    assert nll(hidden_ND, weight_VD, target_N).item() == pytest.approx(-logp_N.mean().item(), rel=1e-12)
+    assert ((entropy_N >= 0) & (entropy_N <= math.log(vocabulary) + 1e-12)).all()
+    # One vector added to every word's adds one number to all its logits.
+    moved_N, moved_entropy_N = token_logp(hidden_ND, weight_VD + weight_VD[:1], target_N, 2)
+    torch.testing.assert_close(moved_N, logp_N, rtol=0, atol=1e-11)
+    torch.testing.assert_close(moved_entropy_N, entropy_N, rtol=0, atol=1e-11)
