@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from biddable.learn import episodes, loop
-from biddable.learn.episodes import EpisodeSettings
+from biddable.learn.episodes import Files, GradientSettings
 from biddable.losses.kl import k2
 from biddable.losses.masked import masked_mean, whiten
 from biddable.losses.ppo import (
@@ -34,12 +34,13 @@ from biddable.losses.ppo import (
 from biddable.model import causal
 from biddable.model.forest import Forest, Turns, forests
 from biddable.model.reward import RewardModel
+from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout
 from biddable.text.tokenizer import Ids
 
 
-class PpoConfig(EpisodeSettings):
+class PpoConfig(GradientSettings):
     stage: ClassVar[str] = "ppo"
 
     value_learning_rate: float = Field(9e-6, gt=0, description="the value network's")
@@ -92,7 +93,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
     loop.set_rate(actors.value_optimizer, config.value_learning_rate * loop.warmup(k, config.warmup_iterations))
     looks = []
-    for index, text in episodes.minibatches(config, len(prompts), pages, seed, k):
+    for index, text in episodes.minibatches(config, len(prompts), config.samples, pages, seed, k):
         if waiting:
             looks.append(update_value(actors, config, credit.take(index), where))
         else:
@@ -170,26 +171,14 @@ def learn_value(actors: Actors, config: PpoConfig, credit: Credit, forest: Fores
     return share * float(cost.detach())
 
 
-def train(
-    run: Run,
-    config: PpoConfig,
-    *,
-    start: Path,
-    reward_model: Path,
-    prompts: Path,
-    pages: Path | None = None,
-    valid: Path | None = None,
-    held_out: Path | None = None,
-) -> Path:
+def train(run: Run, config: PpoConfig, **files: Unpack[Files]) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = assemble(config, start, reward_model, prompts)
-    files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
-    return episodes.train(run, config, actors, step, **files)
+    return episodes.train(run, config, assemble, step, files)
 
 
-def assemble(config: PpoConfig, start: Path, reward_model: Path, prompts: Path) -> Actors:
+def assemble(config: PpoConfig, start: Path, reward_model: Path, asked: Sequence[Prompt]) -> Actors:
     """Load the four networks."""
-    actors = episodes.assemble(config, start, reward_model, prompts)
+    actors = episodes.assemble(config, start, reward_model, asked)
     if actors.read is None:
         value = copy.deepcopy(actors.judge).requires_grad_(True)
     else:  # the judge cannot read the policy's tokens: it is the start model, with a head that has yet to learn
