@@ -209,6 +209,6 @@ def train(
     held_out: Path | None = None,
 ) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = episodes.assemble(config, start, reward_model, prompts)
+    actors = episodes.assemble(config, start, reward_model, prompts, run.seed)
     files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
     return episodes.train(run, config, actors, step, **files)
