@@ -44,7 +44,7 @@ from biddable.model import reward as reward_model
 
 PHASES = ("begin", "learn", "sample", "save", "end")
 STAGES = ("pretrain", "sft", "start", "reward", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo")
-BY_EPISODES = ("ppo", "rloo", "grpo", "reinforce")
+BY_EPISODES = ("ppo", "rloo", "grpo", "reinforce", "raft")
 PREEMPTED = 75
 
 
@@ -107,7 +107,7 @@ def jobs(place: Path) -> dict[str, Job]:
     )  # fmt: skip
     repeated = raft.RaftConfig(
         iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
-        checkpoint_every=2, valid_every=1, patience=5,
+        checkpoint_every=2, valid_every=1, patience=5, beta=0.02, kl_target=0.1, kl_horizon=20.0, ema=0.9,
     )  # fmt: skip
     preferred = dpo.DpoConfig(
         method="kto", epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, gamma_ptx=1.0, select="valid_score",
@@ -208,8 +208,7 @@ def tell_phases(phase: mmap.mmap) -> None:
     phase[0] = 0
     around(runs.Run, "steps", at("learn"))
     around(checkpoint, "save", at("save"), at("learn"))
-    for room in (episodes, raft):
-        around(room, "respond", at("sample"), at("learn"))
+    around(episodes, "respond", at("sample"), at("learn"))
     for room in (causal, reward_model):
         around(room, "save", at("end"))
 
@@ -224,7 +223,7 @@ def keep_ledger(path: Path, kind: str) -> None:
     def batch(*given: object) -> None:
         write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
 
-    if kind not in (*BY_EPISODES, "raft", "dpo"):  # which learn their pages by the same function, within their own step
+    if kind not in (*BY_EPISODES, "dpo"):  # which learn their pages by the same function, within their own step
         around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
     around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
     around(dpo.Lessons, "take", lambda _lessons, index: batch(index))

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 import tiny
 from biddable import runs
 from biddable.config import ConfigError
-from biddable.learn import dpo, episodes, group, loop, ppo, reward, tuning
+from biddable.learn import dpo, episodes, group, loop, ppo, raft, reward, tuning
 from biddable.learn.dpo import DpoConfig, Known
 from biddable.learn.episodes import EpisodeSettings
 from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
+from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.tuning import TuningSettings
 from biddable.model import causal, checkpoint, lora
@@ -41,6 +42,18 @@ ASKED: dict[str, EpisodeSettings] = {
     "rloo": RlooConfig(**ROLLED, samples=2),
     "grpo": GrpoConfig(**ROLLED, samples=4),
     "reinforce": ReinforceConfig(**ROLLED, samples=2),
+    "raft": RaftConfig(
+        iterations=7,
+        batch=8,
+        k=2,
+        minibatch=8,
+        answer_tokens=8,
+        gamma_ptx=1.0,
+        ptx_ratio=0.5,
+        learning_rate=1e-2,
+        ema=0.5,
+        checkpoint_every=2,
+    ),
 }
 STAGES = ["reward", *PREFERRED, *ASKED]
 HEADS = {"reward": {"net.head.weight", "net.head.bias"}, "ppo": {"value.head.weight", "value.head.bias"}}
@@ -88,10 +101,11 @@ def stage(files, request) -> Stage:
     match request.param:
         case "reward":
             return Stage("reward", RewardConfig(**FAST, heads=2), learns | {"demos": files["demos"]}, reward.train)
-        case "ppo" | "rloo" | "grpo" | "reinforce" as kind:
+        case "ppo" | "rloo" | "grpo" | "reinforce" | "raft" as kind:
             acts = {"start": files["base"], "reward_model": files["judge"]}
             acts |= {"prompts": files["prompts"], "pages": files["pages"]}
-            return Stage(kind, ASKED[kind], acts, ppo.train if kind == "ppo" else group.train)
+            train = {"ppo": ppo.train, "raft": raft.train}.get(kind, group.train)
+            return Stage(kind, ASKED[kind], acts, train)
         case method:
             return Stage("dpo", DpoConfig(**FAST, method=method), learns, dpo.train)
 
@@ -213,7 +227,7 @@ def pair(files) -> tuple[ppo.Actors, ppo.Actors]:
     made = []
     for rank in (0, 2):
         config = PpoConfig(**ROLLED, lora_rank=rank)
-        made.append(ppo.assemble(config, files["base"], files["judge"], files["prompts"]))
+        made.append(ppo.assemble(config, files["base"], files["judge"], []))
     return made[0], moved(made[1])
 
 
@@ -245,7 +259,7 @@ def test_with_adapters_two_trunks_are_held_and_not_four(pair):
 
 
 def test_the_value_network_begins_as_the_reward_model_and_leaves_it_alone(files):
-    actors = ppo.assemble(PpoConfig(**ROLLED, **ADAPTERS), files["base"], files["judge"], files["prompts"])
+    actors = ppo.assemble(PpoConfig(**ROLLED, **ADAPTERS), files["base"], files["judge"], [])
     forest = plant(Turns([[1, 50, 51]] * 2, [[57, 58, 2], [61, 2]]))
     with torch.no_grad():
         begun = actors.judge(forest)
@@ -260,7 +274,7 @@ def test_the_value_network_begins_as_the_reward_model_and_leaves_it_alone(files)
 def test_the_average_is_of_what_the_policy_learns(files):
     """One update from the start with decay 0.5: the average is half-way to where the policy is now."""
     config = RlooConfig(**ROLLED, samples=2, **ADAPTERS)
-    actors = episodes.assemble(config, files["base"], files["judge"], files["prompts"])
+    actors = episodes.assemble(config, files["base"], files["judge"], [])
     before = [x.clone() for x in actors.average]
     asked = [prompt for prompt in ([1, 50, 51, 4], [1, 60, 4], [1, 52, 53, 4], [1, 61, 62, 4]) for _ in range(2)]
     group.step(actors, config, asked, [], 0, 0)
@@ -278,7 +292,7 @@ def test_a_reward_model_of_another_tokenizer_leaves_a_value_network_of_the_polic
     acts = {"start": files["base"], "reward_model": other, "prompts": files["prompts"], "pages": files["pages"]}
     folder = Stage("ppo", ASKED["ppo"], acts, ppo.train).run(tmp_path / "ppo", **ADAPTERS)
     assert (folder / "model.safetensors").is_file()
-    actors = ppo.assemble(PpoConfig(**ROLLED, **ADAPTERS), files["base"], other, files["prompts"])
+    actors = ppo.assemble(PpoConfig(**ROLLED, **ADAPTERS), files["base"], other, snapshots.prompts(files["prompts"]))
     assert actors.value.lm.config.vocab_size == actors.policy.config.vocab_size
     assert not {id(p) for p in actors.value.parameters()} & {id(p) for p in actors.policy.parameters()}
     assert {name for name in checkpoint.trained(actors.value) if "RI" not in name and "OR" not in name} == {

@@ -16,7 +16,7 @@ import tiny
 import torture
 from biddable import runs
 from biddable.cli import app
-from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward
+from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, reward
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from biddable.runs import NotFinite
@@ -67,9 +67,10 @@ def spoil_loss(patch, stage: str, bad: float) -> str:
         "grpo": (group, "grpo_loss"), "reinforce": (group, "policy_loss"), "dpo": (dpo, "loss_of"),
         "raft": (causal, "nll_of"),
     }[stage]  # fmt: skip
-    at = AT + 1 if stage == "dpo" else AT  # whose valid rankings are asked by the same function
+    # DPO's valid rankings are asked by the same function, and RAFT's pages: every second call.
+    at = AT + 1 if stage in ("dpo", "raft") else AT
     patch.setattr(room, name, poisoned(getattr(room, name), bad, at))
-    return r"(policy_)?loss is (nan|-?inf)"
+    return r": (policy_)?loss is (nan|-?inf)"
 
 
 def spoil_value_loss(patch, stage: str, bad: float) -> str:
@@ -130,8 +131,7 @@ def spoil_logp(patch, stage: str, bad: float) -> str:
     def harm(rollout):
         return replace(rollout, logp_BT=first_place(bad)(rollout.logp_BT))
 
-    room = {"raft": raft}.get(stage, episodes)
-    patch.setattr(room, "respond", poisoned(room.respond, bad, 3, harm))
+    patch.setattr(episodes, "respond", poisoned(episodes.respond, bad, 3, harm))
     return r"iteration 3: logp holds NaN or Inf"
 
 
@@ -161,7 +161,6 @@ PLACES = [
     *((stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE),
     *((stage, spoil) for stage in torture.BY_EPISODES for spoil in IN_EPISODES),
     *(("ppo", spoil) for spoil in IN_PPO),
-    *(("raft", spoil) for spoil in (spoil_ptx_loss, spoil_score, spoil_logp)),
     *(("dpo", spoil) for spoil in (spoil_start_logp, spoil_drift, spoil_ptx_loss)),
 ]
 

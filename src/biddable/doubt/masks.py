@@ -128,16 +128,15 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"])
+    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
-    pool = episodes.fitting(config, actors, inputs["prompts"])
     prompts = [pool[i] for i in loop.endless(len(pool), 0, rows, seed, "ppo", "prompts")]
     rollout = episodes.sample(actors, config, prompts, seed, 0)
     credit, seen = ppo.judge(actors, config, rollout)
     carried = {"loss": credit.advantage_BT, "value": credit.value_BT} | worth(actors, config, rollout)
     shown = list(laid_out(plant(rollout.turns), actors.tokenizer, carried, "Prompt and answer"))
-    if text := episodes.ptx_pages(config, actors, inputs.get("pages")):
+    if text:
         loss_AT, forest = nll(actors.policy, unprompted(text[: max(1, rows // 2)]))
         shown += laid_out(forest, actors.tokenizer, {"ptx": loss_AT}, "Pretraining text")
     said = [

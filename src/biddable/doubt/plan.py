@@ -164,10 +164,8 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"], seed)
+    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
     policy, tokenizer = actors.policy, actors.tokenizer
-    pool = episodes.fitting(config, actors, inputs["prompts"])
-    text = episodes.ptx_pages(config, actors, inputs.get("pages"))
     iterations = -(-config.episodes // config.batch)
     count = round(config.batch * config.ptx_ratio) if text else 0
     row = max(map(len, pool)) + config.answer_tokens

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from biddable.learn import episodes, loop, tuning
-from biddable.learn.episodes import EpisodeSettings
+from biddable.learn.episodes import Files, GradientSettings
 from biddable.losses.kl import k2
 from biddable.losses.masked import masked_mean, whiten
 from biddable.losses.ppo import (
@@ -35,12 +35,13 @@ from biddable.losses.ppo import (
 from biddable.model import causal
 from biddable.model.forest import Forest, Turns, forests
 from biddable.model.reward import RewardModel
+from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout
 from biddable.text.tokenizer import Ids
 
 
-class PpoConfig(EpisodeSettings):
+class PpoConfig(GradientSettings):
     stage: ClassVar[str] = "ppo"
 
     value_learning_rate: float = Field(9e-6, gt=0, description="the value network's")
@@ -93,7 +94,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
     loop.set_rate(actors.value_optimizer, config.value_learning_rate * loop.warmup(k, config.warmup_iterations))
     looks = []
-    for index, text in episodes.minibatches(config, len(prompts), pages, seed, k):
+    for index, text in episodes.minibatches(config, len(prompts), config.samples, pages, seed, k):
         if waiting:
             looks.append(update_value(actors, config, credit.take(index), where))
         else:
@@ -171,26 +172,14 @@ def learn_value(actors: Actors, config: PpoConfig, credit: Credit, forest: Fores
     return share * float(cost.detach())
 
 
-def train(
-    run: Run,
-    config: PpoConfig,
-    *,
-    start: Path,
-    reward_model: Path,
-    prompts: Path,
-    pages: Path | None = None,
-    valid: Path | None = None,
-    held_out: Path | None = None,
-) -> Path:
+def train(run: Run, config: PpoConfig, **files: Unpack[Files]) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = assemble(config, start, reward_model, prompts, run.seed)
-    files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
-    return episodes.train(run, config, actors, step, **files)
+    return episodes.train(run, config, assemble, step, files)
 
 
-def assemble(config: PpoConfig, start: Path, reward_model: Path, prompts: Path, seed: int = 0) -> Actors:
+def assemble(config: PpoConfig, start: Path, reward_model: Path, asked: Sequence[Prompt], seed: int = 0) -> Actors:
     """Load the four networks."""
-    actors = episodes.assemble(config, start, reward_model, prompts, seed)
+    actors = episodes.assemble(config, start, reward_model, asked, seed)
     value = value_network(config, actors, seed)
     # Of the value network's trunk only what its head reads is trained: the unembedding gets no gradient, ever.
     value_optimizer = loop.adamw(value, config.value_learning_rate, config)
