@@ -90,8 +90,8 @@ class Tally:
 
 
 def jobs(place: Path) -> dict[str, Job]:
-    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in one;
-    a checkpoint every 2 steps."""
+    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in
+    some; a checkpoint every 2 steps."""
     size = {"width": 16, "layers": 1}
     base = tiny.saved(place / "base", **size)
     judge = reward_model.RewardModel(tiny.llama(tiny.tokenizer(), 1, **size), torch.Generator().manual_seed(0))
@@ -112,7 +112,7 @@ def jobs(place: Path) -> dict[str, Job]:
         "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 1, "patience": 5,
     }  # fmt: skip
     steered = rolled | {"kl_target": 0.1, "kl_horizon": 20.0}
-    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True)
+    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True, lora_rank=2)
     siblings = group.RlooConfig(**steered, samples=2)
     grouped = group.GrpoConfig(**rolled, samples=4)
     massed = group.ReinforceConfig(**rolled, samples=2, baseline=True)
@@ -126,7 +126,7 @@ def jobs(place: Path) -> dict[str, Job]:
     )  # fmt: skip
     preferred = dpo.DpoConfig(
         method="kto", epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, gamma_ptx=1.0, select="valid_score",
-        answer_tokens=8,
+        answer_tokens=8, lora_rank=2,
     )  # fmt: skip
     shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
     begun = start.StartConfig(epochs=2, mix=0.4, lora_rank=2, **fine)

@@ -128,7 +128,7 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
-    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs))
+    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
     prompts = [pool[i] for i in loop.endless(len(pool), 0, rows, seed, "ppo", "prompts")]

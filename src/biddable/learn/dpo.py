@@ -30,13 +30,14 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop, sft
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn import loop, sft, tuning
+from biddable.learn.loop import stream
 from biddable.learn.reward import answers_of, usable
 from biddable.learn.sft import Choice
+from biddable.learn.tuning import TuningSettings
 from biddable.losses.dpo import dpo_loss, kto_loss, kto_reference, orpo_loss, simpo_loss
 from biddable.losses.reward import Pairs, pairs
-from biddable.model import causal, checkpoint
+from biddable.model import causal, checkpoint, lora
 from biddable.model.checkpoint import Checkpoint
 from biddable.model.forest import fill, plant, unprompted
 from biddable.records import Aspect, Ranking
@@ -48,7 +49,7 @@ from biddable.text.tokenizer import Tokenizer
 FREE = ("orpo", "simpo")  # of a reference
 
 
-class DpoConfig(OptimizerSettings):
+class DpoConfig(TuningSettings):
     method: Literal["dpo", "ipo", "hinge", "kto", "orpo", "simpo"] = Field("dpo", description="which loss")
     epochs: int = Field(1, gt=0, description="passes over the rankings")
     batch: int = Field(64, gt=0, description="rankings an update, each with all its pairs")
@@ -128,6 +129,7 @@ def train(
     text = snapshots.pages(pages, tokenizer, min(config.ptx_tokens, causal.context(lm))) if pages else []
     mixed = round(config.batch * config.ptx_ratio) if config.gamma_ptx else 0
     saved = loop.resume(run)
+    tuning.adapt(lm, config, run.seed, "dpo")
     lessons, checks, ref_N = remember(lm, config, tokenizer, rankings, valid, run.seed, saved)
 
     optimizer = loop.adamw(lm, config.learning_rate, config)
@@ -155,7 +157,7 @@ def train(
                 keep(run, lm, optimizer, best, ref_N, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
-    return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
+    return tuning.leave(run, lm, tokenizer)
 
 
 def check(config: DpoConfig, valid: Path | None, pages: Path | None, reward_model: Path | None) -> None:
@@ -344,9 +346,10 @@ def lessons_of(config: DpoConfig, tokenizer: Tokenizer, path: Path, longest: int
 
 @torch.no_grad()
 def reference(lm: PreTrainedModel, config: DpoConfig, sets: Sequence[RankedSet]) -> Float[Tensor, " N"]:
-    """log π(y|x) of each answer, ranking by ranking, by the model as it is now."""
+    """log π(y|x) of each answer, ranking by ranking, by the start model: the weights as they are, without adapters."""
     blank = [Known(s, torch.zeros(len(s.answers))) for s in sets]
-    ref_N = torch.cat([see(lm, some).logp_N.float().cpu() for some in pieces(blank, config.micro_tokens)])
+    with lora.off(lm):
+        ref_N = torch.cat([see(lm, some).logp_N.float().cpu() for some in pieces(blank, config.micro_tokens)])
     loop.finite("step 1", reference_logp=ref_N)
     return ref_N
 

@@ -19,11 +19,12 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop, sft
+from biddable.learn import loop, sft, tuning
 from biddable.learn.held_out import Best, onlooker
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn.loop import stream
+from biddable.learn.tuning import TuningSettings
 from biddable.losses.kl import ERROR_LIMIT, AdaptiveKL, k1
-from biddable.model import causal, checkpoint, reward
+from biddable.model import causal, checkpoint, lora, reward
 from biddable.model.forest import Turns, unprompted
 from biddable.model.reader import Reader, reader
 from biddable.model.reward import RewardModel
@@ -44,7 +45,7 @@ class Rounds(NamedTuple):
     samples: int  # answers to each
 
 
-class EpisodeSettings(OptimizerSettings):
+class EpisodeSettings(TuningSettings):
     """What every method has: how answers are sampled, paid for and learnt, and when to stop."""
 
     stage: ClassVar[str]  # whose luck it is
@@ -123,12 +124,12 @@ class Actors:
     """The networks that every method has, what updates the policy, and its running average."""
 
     policy: PreTrainedModel
-    reference: PreTrainedModel
+    reference: PreTrainedModel  # a copy that rests; with adapters the policy itself, asked while they are off
     judge: RewardModel
     read: Reader | None  # how the judge reads the policy's answers; None: the same tokens
     tokenizer: Tokenizer
     policy_optimizer: Optimizer
-    average: list[Tensor]  # float32, in the order of policy.parameters(); empty without an EMA
+    average: list[Tensor]  # float32, of what the policy learns; empty without an EMA
     controller: AdaptiveKL | None  # of β; None leaves it fixed
 
     @property
@@ -157,7 +158,7 @@ class Judged:
         return (k1(self.logp_BT, self.ref_logp_BT) * self.mask_BT).sum(1)
 
 
-Assemble = Callable[[Any, Path, Path, Sequence[Prompt]], Any]
+Assemble = Callable[[Any, Path, Path, Sequence[Prompt], int], Any]
 Step = Callable[[Any, Any, Sequence[Ids], Sequence[Ids], int, int], dict[str, float]]
 
 
@@ -183,14 +184,16 @@ def files(inputs: Mapping[str, Path]) -> Files:
     )
 
 
-def assemble(config: EpisodeSettings, start: Path, reward_model: Path, asked: Sequence[Prompt]) -> Actors:
+def assemble(
+    config: EpisodeSettings, start: Path, reward_model: Path, asked: Sequence[Prompt], seed: int = 0
+) -> Actors:
     """Load the networks. All in eval mode for good: dropout would make every log-probability another one."""
     policy, tokenizer = causal.load(start)
     judge, judge_tokenizer = reward.load(reward_model)
     read = reader(tokenizer, judge_tokenizer, asked, causal.context(judge.lm))
-    reference = copy.deepcopy(policy)
-    reference.requires_grad_(False)
+    reference = policy if config.lora_rank else copy.deepcopy(policy).requires_grad_(False)
     judge.requires_grad_(False)
+    tuning.adapt(policy, config, seed, config.stage)
     optimizer = loop.adamw(policy, config.learning_rate, config)
     average = loop.copied(policy) if config.ema else []
     controller = AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else None
@@ -199,7 +202,7 @@ def assemble(config: EpisodeSettings, start: Path, reward_model: Path, asked: Se
 
 def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, files: Files) -> Path:
     """One iteration after another, each by `step`, with looks and checkpoints; returns the trained policy's folder."""
-    actors, pool, text = prepared(config, assemble, files)
+    actors, pool, text = prepared(config, assemble, files, run.seed)
     looks = onlooker(
         files.get("valid"), files.get("held_out"), actors.tokenizer, config.answer_tokens, config.prompt_tokens,
         config.micro_tokens,
@@ -227,13 +230,13 @@ def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, fil
             if due or run.leaving:
                 keep(run, actors, best, k + 1)
     loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
-    return run.output("model", causal.save(actors.policy, actors.tokenizer, run.folder / "model"))
+    return tuning.leave(run, actors.policy, actors.tokenizer)
 
 
-def prepared(config: EpisodeSettings, assemble: Assemble, files: Files) -> tuple[Any, list[Ids], list[Ids]]:
+def prepared(config: EpisodeSettings, assemble: Assemble, files: Files, seed: int) -> tuple[Any, list[Ids], list[Ids]]:
     """The actors, the prompts that fit, and the pretraining text."""
     asked = snapshots.prompts(files["prompts"])
-    actors = assemble(config, files["start"], files["reward_model"], asked)
+    actors = assemble(config, files["start"], files["reward_model"], asked, seed)
     pool = fitting(config, actors, asked, files["prompts"])
     return actors, pool, ptx_pages(config, actors, files.get("pages"))
 
@@ -251,15 +254,17 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
     """Have answers scored and compared with what the reference would have said."""
     turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
     told = actors.read(turns, rollout.finished_B.tolist()) if actors.read else turns
-    mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
+    with lora.off(actors.judge):  # which a value network may have put on
+        mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
     if config.pessimism and not spread_B.any():
         raise ConfigError("pessimism: the reward model has one judge, so there is no spread; say pessimism=0")
     score_B = mean_B - config.pessimism * spread_B - config.missing_end_penalty * ~rollout.finished_B
-    ref_logp_BT = causal.in_pieces(
-        lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
-        turns,
-        config.micro_tokens,
-    )
+    with lora.off(actors.reference):
+        ref_logp_BT = causal.in_pieces(
+            lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
+            turns,
+            config.micro_tokens,
+        )
     loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT)
     judged = Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B)
     seen = {
@@ -307,7 +312,8 @@ def move(actors: Actors, config: EpisodeSettings, pages: Sequence[Ids], where: s
     loop.step(actors.policy_optimizer, config, f"{where}: policy")
     if actors.average:
         with torch.no_grad():
-            torch._foreach_lerp_(actors.average, [p.float() for p in actors.policy.parameters()], 1 - config.ema)
+            now = [p.float() for p in checkpoint.trained(actors.policy).values()]
+            torch._foreach_lerp_(actors.average, now, 1 - config.ema)
     return seen
 
 

@@ -3,8 +3,9 @@
 B = answers of an iteration, T = tokens of the longest answer, b and t the same of a micro-batch, M = its answer tokens.
 
 Four networks: the policy, the reference (the start model, frozen), the reward model (frozen), and the value network
-with weights of its own, which starts as the reward model, head included. Where the paper is silent we follow its
-predecessors (docs/paper_index.md): λ 0.95, value clip 0.2, whitened advantages, dropout off.
+with weights of its own, which starts as the reward model, head included. With adapters these are two trunks: the
+reference is the policy without its adapters, and the reward model the value network without its own. Where the paper is
+silent we follow its predecessors (docs/paper_index.md): λ 0.95, value clip 0.2, whitened advantages, dropout off.
 """
 
 import copy
@@ -19,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from biddable.learn import episodes, loop
+from biddable.learn import episodes, loop, tuning
 from biddable.learn.episodes import Files, GradientSettings
 from biddable.losses.kl import k2
 from biddable.losses.masked import masked_mean, whiten
@@ -176,13 +177,23 @@ def train(run: Run, config: PpoConfig, **files: Unpack[Files]) -> Path:
     return episodes.train(run, config, assemble, step, files)
 
 
-def assemble(config: PpoConfig, start: Path, reward_model: Path, asked: Sequence[Prompt]) -> Actors:
+def assemble(config: PpoConfig, start: Path, reward_model: Path, asked: Sequence[Prompt], seed: int = 0) -> Actors:
     """Load the four networks."""
-    actors = episodes.assemble(config, start, reward_model, asked)
-    if actors.read is None:
-        value = copy.deepcopy(actors.judge).requires_grad_(True)
-    else:  # the judge cannot read the policy's tokens: it is the start model, with a head that has yet to learn
-        value = RewardModel(copy.deepcopy(actors.policy), torch.Generator().manual_seed(0)).eval()
+    actors = episodes.assemble(config, start, reward_model, asked, seed)
+    value = value_network(config, actors, seed)
     # Of the value network's trunk only what its head reads is trained: the unembedding gets no gradient, ever.
     value_optimizer = loop.adamw(value, config.value_learning_rate, config)
     return Actors(**vars(actors), value=value, value_optimizer=value_optimizer)
+
+
+def value_network(config: PpoConfig, actors: episodes.Actors, seed: int) -> RewardModel:
+    """The reward model again, with weights of its own; or with a head and adapters of its own on the same trunk.
+
+    Off, they leave the reward model as it was, so that with adapters two trunks are held and not four.
+    """
+    if actors.read:  # the judge cannot read the policy's tokens: it is the start model, with a head yet to learn
+        return RewardModel(copy.deepcopy(actors.policy), torch.Generator().manual_seed(0)).eval()
+    shared = {id(actors.judge.lm): actors.judge.lm} if config.lora_rank else {}
+    value = copy.deepcopy(actors.judge, shared).requires_grad_(True)
+    tuning.adapt(value.lm, config, seed, "value")
+    return value
