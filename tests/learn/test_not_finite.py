@@ -77,7 +77,8 @@ def spoil_value_loss(patch, stage: str, bad: float, at: int) -> str:
 
 
 def spoil_ptx_loss(patch, stage: str, bad: float, at: int) -> str:
-    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad, at))
+    which = 2 * at if stage == "raft" else at  # which learns its answers by the same function, before the pages
+    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad, which))
     return r"ptx_loss is (nan|-?inf)"
 
 
