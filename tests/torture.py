@@ -324,6 +324,8 @@ class Stage:
         if is_now != self.should:
             other = [name for name in is_now | self.should if is_now.get(name) != self.should.get(name)]
             self.tally.wrong.append(f"{folder}: {', '.join(other)}")
+        elif not runs.finished(folder, self.job.kind, self.job.config, self.job.inputs, 0):
+            self.tally.wrong.append(f"{folder}: does not know that it is done")
         elif learnt(folder.with_suffix(".ledger")) != self.ledger:
             self.tally.wrong.append(f"{folder}: skipped or repeated a batch")
         else:
