@@ -1,6 +1,6 @@
 """What checkpoints cost, and how long a killed run takes to learn on: runs of a quickstart, done again at full size.
 
-    python bench/resume.py WALK --out DIR [RUN]...      # WALK: what `biddable quickstart --out WALK` left
+    python bench/resume.py --out DIR WALK [RUN]...      # WALK: what `biddable quickstart --out WALK` left
 
 Each run is begun, killed (`kill -9`) once it has kept a checkpoint and learnt a step more, and begun again. Prints a
 row of docs/design/exact.md for each: the share of its time in which checkpoints are kept, and the seconds from the new

@@ -6,7 +6,7 @@ This process imports torch once, sees no GPU and starts no threads, and forks ch
 the global random generators at another place. What is done to a stage's runs, until they come to their end:
 
 - `kill -9`, SIGTERM (which must leave status 75 and a checkpoint of the last logged step) and Ctrl-C, each after a
-  random time; and `kill -9` after a random time with a file of the newest checkpoint spoilt or deleted after it;
+  random time of its computing; and `kill -9` so, and then a file of the newest checkpoint spoilt or deleted;
 - `kill -9` right after each line of metrics, and right after each checkpoint;
 - `kill -9` before each call that touches a file while the last checkpoint is kept and the run ends; and at each of
   these calls in its turn a disk that is full from then on;
@@ -291,6 +291,20 @@ def wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def worked(pid: int) -> float:
+    """For how many seconds a child has been computing: on a busy machine a clock would say little of how far it is."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def lives(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def let_work(pid: int, seconds: float) -> None:
+    while lives(pid) and worked(pid) < seconds:
+        time.sleep(0.001)
+
+
 class Stage:
     """The runs of one stage, each compared with the one that was left alone."""
 
@@ -301,9 +315,10 @@ class Stage:
         self.count = 0
         whole, again = self.folder(), self.folder()
         carry = [wait(child(job, folder, self.phase)) for folder in (whole, again)]
-        begun = time.monotonic()
-        carry.append(wait(child(job, self.folder(), self.phase)))
-        self.takes = time.monotonic() - begun
+        pid = child(job, self.folder(), self.phase)
+        let_work(pid, float("inf"))
+        self.takes = worked(pid)
+        carry.append(wait(pid))
         if carry != [0, 0, 0]:
             raise SystemExit(f"{job.kind}: does not run: {whole.with_suffix('.error').read_text()}")
         self.should, self.ledger = prints(whole), learnt(whole.with_suffix(".ledger"))
@@ -343,7 +358,7 @@ class Stage:
             folder.parent.mkdir(parents=True, exist_ok=True)
             pid = child(self.job, folder, self.phase)
             if more := getattr(self.tally, how) < times:
-                time.sleep(self.luck.uniform(0, self.takes))
+                let_work(pid, self.luck.uniform(0, self.takes))
                 os.kill(pid, number)
             at = PHASES[self.phase[0]]
             code = wait(pid)
