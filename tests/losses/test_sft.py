@@ -239,3 +239,48 @@ def test_tokens_have_probability_1_and_likelihood_is_their_mean(positions, vocab
     moved_N, moved_entropy_N = token_logp(hidden_ND, weight_VD + weight_VD[:1], target_N, 2)
     torch.testing.assert_close(moved_N, logp_N, rtol=0, atol=1e-11)
     torch.testing.assert_close(moved_entropy_N, entropy_N, rtol=0, atol=1e-11)
+
+
+def test_what_is_held_by_default():
+    """At most 2²⁶ probabilities are kept; beyond, 256 rows of them are there at a time, and of nll's 128. Sizes alone:
+    tensors on the meta device hold no numbers."""
+    weight_VD = torch.ones(2**12, 4, device="meta", requires_grad=True)
+    for positions, tokens in ((2**14, 2**26), (2**14 + 1, 256 * 2**12)):
+        hidden_ND = torch.ones(positions, 4, device="meta")
+        target_N = torch.zeros(positions, dtype=torch.long, device="meta")
+        for function, largest in ((token_logp, tokens), (nll, 128 * 2**12)):
+            with Largest() as seen:
+                function(hidden_ND, weight_VD, target_N)
+            assert seen.numel == largest
+
+
+class Sizes(TorchDispatchMode):
+    """Remembers where the tensors of one size lay that operations returned."""
+
+    def __init__(self, numel):
+        super().__init__()
+        self.numel, self.places = numel, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.numel() == self.numel:
+            self.places.add(out.data_ptr())
+        return out
+
+
+@pytest.mark.parametrize(
+    ("loss", "heads"),
+    [
+        (lambda *given: nll(*given, chunk=8), 2),  # the sum, and the sum times what comes from above
+        (lambda *given: token_logp(*given, chunk=8, keep=0)[0].sum(), 1),
+    ],
+)
+def test_the_heads_gradient_is_summed_where_it_lies(loss, heads):
+    """A product as large as the head beside the sum would be as much memory again."""
+    hidden_ND, weight_VD, target_N = example(64, 40, 50)
+    with Sizes(50 * 40) as seen:
+        loss(hidden_ND.detach(), weight_VD, target_N).backward()
+    assert len(seen.places - {weight_VD.data_ptr()}) == heads
+    with torch.no_grad(), Sizes(50 * 40) as unasked:
+        loss(hidden_ND, weight_VD, target_N)
+    assert not unasked.places - {weight_VD.data_ptr()}
