@@ -3,8 +3,8 @@
     python bench/resume.py --out DIR WALK [RUN]...      # WALK: what `biddable quickstart --out WALK` left
 
 Each run is begun, killed (`kill -9`) once it has kept a checkpoint and learnt a step more, and begun again. Prints a
-row of docs/design/exact.md for each: the share of its time in which checkpoints are kept, and the seconds from the new
-process's birth to its first new line of metrics.
+row of docs/design/exact.md for each: the share of its time in which checkpoints are kept, and the seconds of one core
+from the new process's birth to its first new line of metrics.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def carry_out(told: Path, folder: Path) -> None:
 
     def timed_log(*given, **numbers) -> None:
         log(*given, **numbers)
-        print(json.dumps({"logged": time.time()}), flush=True)
+        print(json.dumps({"logged": time.time(), "cpu": time.process_time()}), flush=True)
 
     loop.keep, runs.Run.log = timed_keep, timed_log
     with runs.start(folder, manifest.kind, config, inputs, manifest.seed) as run:
@@ -51,7 +51,7 @@ def carry_out(told: Path, folder: Path) -> None:
 
 
 def measured(told: Path, folder: Path) -> tuple[int, float, float, float]:
-    """How many checkpoints were kept after the kill, the seconds of one, their share, and the seconds to learn on."""
+    """Of the run after the kill: its checkpoints, seconds of one, their share, and a core's seconds to learn on."""
     command = [sys.executable, __file__, "--one", told, folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
         kept = False
@@ -60,11 +60,11 @@ def measured(told: Path, folder: Path) -> tuple[int, float, float, float]:
                 break
             kept |= "kept" in line
         first.send_signal(signal.SIGKILL)
-    begun = time.time()
     lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
-    logged = [line["logged"] for line in map(json.loads, lines) if "logged" in line]
+    logged = [line for line in map(json.loads, lines) if "logged" in line]
     cost = [line["kept"] for line in map(json.loads, lines) if "kept" in line]
-    return len(cost), sum(cost) / len(cost), sum(cost) / (logged[-1] - logged[0]), logged[0] - begun
+    took = logged[-1]["logged"] - logged[0]["logged"]
+    return len(cost), sum(cost) / len(cost), sum(cost) / took, logged[0]["cpu"]
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     if said.one:
         carry_out(*said.one)
         return
-    print("| run | checkpoints | seconds each | share of the time | seconds to learn on |\n|---|---|---|---|---|")
+    print("| run | checkpoints | seconds each | share of the time | CPU seconds to learn on |\n|---|---|---|---|---|")
     for name in said.runs or RUNS:
         count, each, share, back = measured(said.walk / "runs" / name, said.out / name)
         print(f"| {name} | {count} | {each:.2f} | {share:.1%} | {back:.1f} |", flush=True)
