@@ -77,9 +77,9 @@ def at_each_call(owner: object, name: str, harm: Callable[[], None]) -> Callable
     return lambda: around(owner, name, lambda *_: None, lambda _run, at, *_: harm() if aim.reached(at, 0) else None)
 
 
-def at_each_touch(harm: Callable[[], None], since: int = 0) -> Callable[[], None]:
+def at_each_touch(harm: Callable[[], None], since: int = 0, nth: int = 1) -> Callable[[], None]:
     """Arm children with a harm before the next call that touches a file while a checkpoint is kept (of step `since` or
-    a later one), or once the steps are done."""
+    a later one), or once the steps are done; or before every nth of these calls."""
     aim = Aim()
 
     def arm() -> None:
@@ -88,7 +88,7 @@ def at_each_touch(harm: Callable[[], None], since: int = 0) -> Callable[[], None
 
         def touch() -> None:
             at[1] += 1
-            if at[0] and not at[2] and aim.reached(at[0], at[1]):
+            if at[0] and not at[2] and at[1] % nth == 0 and aim.reached(at[0], at[1]):
                 at[2] = True  # a full disk is met again at each touch of who cleans up
                 harm()
 

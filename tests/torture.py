@@ -421,7 +421,7 @@ def killed(job: Job, place: Path, kills: int, seed: int) -> Tally:
     return stage.tally
 
 
-def all_else(job: Job, place: Path, terms: int, others: int, seed: int) -> Tally:
+def all_else(job: Job, place: Path, terms: int, others: int, nth: int, seed: int) -> Tally:
     """What is done at each place of a run, and what else after a random time. Of the checkpoints the last one alone is
     touched: the model and the manifest are written after it, and an older one is deleted."""
     begun = time.monotonic()
@@ -432,8 +432,8 @@ def all_else(job: Job, place: Path, terms: int, others: int, seed: int) -> Tally
     stage.stop_by_chance("harmed", signal.SIGKILL, others)
     tally.at_lines = stage.stop_at_each(at_each_call(runs.Run, "log", die), -signal.SIGKILL)
     tally.at_checkpoints = stage.stop_at_each(at_each_call(loop, "keep", die), -signal.SIGKILL)
-    tally.at_touches = stage.stop_at_each(at_each_touch(die, stage.last), -signal.SIGKILL)
-    tally.full = stage.stop_at_each(at_each_touch(fill_the_disk, stage.last), FULL)
+    tally.at_touches = stage.stop_at_each(at_each_touch(die, stage.last, nth), -signal.SIGKILL)
+    tally.full = stage.stop_at_each(at_each_touch(fill_the_disk, stage.last, nth), FULL)
     tally.refused = stage.begin_at_once()
     tally.seconds = time.monotonic() - begun
     return tally
@@ -478,6 +478,7 @@ def main() -> None:
     asked.add_argument("--kills", type=int, default=25, help="kill -9 after a random time, a stage")
     asked.add_argument("--terms", type=int, default=5, help="SIGTERM after a random time, a stage")
     asked.add_argument("--others", type=int, default=5, help="Ctrl-C and a harmed checkpoint, so many of each a stage")
+    asked.add_argument("--nth", type=int, default=1, help="at every nth touch of a file")
     asked.add_argument("--stage", choices=STAGES, action="append")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--json", action="store_true")
@@ -491,7 +492,8 @@ def main() -> None:
             continue
         carry_out(job, place / name / "once" / name)  # what is imported late is imported now, and not in each child
         one = functools.partial(killed, job, place / name / "a", given.kills, 2 * given.seed)
-        other = functools.partial(all_else, job, place / name / "b", given.terms, given.others, 2 * given.seed + 1)
+        counts = given.terms, given.others, given.nth
+        other = functools.partial(all_else, job, place / name / "b", *counts, 2 * given.seed + 1)
         tally = together(*side_by_side([one, other]))
         wrong |= bool(tally.wrong)
         print(json.dumps(vars(tally)) if given.json else said(tally), flush=True)

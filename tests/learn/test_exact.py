@@ -18,7 +18,7 @@ from biddable.learn import loop
 from biddable.runs import Preempted
 
 TORTURE = Path(torture.__file__)
-KILLS, TERMS, OTHERS = 25, 5, 3
+KILLS, TERMS, OTHERS, NTH = 25, 5, 3, 5
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,15 @@ def quiet(monkeypatch):
 @pytest.fixture(scope="module")
 def tallies() -> dict[str, dict]:
     """All stages, in a process that has not computed anything, so that its forks can."""
-    command = [sys.executable, str(TORTURE), "--json", f"--kills={KILLS}", f"--terms={TERMS}", f"--others={OTHERS}"]
+    command = [
+        sys.executable,
+        str(TORTURE),
+        "--json",
+        f"--kills={KILLS}",
+        f"--terms={TERMS}",
+        f"--others={OTHERS}",
+        f"--nth={NTH}",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return {tally["stage"]: tally for tally in map(json.loads, answer.stdout.splitlines())}
@@ -44,8 +52,8 @@ def test_a_killed_run_ends_with_the_bytes_of_one_that_was_left_alone(tallies, st
     assert tally["at_lines"] == tally["steps"]
     assert tally["at_checkpoints"] >= 3
     # A checkpoint, a model and a manifest are written: fewer touches of files than this would be a net with holes.
-    assert tally["at_touches"] > 80
-    assert tally["full"] > 60, "once all is written, a full disk stops nothing"
+    assert tally["at_touches"] > 80 / NTH
+    assert tally["full"] > 60 / NTH, "once all is written, a full disk stops nothing"
     assert 0 < tally["refused"] < torture.RIVALS
 
 
