@@ -173,8 +173,8 @@ def test_a_reward_reads_the_whole_conversation_and_the_answers_end(tok, ranked, 
 def test_ppo_and_raft_answer_the_whole_conversation(tmp_path, tok, base, judge, rendered):
     records.write(tmp_path / "p.jsonl", [ASKED])
     config = PpoConfig(answer_tokens=4, prompt_tokens=120, gamma_ptx=0)
-    actors = ppo.assemble(config, base, judge, tmp_path / "p.jsonl")
-    pool = episodes.fitting(config, actors, tmp_path / "p.jsonl")
+    files = episodes.files({"start": base, "reward_model": judge, "prompts": tmp_path / "p.jsonl"})
+    actors, pool, _ = episodes.prepared(config, ppo.assemble, files, 0)
     assert [tok.decode(ids) for ids in pool] == [rendered]
     rollout = episodes.sample(actors, config, pool, 0, 0)
     assert [tok.decode(ids) for ids in rollout.turns.prompts] == [rendered]
