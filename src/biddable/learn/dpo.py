@@ -364,7 +364,9 @@ def strays(sets: Sequence[RankedSet], longest: int, generator: torch.Generator) 
         answers = (other.answers[place % len(other.answers)] for other in others if other.prompt != sets[i].prompt)
         fit = next((answer for answer in answers if len(sets[i].prompt) + len(answer) <= longest), None)
         if fit is None:
-            raise ConfigError("method: kto needs rankings of two prompts, in data and valid: it sets answers beside others'")
+            raise ConfigError(
+                "method: kto sets answers beside other prompts, so it needs rankings of two prompts, in data and in valid"
+            )
         found[i] = replace(sets[i], answers=(fit,), ranks=(1,), liked=())
     return [found[i] for i in range(len(sets))]
 
