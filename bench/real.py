@@ -124,7 +124,7 @@ def stages(out: Path) -> list[tuple[str, ...]]:
         ("dpo", *compared, f"beta={BETA}", "learning_rate=2e-4", "micro_tokens=2048"),
         ("start", f"model={out}/base", *demos, pages, "page_tokens=128", "epochs=1", "batch=16", "learning_rate=5e-4"),
         ("ppo", f"start={out}/start/model", f"reward_model={out}/reward/model", f"data={out}/prompts.jsonl", pages,
-         *ADAPTERS, "episodes=96", "batch=16", "minibatch=8", "prompt_tokens=96", "answer_tokens=32", "ptx_tokens=64",
+         *ADAPTERS, "episodes=192", "batch=16", "minibatch=8", "prompt_tokens=96", "answer_tokens=32", "ptx_tokens=64",
          "ptx_ratio=1", "gamma_ptx=1", "learning_rate=1e-4", "value_learning_rate=3e-4", "warmup_iterations=0",
          "ema=0"),
     ]  # fmt: skip
