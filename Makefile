@@ -36,7 +36,7 @@ bench-growth: $(VENV)/.dev  ## how cost grows with K, length, batch and vocabula
 bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machine: tokens a second, share of its peak
 	@$(BIN)/python bench/gpu.py $(ARGS)
 
-mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (an hour; ARGS="reward 50" is a look)
+mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (minutes; ARGS="reward 50" is a look)
 	@$(BIN)/python bench/mutants.py $(ARGS)
 
 test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BIDDABLE_REAL_DATA=FOLDER; not in CI
