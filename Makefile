@@ -39,7 +39,7 @@ bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machi
 bench-label: $(VENV)/.dev  ## the labeling server at size: a million prompts, 100,000 tasks (ten minutes); ARGS="--prompts 50000"
 	@$(BIN)/python bench/label.py $(ARGS)
 
-mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (an hour; ARGS="reward 50" is a look)
+mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (minutes; ARGS="reward 50" is a look)
 	@$(BIN)/python bench/mutants.py $(ARGS)
 
 test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BIDDABLE_REAL_DATA=FOLDER; not in CI
@@ -51,8 +51,8 @@ seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (ha
 controls: $(VENV)/.learn  ## PPO-ptx against a judge that learnt nothing: WALK=seeds/seed-0 (minutes)
 	@$(BIN)/python bench/controls.py $(WALK)
 
-torture: $(VENV)/.dev  ## kill training runs 200 times a stage and compare every byte (minutes); ARGS="--kills 1000"
-	@$(BIN)/python tests/torture.py --kills 200 --terms 40 $(ARGS)
+torture: $(VENV)/.dev  ## kill training runs 200 times a stage and more, compare every byte (half an hour); ARGS="--kills 1000"
+	@$(BIN)/python tests/torture.py --kills 200 --terms 40 --others 20 $(ARGS)
 
 torture-label: $(VENV)/.dev  ## 64 labelers, 100,000 submissions, 50 kills of the server (half an hour); ARGS="--submits 5000"
 	@$(BIN)/python tests/label/torture.py --submits 100000 --kills 50 $(ARGS)
@@ -99,5 +99,6 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "installing $(PEER) in .bench/$* (once)"
 	@$(PYTHON) -m venv .bench/$*
 	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check torch==2.13.0
-	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt $(PEER)
+	@grep -v '^trl==' constraints.txt > .bench/$*/constraints.txt
+	@.bench/$*/bin/python -m pip install -qq --disable-pip-version-check --constraint .bench/$*/constraints.txt $(PEER)
 	@touch $@

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from biddable import hamlet, records
-from biddable.hamlet import truth
+from biddable.hamlet import people, truth
 from biddable.measure.interval import Interval, bootstrap
 from biddable.model import causal, reward
 from biddable.model.reward import RewardModel
@@ -25,17 +25,9 @@ from biddable.runs import read_manifest
 
 
 def shuffled(place: Path, to: Path, seed: int) -> Path:
-    """The same rankings with tiers of the same sizes, who stands where drawn by lot."""
-    rng, made = random.Random(seed), []
-    for record in records.read(place):
-        if isinstance(record, Ranking):
-            names = sorted(record.ranks)
-            rng.shuffle(names)
-            lots = iter(names)
-            order = tuple(tuple(next(lots) for _ in tier) for tier in record.order)
-            record = record.model_copy(update={"order": order})
-        made.append(record)
-    records.write(to, made)
+    """The same rankings, who stands where drawn by lot."""
+    rng = random.Random(seed)
+    records.write(to, [people.by_lot(one, rng) if isinstance(one, Ranking) else one for one in records.read(place)])
     return to
 
 

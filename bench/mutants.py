@@ -2,6 +2,7 @@
 nice python bench/mutants.py [module] [how many]; asserts, messages and the work tree are left as they are."""
 
 import ast as A
+import gc
 import os
 import random
 import resource
@@ -10,8 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import beartype  # noqa: F401  (this and the next two once: each mutant runs in a fork)
 import pytest
-import torch  # noqa: F401  (once: each mutant runs in a fork)
+import sympy  # noqa: F401
+import torch
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +32,12 @@ def variants(node: A.AST):
                 yield from (("ops", [*ops[:i], kind(), *ops[i + 1 :]]) for kind in COMPARE.get(type(op), (A.Is,)))
         case A.BinOp(op=op) | A.AugAssign(op=op) | A.UnaryOp(op=op) | A.BoolOp(op=op) if type(op) in OTHER:
             yield "op", OTHER[type(op)]()
+        case A.UnaryOp(op=A.Invert() | A.Not() as op, operand=operand):
+            yield "operand", A.UnaryOp(op, operand)  # twice is not at all
+        case A.If(test=test) | A.IfExp(test=test) if not isinstance(test, A.UnaryOp | A.Compare):
+            yield "test", A.UnaryOp(A.Not(), test)
+        case A.Call(func=A.Attribute(attr="where"), args=[test, one, other]):
+            yield "args", [test, other, one]
         case A.Constant(value=bool(value)):
             yield "value", not value
         case A.Constant(value=int(value) | float(value)):
@@ -49,13 +58,14 @@ def mutants(path: Path):
     for index, node in enumerate(sites(A.parse(text := path.read_text()))):
         for attribute, value in variants(node):
             setattr(wrong := list(sites(changed := A.parse(text)))[index], attribute, value)
-            yield path, f"{path.name}:{node.lineno}  {A.unparse(node)}  →  {A.unparse(wrong)}", A.unparse(changed)
+            one, other = (A.unparse(x).partition("\n")[0] for x in (node, wrong))
+            yield path, f"{path.name}:{node.lineno}  {one}  →  {other}", A.unparse(changed)
 
 
 def passes(path: Path, source: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(path.parent, package := Path(folder, "biddable", "losses"))
-        (package.parent / "__init__.py").touch()
+        (package.parent / "__init__.py").write_text(f"__path__.append({str(path.parents[1])!r})")  # the other rooms
         (package / path.name).write_text(source)
         if child := os.fork():
             return os.waitpid(child, 0)[1] == 0
@@ -63,15 +73,24 @@ def passes(path: Path, source: str) -> bool:
         resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))  # and one that wants all memory harms nobody
         sys.path.insert(0, folder)
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-        quick = ["-xq", "--assert=plain", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
-        os._exit(int(pytest.main([*quick, str(ROOT / f"tests/losses/test_{path.stem}.py")])))
+        quick = "-xq -p jaxtyping -p hypothesispytest -p no:cacheprovider --assert=plain --hypothesis-profile=mutants"
+        tests = str(ROOT / f"tests/losses/test_{path.stem}.py")
+        os._exit(int(pytest.main([*quick.split(), tests], plugins=[sys.modules[__name__]])))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda test: hasattr(test.obj, "hypothesis"))  # most mutants fall to a number, and that costs least
 
 
 if __name__ == "__main__":
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    torch.set_num_threads(1)
+    gc.freeze()  # else each fork walks through all of torch when it tidies up
     module, limit = (*sys.argv[1:], *("[a-z]*", "1000")[len(sys.argv) - 1 :])
     settings.register_profile("mutants", deadline=None, derandomize=True, max_examples=50, phases=(Phase.generate,))
     paths = sorted(ROOT.glob(f"src/biddable/losses/{module}.py"))
-    assert all(passes(path, path.read_text()) for path in paths), "tests fail on the unchanged code"
+    same = {path: A.unparse(A.parse(path.read_text())) for path in paths}
+    assert all(passes(*one) for one in same.items()), "tests fail on the unchanged code"
     todo = [mutant for path in paths for mutant in mutants(path)]
     random.Random(killed := 0).shuffle(todo)
     for tried, (path, change, source) in enumerate(todo[: int(limit)], 1):

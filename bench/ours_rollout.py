@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from biddable import records
 from biddable.learn import loop, ppo
 from biddable.learn.loop import OptimizerSettings, stream
 from biddable.losses.group import leave_one_out
 from biddable.model import causal, reward
 from biddable.model.forest import Turns, forests
 from biddable.model.reward import RewardModel
-from biddable.records import Prompt
 from biddable.sample.local import Rollout, respond
 
 SEED = 0
@@ -32,9 +30,8 @@ def ppo_rounds(folder: Path, size: dict, rows: list[dict], name: str) -> None:
         warmup_iterations=0, beta=0.02, gamma_ptx=0, ema=0, clip_norm=UNSHORTENED, answer_tokens=size["most"],
         micro_tokens=MICRO_TOKENS,
     )  # fmt: skip
-    asked = folder / "asked.jsonl"  # of which nothing is read: both models have one tokenizer
-    records.write(asked, [Prompt.make("anything")])
-    actors = ppo.assemble(config, folder / ("ending" if name == "ppo_ending" else "policy"), folder / "judge", asked)
+    start = folder / ("ending" if name == "ppo_ending" else "policy")
+    actors = ppo.assemble(config, start, folder / "judge", [])  # no prompt is told anew: both have one tokenizer
     first_update(actors, config, rows)
     prompts = [r["prompt"] for r in rows]
     done = 0

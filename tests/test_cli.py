@@ -559,6 +559,86 @@ def test_a_reward_is_learnt_from_chosen_and_rejected_answers(base):
     assert "is already there with another order" in complain("import", "pairs.jsonl")
 
 
+def chat(*said: str) -> list[dict[str, str]]:
+    return [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+
+
+def lines(path: str, rows: list[dict]) -> str:
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_a_model_is_trained_on_conversations_from_files(tmp_path):
+    """Three turns each, with a chat template, through every stage."""
+    carried("init", "p")
+    os.chdir("p")
+    tok = byte_tokenizer()
+    base = causal.save(llama(tok), tok, tmp_path / "chatty")
+    users = range(12)
+    told = [chat(f"say red {n}", "red", "and now?", "blue", "say cow") for n in users]
+    chats = [{"messages": [*talk, *chat("", "cow")[1:]], "user": f"u{n}"} for n, talk in enumerate(told)]
+    out = carried("import", lines("chats.jsonl", chats), "--valid", 0.3)
+    assert out.splitlines()[0] == "chats.jsonl: 1 new labelers, 12 new prompts, 12 new demonstrations in the store"
+    again = carried("import", "chats.jsonl", "--valid", 0.9)  # what is there stays where it is
+    assert again == "chats.jsonl: 0 new labelers, 0 new prompts, 0 new demonstrations in the store\n"
+    pairs = [
+        {"prompt": talk, "chosen": chat("", "cow")[1:], "rejected": chat("", "no cow")[1:], "user": f"u{n}"}
+        for n, talk in enumerate(told)
+    ]
+    assert "0 new prompts, 24 new completions, 12 new rankings" in carried("import", lines("pairs.jsonl", pairs))
+    for what in ("demos", "rankings", "prompts"):
+        carried("snapshot", what)
+        carried("snapshot", what, "--split", "valid")
+    small = ["prompt_tokens=100", "answer_tokens=8"]
+    carried("sft", f"model={base}", "epochs=1", "batch=4", *small)
+    assert runs.read_manifest(Path("runs/sft")).inputs["valid"].path.startswith("demos-valid-")
+    carried("sample", "sft", "--k", 4, "answer_tokens=8")
+    carried("reward", "epochs=1", "batch=4", "max_tokens=128")
+    carried("dpo", "batch=4", "max_tokens=128")
+    carried("ppo", "start=sft", "gamma_ptx=0", "episodes=8", "batch=4", "minibatch=2", *small)
+    carried("raft", "iterations=1", "batch=2", "k=2", *small)
+
+
+BAD_CHATS = [
+    ({"messages": chat("hi")}, "messages: should end with a user's turn and the answer to it, and has: user"),
+    ({"prompt": "p", "chosen": "a", "rejected": "b", "labeler": "anna"}, "is already there with another order"),
+    ({"messages": [{"role": "user", "text": "hi"}]}, "messages: is [{"),
+    ({"prompt": "p", "label": True}, "has prompt, label; it should have messages; prompt and completion; or"),
+]
+
+
+@pytest.mark.parametrize(("row", "says"), BAD_CHATS)
+def test_a_bad_chat_is_one_line_and_nothing_of_its_file_is_taken(row, says):
+    carried("init", "p")
+    os.chdir("p")
+    good = {"prompt": "p", "chosen": "b", "rejected": "a", "labeler": "anna"}
+    told = complain("import", lines("chats.jsonl", [{"messages": chat("hi", "hello")}, good, row]))
+    assert told.startswith("chats.jsonl, row 3: ")
+    assert says in told
+    from biddable.store import open_store
+
+    with open_store("store.db") as store:
+        assert not any(store.counts().values())
+
+
+def test_a_share_that_nobody_falls_into_is_told_of():
+    carried("init", "p")
+    os.chdir("p")
+    result = ask("import", lines("chats.jsonl", [{"messages": chat("hi", "hello")}]), "--test", 0.01)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("biddable: note: no prompt is in the test split, since a user is in one split as a")
+    assert result.stderr.endswith("; import more users' rows, or say a row's with its own split\n")
+
+
+def test_personal_data_in_an_earlier_turn_is_told_of():
+    carried("init", "p")
+    os.chdir("p")
+    talk = {"messages": chat("I am ada@example.com", "hello", "and now?", "bye")}
+    result = ask("import", lines("chats.jsonl", [{"messages": chat("hi", "hello")}, talk]))
+    assert result.exit_code == 0
+    assert result.stderr.startswith("biddable: note: chats.jsonl: personal data in 1 prompts (row 2: email); it was")
+
+
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("init", "p")
     os.chdir("p")

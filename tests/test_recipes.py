@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biddable import config
-from biddable.cli import machines, preferences
+from biddable.cli import jobs, machines, sampling
 from biddable.config import Settings
 from biddable.gather import GatherConfig
 from biddable.learn.dpo import DpoConfig
@@ -19,15 +19,15 @@ from biddable.quickstart import WalkConfig
 from biddable.sample.completions import SampleConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-STAGES: dict[str, tuple[type[machines.Places] | None, type[Settings]]] = {
+STAGES: dict[str, tuple[type[jobs.Places] | None, type[Settings]]] = {
     "gather": (None, GatherConfig),
     "sft": (machines.SftPlaces, SftConfig),
     "start": (machines.StartPlaces, StartConfig),
-    "sample": (machines.SamplePlaces, SampleConfig),
+    "sample": (sampling.SamplePlaces, SampleConfig),
     "reward": (machines.RewardPlaces, RewardConfig),
     "ppo": (machines.PpoPlaces, PpoConfig),
-    "dpo": (preferences.DpoPlaces, DpoConfig),
-    "raft": (preferences.RaftPlaces, RaftConfig),
+    "dpo": (machines.DpoPlaces, DpoConfig),
+    "raft": (machines.RaftPlaces, RaftConfig),
     "rloo": (machines.PpoPlaces, RlooConfig),
     "grpo": (machines.PpoPlaces, GrpoConfig),
     "reinforce": (machines.PpoPlaces, ReinforceConfig),
@@ -52,7 +52,7 @@ def test_a_section_is_what_its_stage_takes(recipe, section):
         assert all(getattr(loaded, key) == value for key, value in table.items())
     else:
         missing = [word for word in NEEDED.get(stage, []) if word.split("=")[0] not in table]
-        job, loaded = machines.load(places, settings, [str(RECIPES / recipe), *missing], section, False)
+        job, loaded = jobs.load(places, settings, [str(RECIPES / recipe), *missing], section, False)
         values = job.model_dump(mode="json") | loaded.model_dump(mode="json")
         assert all(values[key] == value for key, value in table.items())
 

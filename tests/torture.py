@@ -3,14 +3,21 @@
     python tests/torture.py --kills 200            (or `make torture`)
 
 This process imports torch once, sees no GPU and starts no threads, and forks children that run a tiny stage, each with
-the global random generators at another place. A stage's runs are stopped in four ways: `kill -9` after a random time;
-`kill -9` right after each line of metrics; `kill -9` right after each checkpoint; and SIGTERM after a random time,
-which must leave status 75 and a checkpoint of the last logged step. Compared by sha256: the model, the last checkpoint
-(weights and optimiser) and metrics.jsonl; and a ledger of the batches that were learnt, for none skipped and none
-repeated.
+the global random generators at another place. What is done to a stage's runs, until they come to their end:
+
+- `kill -9`, SIGTERM (which must leave status 75 and a checkpoint of the last logged step) and Ctrl-C, each after a
+  random time of its computing; and `kill -9` so, and then a file of the newest checkpoint spoilt or deleted;
+- `kill -9` right after each line of metrics, and right after each checkpoint;
+- `kill -9` before each call that touches a file while the last checkpoint is kept and the run ends; and at each of
+  these calls in its turn a disk that is full from then on;
+- three processes begun on one folder at once.
+
+Compared by sha256: the model, the last checkpoint (weights and optimiser) and metrics.jsonl; and a ledger of the
+batches that were learnt, for none skipped and none repeated.
 """
 
 import argparse
+import errno
 import functools
 import hashlib
 import json
@@ -34,18 +41,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy
 import torch
+from safetensors import SafetensorError
 
 import tiny
 from biddable import provenance, runs
-from biddable.config import Settings
+from biddable.config import ConfigError, Settings
 from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward, sft, start
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
+from faults import around, at_each_call, at_each_touch, die, fill_the_disk, harm_the_newest
 
 PHASES = ("begin", "learn", "sample", "save", "end")
 STAGES = ("pretrain", "sft", "start", "reward", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo")
-BY_EPISODES = ("ppo", "rloo", "grpo", "reinforce")
-PREEMPTED = 75
+BY_EPISODES = ("ppo", "rloo", "grpo", "reinforce", "raft")
+BROKEN, REFUSED, FULL, PREEMPTED, STOPPED = 1, 2, 27, 75, 130  # how a child ends
+RIVALS = 3
 
 
 @dataclass(frozen=True)
@@ -68,15 +78,20 @@ class Tally:
     in_phase: Counter[str] = field(default_factory=Counter)
     at_lines: int = 0
     at_checkpoints: int = 0
+    at_touches: int = 0
+    full: int = 0
     terms: int = 0
+    ints: int = 0
+    harmed: int = 0
+    refused: int = 0
     runs: int = 0
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
 def jobs(place: Path) -> dict[str, Job]:
-    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in one;
-    a checkpoint every 2 steps."""
+    """Every stage, small enough for hundreds of runs; with dropout where there is any, and adapters in
+    some; a checkpoint every 2 steps."""
     size = {"width": 16, "layers": 1}
     base = tiny.saved(place / "base", **size)
     judge = reward_model.RewardModel(tiny.llama(tiny.tokenizer(), 1, **size), torch.Generator().manual_seed(0))
@@ -97,7 +112,7 @@ def jobs(place: Path) -> dict[str, Job]:
         "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 1, "patience": 5,
     }  # fmt: skip
     steered = rolled | {"kl_target": 0.1, "kl_horizon": 20.0}
-    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True)
+    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True, lora_rank=2)
     siblings = group.RlooConfig(**steered, samples=2)
     grouped = group.GrpoConfig(**rolled, samples=4)
     massed = group.ReinforceConfig(**rolled, samples=2, baseline=True)
@@ -107,11 +122,11 @@ def jobs(place: Path) -> dict[str, Job]:
     )  # fmt: skip
     repeated = raft.RaftConfig(
         iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
-        checkpoint_every=2, valid_every=1, patience=5,
+        checkpoint_every=2, valid_every=1, patience=5, beta=0.02, kl_target=0.1, kl_horizon=20.0, ema=0.9,
     )  # fmt: skip
     preferred = dpo.DpoConfig(
         method="kto", epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, gamma_ptx=1.0, select="valid_score",
-        answer_tokens=8,
+        answer_tokens=8, lora_rank=2,
     )  # fmt: skip
     shown = sft.SftConfig(epochs=3, attention_dropout=0.1, **fine)
     begun = start.StartConfig(epochs=2, mix=0.4, lora_rank=2, **fine)
@@ -151,11 +166,15 @@ def carry_out(job: Job, folder: Path) -> None:
 
 def child(job: Job, folder: Path, phase: mmap.mmap, arm: Callable[[], None] = lambda: None) -> int:
     """Fork a process that carries the job out; its id."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or it could be our code that it interrupts
     if (pid := os.fork()) > 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         return pid
-    status = 1
+    status = BROKEN
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         tell_phases(phase)
         keep_ledger(folder.with_suffix(".ledger"), job.kind)
         arm()
@@ -165,13 +184,27 @@ def child(job: Job, folder: Path, phase: mmap.mmap, arm: Callable[[], None] = la
         if global_luck() != before:
             raise AssertionError("a global random generator was moved")
         status = 0
-    except runs.Preempted:
-        status = PREEMPTED
-    except BaseException:
-        with folder.with_suffix(".error").open("a") as file:
-            file.write(traceback.format_exc())
+    except BaseException as error:
+        status = status_of(error)
+        if status == BROKEN:
+            with folder.with_suffix(".error").open("a") as file:
+                file.write(traceback.format_exc())
     finally:
         os._exit(status)
+
+
+def status_of(error: BaseException) -> int:
+    """How a child ends that is stopped by what was done to it."""
+    match error:
+        case runs.Preempted():
+            return PREEMPTED
+        case KeyboardInterrupt():
+            return STOPPED
+        case OSError() | SafetensorError() if os.strerror(errno.EFBIG) in str(error):
+            return FULL
+        case ConfigError() if "is running this run" in str(error):
+            return REFUSED
+    return BROKEN
 
 
 def poison(seed: int) -> None:
@@ -185,20 +218,6 @@ def global_luck() -> list[object]:
     return [torch.get_rng_state().tolist(), random.getstate(), repr(numpy.random.get_state(legacy=False))]
 
 
-def around(owner: object, name: str, before: Callable[..., None], after: Callable[..., None] = lambda *_: None) -> None:
-    """Have something done before and after each call of a function."""
-    inner = getattr(owner, name)
-
-    @functools.wraps(inner)
-    def outer(*given, **named):
-        before(*given)
-        made = inner(*given, **named)
-        after(*given)
-        return made
-
-    setattr(owner, name, outer)
-
-
 def tell_phases(phase: mmap.mmap) -> None:
     """Write what the child is at where its killer can read it."""
 
@@ -208,8 +227,7 @@ def tell_phases(phase: mmap.mmap) -> None:
     phase[0] = 0
     around(runs.Run, "steps", at("learn"))
     around(checkpoint, "save", at("save"), at("learn"))
-    for room in (episodes, raft):
-        around(room, "respond", at("sample"), at("learn"))
+    around(episodes, "respond", at("sample"), at("learn"))
     for room in (causal, reward_model):
         around(room, "save", at("end"))
 
@@ -224,7 +242,7 @@ def keep_ledger(path: Path, kind: str) -> None:
     def batch(*given: object) -> None:
         write("batch " + hashlib.sha256(repr(given).encode()).hexdigest())
 
-    if kind not in (*BY_EPISODES, "raft", "dpo"):  # which learn their pages by the same function, within their own step
+    if kind not in (*BY_EPISODES, "dpo"):  # which learn their pages by the same function, within their own step
         around(sft, "gradient", lambda _lm, turns, *_: batch([turns.prompts, turns.answers]))
     around(reward, "gradient", lambda _net, _config, sets, *_: batch(sets))
     around(dpo.Lessons, "take", lambda _lessons, index: batch(index))
@@ -255,17 +273,6 @@ def learnt(path: Path) -> list[str]:
     return [by_step[at] for at in range(1, step + 1)]
 
 
-def die_after(owner: object, name: str, step: mmap.mmap) -> Callable[[], None]:
-    """Arm a child to be killed right after a call of `name` with a step higher than the one it last died at."""
-
-    def shoot(_owner: object, at: int, *_: object) -> None:
-        if at > step[0]:
-            step[0] = at
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return lambda: around(owner, name, lambda *_: None, shoot)
-
-
 def prints(folder: Path) -> dict[str, str]:
     """The sha256 of all that must be the same."""
     files = [folder / "metrics.jsonl", *(folder / "model").rglob("*")]
@@ -284,6 +291,20 @@ def wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def worked(pid: int) -> float:
+    """For how many seconds a child has been computing: on a busy machine a clock would say little of how far it is."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def lives(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def let_work(pid: int, seconds: float) -> None:
+    while lives(pid) and worked(pid) < seconds:
+        time.sleep(0.001)
+
+
 class Stage:
     """The runs of one stage, each compared with the one that was left alone."""
 
@@ -294,13 +315,15 @@ class Stage:
         self.count = 0
         whole, again = self.folder(), self.folder()
         carry = [wait(child(job, folder, self.phase)) for folder in (whole, again)]
-        begun = time.monotonic()
-        carry.append(wait(child(job, self.folder(), self.phase)))
-        self.takes = time.monotonic() - begun
+        pid = child(job, self.folder(), self.phase)
+        let_work(pid, float("inf"))
+        self.takes = worked(pid)
+        carry.append(wait(pid))
         if carry != [0, 0, 0]:
             raise SystemExit(f"{job.kind}: does not run: {whole.with_suffix('.error').read_text()}")
         self.should, self.ledger = prints(whole), learnt(whole.with_suffix(".ledger"))
-        self.tally.steps = len(runs.read_metrics(whole))
+        lines = runs.read_metrics(whole)
+        self.tally.steps, self.last = len(lines), int(lines[-1]["step"])
         self.compare(again)
         stamp = (whole / "manifest.json").stat().st_mtime_ns
         if wait(child(job, whole, self.phase)) or (whole / "manifest.json").stat().st_mtime_ns != stamp:
@@ -316,6 +339,8 @@ class Stage:
         if is_now != self.should:
             other = [name for name in is_now | self.should if is_now.get(name) != self.should.get(name)]
             self.tally.wrong.append(f"{folder}: {', '.join(other)}")
+        elif not runs.finished(folder, self.job.kind, self.job.config, self.job.inputs, 0):
+            self.tally.wrong.append(f"{folder}: does not know that it is done")
         elif learnt(folder.with_suffix(".ledger")) != self.ledger:
             self.tally.wrong.append(f"{folder}: skipped or repeated a batch")
         else:
@@ -326,31 +351,34 @@ class Stage:
             error = folder.with_suffix(".error")
             raise SystemExit(f"{folder}: ended with {code}: {error.read_text() if error.exists() else ''}")
 
-    def stop_by_chance(self, number: signal.Signals, times: int) -> None:
+    def stop_by_chance(self, how: str, number: signal.Signals, times: int) -> None:
         """Stop and go on until that was done so many times; a run that comes to its end is compared."""
-        folder, done = self.folder(), 0
+        folder = self.folder()
         while True:
             folder.parent.mkdir(parents=True, exist_ok=True)
             pid = child(self.job, folder, self.phase)
-            if done < times:
-                time.sleep(self.luck.uniform(0, self.takes))
+            if more := getattr(self.tally, how) < times:
+                let_work(pid, self.luck.uniform(0, self.takes))
                 os.kill(pid, number)
             at = PHASES[self.phase[0]]
             code = wait(pid)
-            self.ended(folder, code, -number, PREEMPTED)
-            if code == 0:
+            self.ended(folder, code, -number, PREEMPTED, STOPPED)
+            if code:
+                self.stopped(how, folder, code, at)
+            else:
                 self.compare(folder)
-                if done == times:
+                if not more:
                     return
                 folder = self.folder()
-                continue
-            done += 1
-            if number == signal.SIGKILL:
-                self.tally.kills += 1
-                self.tally.in_phase[at] += 1
-            else:
-                self.tally.terms += 1
-                self.check_left(folder, code)
+
+    def stopped(self, how: str, folder: Path, code: int, at: str) -> None:
+        if how == "harmed" and not harm_the_newest(folder / "checkpoints", self.luck):
+            return
+        setattr(self.tally, how, getattr(self.tally, how) + 1)
+        if how == "kills":
+            self.tally.in_phase[at] += 1
+        if how == "terms":
+            self.check_left(folder, code)
 
     def check_left(self, folder: Path, code: int) -> None:
         """SIGTERM within the steps: the last logged one has its checkpoint."""
@@ -359,31 +387,56 @@ class Stage:
             if self.job.kind != "pretrain" and not last.is_dir():  # which does not log each step
                 self.tally.wrong.append(f"{folder}: left at {last.name} without a checkpoint")
 
-    def stop_at_each(self, owner: object, name: str) -> int:
-        """Kill a run right after each step's call of `name`; how often that was."""
-        folder, times, step = self.folder(), 0, mmap.mmap(-1, 1)
+    def stop_at_each(self, arm: Callable[[], None], code: int) -> int:
+        """Go on with a run until it is done, each child armed against itself; how many were stopped."""
+        folder, times = self.folder(), 0
         folder.parent.mkdir(parents=True, exist_ok=True)
-        while code := wait(child(self.job, folder, self.phase, die_after(owner, name, step))):
-            self.ended(folder, code, -signal.SIGKILL)
+        while ended := wait(child(self.job, folder, self.phase, arm)):
+            self.ended(folder, ended, code)
             times += 1
         self.compare(folder)
         return times
+
+    def begin_at_once(self) -> int:
+        """Several processes on one folder; how many of them were refused."""
+        folder = self.folder()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        codes = [wait(pid) for pid in [child(self.job, folder, self.phase) for _ in range(RIVALS)]]
+        for code in codes:
+            self.ended(folder, code, REFUSED)
+        self.compare(folder)
+        return codes.count(REFUSED)
 
 
 def at_steps(folder: Path) -> bool:
     return (folder / "checkpoints").is_dir() and not (folder / "model").exists()
 
 
-def torture(job: Job, place: Path, kills: int, terms: int, seed: int, boundaries: bool) -> Tally:
+def killed(job: Job, place: Path, kills: int, seed: int) -> Tally:
+    """`kill -9` after a random time."""
     begun = time.monotonic()
     stage = Stage(job, place, random.Random(seed))
-    stage.stop_by_chance(signal.SIGKILL, kills)
-    stage.stop_by_chance(signal.SIGTERM, terms)
-    if boundaries:
-        stage.tally.at_lines = stage.stop_at_each(runs.Run, "log")
-        stage.tally.at_checkpoints = stage.stop_at_each(loop, "keep")
+    stage.stop_by_chance("kills", signal.SIGKILL, kills)
     stage.tally.seconds = time.monotonic() - begun
     return stage.tally
+
+
+def all_else(job: Job, place: Path, terms: int, others: int, nth: int, seed: int) -> Tally:
+    """What is done at each place of a run, and what else after a random time. Of the checkpoints the last one alone is
+    touched: the model and the manifest are written after it, and an older one is deleted."""
+    begun = time.monotonic()
+    stage = Stage(job, place, random.Random(seed))
+    tally = stage.tally
+    stage.stop_by_chance("terms", signal.SIGTERM, terms)
+    stage.stop_by_chance("ints", signal.SIGINT, others)
+    stage.stop_by_chance("harmed", signal.SIGKILL, others)
+    tally.at_lines = stage.stop_at_each(at_each_call(runs.Run, "log", die), -signal.SIGKILL)
+    tally.at_checkpoints = stage.stop_at_each(at_each_call(loop, "keep", die), -signal.SIGKILL)
+    tally.at_touches = stage.stop_at_each(at_each_touch(die, stage.last, nth), -signal.SIGKILL)
+    tally.full = stage.stop_at_each(at_each_touch(fill_the_disk, stage.last, nth), FULL)
+    tally.refused = stage.begin_at_once()
+    tally.seconds = time.monotonic() - begun
+    return tally
 
 
 def side_by_side(work: list[Callable[[], Tally]]) -> list[Tally]:
@@ -412,7 +465,8 @@ def side_by_side(work: list[Callable[[], Tally]]) -> list[Tally]:
 
 def together(one: Tally, other: Tally) -> Tally:
     """Two tallies of one stage."""
-    counts = ("kills", "at_lines", "at_checkpoints", "terms", "runs", "wrong")
+    apart = ("stage", "steps", "in_phase", "seconds")
+    counts = [name for name in vars(one) if name not in apart]
     summed = {name: getattr(one, name) + getattr(other, name) for name in counts}
     in_phase = Counter(one.in_phase) + Counter(other.in_phase)
     seconds = max(one.seconds, other.seconds)
@@ -423,6 +477,8 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--kills", type=int, default=25, help="kill -9 after a random time, a stage")
     asked.add_argument("--terms", type=int, default=5, help="SIGTERM after a random time, a stage")
+    asked.add_argument("--others", type=int, default=5, help="Ctrl-C and a harmed checkpoint, so many of each a stage")
+    asked.add_argument("--nth", type=int, default=1, help="at every nth touch of a file")
     asked.add_argument("--stage", choices=STAGES, action="append")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--json", action="store_true")
@@ -435,10 +491,10 @@ def main() -> None:
         if given.stage and name not in given.stage:
             continue
         carry_out(job, place / name / "once" / name)  # what is imported late is imported now, and not in each child
-        kills = given.kills // 2 + min(given.kills // 4, 10)  # one side has the lines and checkpoints to do
-        chance = functools.partial(torture, job, place / name / "a", kills, given.terms, 2 * given.seed, False)
-        rest = (given.kills - kills, 0, 2 * given.seed + 1)
-        tally = together(*side_by_side([chance, functools.partial(torture, job, place / name / "b", *rest, True)]))
+        one = functools.partial(killed, job, place / name / "a", given.kills, 2 * given.seed)
+        counts = given.terms, given.others, given.nth
+        other = functools.partial(all_else, job, place / name / "b", *counts, 2 * given.seed + 1)
+        tally = together(*side_by_side([one, other]))
         wrong |= bool(tally.wrong)
         print(json.dumps(vars(tally)) if given.json else said(tally), flush=True)
     if wrong:
@@ -450,8 +506,10 @@ def said(tally: Tally) -> str:
     phases = ", ".join(f"{tally.in_phase[phase]} {phase}" for phase in PHASES)
     return (
         f"{tally.stage}: {tally.kills} kills ({phases}), {tally.at_lines} after a line, "
-        f"{tally.at_checkpoints} after a checkpoint, {tally.terms} SIGTERM; {tally.runs} runs of {tally.steps} lines, "
-        f"{len(tally.wrong)} not the same; {tally.seconds:.1f} s" + "".join(f"\n  {line}" for line in tally.wrong)
+        f"{tally.at_checkpoints} after a checkpoint, {tally.at_touches} at a touch of a file; {tally.full} full disks, "
+        f"{tally.terms} SIGTERM, {tally.ints} Ctrl-C, {tally.harmed} harmed checkpoints, {tally.refused} refused; "
+        f"{tally.runs} runs of {tally.steps} lines, {len(tally.wrong)} not the same; {tally.seconds:.1f} s"
+        + "".join(f"\n  {line}" for line in tally.wrong)
     )
 
 

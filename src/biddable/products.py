@@ -65,7 +65,8 @@ class Linear(nn.Linear):
         flat_NK = x.reshape(-1, x.shape[-1])
         if not _pays(flat_NK, self.weight):
             return super().forward(x)
-        return _Linear.apply(flat_NK, self.weight, self.bias).unflatten(0, x.shape[:-1])
+        flat_NM = _Linear.apply(flat_NK, self.weight, self.bias)
+        return flat_NM if x.ndim == 2 else flat_NM.unflatten(0, x.shape[:-1])  # no view, so that it can be added to
 
 
 def speed_up(model: nn.Module) -> None:

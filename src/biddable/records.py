@@ -86,6 +86,16 @@ class Prompt(Record):
         """All that was said, for whoever searches it."""
         return "\n".join([*(turn.text for turn in self.before or ()), self.text])
 
+    @property
+    def system(self) -> str:
+        """What the system's turn says; nothing where there is none."""
+        return "".join(turn.text for turn in self.before or () if turn.role == "system")
+
+    @property
+    def talk(self) -> str:
+        """All that was said but for that."""
+        return "\n".join([*(turn.text for turn in self.before or () if turn.role != "system"), self.text])
+
 
 class Labeler(Record):
     kind: Literal["labeler"] = "labeler"

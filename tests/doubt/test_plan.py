@@ -28,12 +28,15 @@ def files(tmp_path_factory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("plan")
     tok = tiny.tokenizer()
     net = RewardModel(tiny.llama(tok, seed=1, width=384, layers=3), torch.Generator().manual_seed(0))
+    deep = RewardModel(tiny.llama(tok, seed=1, width=384, layers=12), torch.Generator().manual_seed(0))
     tiers = [[" ".join([word] * 20) for word in row] for row in (["red", "cow"], ["no"])]
     return {
         "large": tiny.saved(place / "large", width=640, layers=4),
+        "deep": tiny.saved(place / "deep", width=384, layers=12),
         "small": tiny.saved(place / "small", layers=1),
         "writer": tiny.saved(place / "writer", width=384, layers=3),
         "judge": reward.save(net, tok, place / "judge"),
+        "deep_judge": reward.save(deep, tok, place / "deep-judge"),
         "demos": tiny.demonstrations(place / "demos.jsonl", PAIRS),
         "rankings": tiny.rankings(place / "rankings.jsonl", [(asked, tiers) for asked, _ in PAIRS]),
         "prompts": tiny.prompts(place / "prompts.jsonl", [asked for asked, _ in PAIRS]),
@@ -57,8 +60,21 @@ def command(folder: Path, *words: str) -> tuple[str, float]:
     return told, float(peak) * 1024  # Linux counts it in kilobytes
 
 
-@pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
-def test_memory_is_foretold_within_a_fifth(stage, files, tmp_path):
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("sft", ()),
+        ("reward", ()),
+        ("ppo", ()),
+        # Little but a pass is held besides the weights, hence more layers: one of them is on its way, and goes again.
+        ("sft", ("model={deep}", "lora_rank=8")),
+        ("reward", ("model={deep}", "lora_rank=8")),
+        ("ppo", ("start={deep}", "reward_model={deep_judge}", "lora_rank=8")),
+    ],
+    ids=["sft", "reward", "ppo", "sft-adapters", "reward-adapters", "ppo-adapters"],
+)
+def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
+    words = [word.format(**files) for word in words]
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         f"""
@@ -88,16 +104,16 @@ def test_memory_is_foretold_within_a_fifth(stage, files, tmp_path):
         """,
         encoding="utf-8",
     )
-    told, _ = command(tmp_path, "plan", stage, str(recipe), "--steps", "0")
+    told, _ = command(tmp_path, "plan", stage, str(recipe), *words, "--steps", "0")
     [foretold] = re.findall(r"([\d,]+) MB  in all", told)
     [libraries] = re.findall(r"([\d,]+) MB  Python and its libraries", told)
     assert not (tmp_path / "runs").exists()  # it was planned and not done
-    _, measured = command(tmp_path, stage, str(recipe))
+    _, measured = command(tmp_path, stage, str(recipe), *words)
     foretold, libraries = (float(text.replace(",", "")) * 1e6 for text in (foretold, libraries))
     assert foretold == pytest.approx(measured, rel=0.2)
     # And without the libraries, which anyone could foretell. What oneDNN packs of the weights, 29 MB of the 330 of PPO,
-    # is not foretold.
-    assert foretold - libraries == pytest.approx(measured - libraries, rel=0.25)
+    # is not foretold; nor are the holes that unlike passes leave in the heap, a quarter of each.
+    assert foretold - libraries == pytest.approx(measured - libraries, rel=0.35 if words and stage == "ppo" else 0.25)
     assert measured > 1.5 * libraries
 
 

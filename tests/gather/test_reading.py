@@ -58,6 +58,12 @@ def test_lines_of_json(file):
     assert [p.source for p in read_prompts(path, source="plain")] == ["plain", "few_shot"]
 
 
+def test_a_list_in_a_json_file_and_sharegpts_names(file):
+    rows = [{"text": "who has a goat?"}, {"conversations": [{"from": "human", "value": "who?"}], "user": "u"}]
+    path = file("p.json", json.dumps(rows, indent=2))
+    assert list(read_prompts(path)) == [Prompt.make("who has a goat?"), Prompt.make("who?", user="u")]
+
+
 def test_a_mapping_renames_columns(file):
     path = file("p.csv", "instruction,who,text\na,b,c\n")
     assert list(read_prompts(path, mapping={"text": "instruction", "user": "who"})) == [Prompt.make("a", user="b")]
@@ -102,7 +108,7 @@ def test_the_same_file_again_gives_the_same_ids(file):
         ("p.jsonl", '{"text": "a\\ud83d"}\n', ", row 1: text: holds half a character (the lone surrogate U+D83D)"),
         ("p.jsonl", "[" * 100_000, ", row 1: is not JSON"),
         ("p.jsonl", b'{"text": "\xff"}', ", row 1: byte 0xff is not UTF-8"),
-        ("p.xlsx", "text", ": cannot tell what .xlsx is; prompts come as .jsonl, .csv or .tsv"),
+        ("p.xlsx", "text", ": cannot tell what .xlsx is; prompts come as .jsonl, .json, .csv or .tsv"),
         ("p", "text", ": cannot tell what no ending is"),
     ],
 )

@@ -186,3 +186,35 @@ def test_personal_data_anywhere_in_a_conversation_counts_and_so_does_its_beginni
     gathered = gather(prompts, GatherConfig(pii="all"))
     assert [p.before for p in gathered.prompts] == [other]  # the last words are the same, the conversations are not
     assert gathered.report["dropped"]["personal"] == 1
+
+
+def test_questions_after_the_same_long_system_turn_are_compared_without_it():
+    told = (Turn(role="system", text="You are the assistant of a shop that sells goats. " * 20),)
+    other = (Turn(role="system", text="You are the assistant of a bank."),)
+    asked = "which goat is the best one for a small garden?"
+    came = [
+        Prompt.make(asked, user="a", before=told),
+        Prompt.make("how much is the red one?", user="b", before=told),
+        Prompt.make(asked + " ok", user="c", before=told),  # near
+        Prompt.make(asked, user="d", before=other),
+        Prompt.make(asked, user="e"),
+    ]
+    kept, report, _ = gather(came, PLAIN)
+    assert [p.user for p in kept] == ["a", "b", "d", "e"]
+    assert report["dropped"]["near_duplicate"] == 1
+
+
+def test_a_conversation_counts_as_one_prompt_of_its_user():
+    turns = (Turn(role="user", text="I have a question"), Turn(role="assistant", text="yes?"))
+    came = [Prompt.make(f"{n}: why?", user="u", before=turns) for n in range(30)] + [Prompt.make("more", user="u")]
+    kept, report, _ = gather(came, GatherConfig(cap=20, valid=0.4, test=0.4))
+    assert (len(kept), report["dropped"]["over_cap"]) == (20, 11)
+    assert len({p.split for p in kept}) == 1
+
+
+def test_a_chat_sent_again_with_another_turn_is_a_near_duplicate():
+    said = "please write a long story about the goat of anna"
+    told = (Turn(role="user", text=said), Turn(role="assistant", text="Once there was a goat."))
+    kept, report, _ = gather([Prompt.make(said, user="a"), Prompt.make("go on", user="a", before=told)], PLAIN)
+    assert [p.before for p in kept] == [None]
+    assert report["dropped"]["near_duplicate"] == 1

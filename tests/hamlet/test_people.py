@@ -1,5 +1,6 @@
 import itertools
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from biddable.hamlet import people, screening, tasks, truth
 from biddable.hamlet.answers import Care
 from biddable.measure.agreement import agreement
-from biddable.records import Completion, Labeler, Prompt
+from biddable.records import Completion, Labeler, Prompt, Ranking
 
 STORY = Prompt.make("write a story about a red goat and a baker.", user="u")
 GOOD = "once there was a red goat. the goat ran to the mill. the goat met a baker. they were happy."
@@ -212,6 +213,18 @@ def test_labelers_at_random_say_nothing_of_the_truth(hired, sheets):
         for pair in ranking.comparisons():
             right, of = right + (worth[pair.winner] > worth[pair.loser]), of + (worth[pair.winner] != worth[pair.loser])
     assert abs(right / of - 0.5) < 0.08  # 120 prompts: two standard deviations of pairs that hang together
+
+
+def test_a_ranking_by_lot_keeps_its_tiers_and_nothing_of_its_order():
+    """Of four answers in tiers of 1, 2 and 1, each stands first a quarter of the time."""
+    said = Ranking(prompt_id="p", labeler="ada", order=(("a",), ("b", "c"), ("d",)))
+    rng = random.Random(0)
+    dealt = [people.by_lot(said, rng) for _ in range(2000)]
+    assert {tuple(map(len, one.order)) for one in dealt} == {(1, 2, 1)}
+    assert all(sorted(one.ranks) == ["a", "b", "c", "d"] for one in dealt)
+    first = Counter(one.order[0][0] for one in dealt)
+    assert all(abs(first[name] - 500) < 80 for name in "abcd")  # four standard deviations of √(2000 · ¼ · ¾)
+    assert said.order[0] == ("a",)  # it is left as it was
 
 
 def test_a_labeler_record_tells_nothing_but_name_and_group(hired):

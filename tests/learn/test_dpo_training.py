@@ -7,7 +7,7 @@ import torch
 from transformers.models.llama.modeling_llama import LlamaModel
 
 import tiny
-from biddable import runs
+from biddable import records, runs
 from biddable.config import ConfigError
 from biddable.learn import dpo as stage
 from biddable.learn.dpo import DpoConfig, Known, Lessons
@@ -156,6 +156,73 @@ def test_what_a_ranking_finds_desirable():
     group = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
     # 1 > 2 = 2 > 3: the middle two beat one and are beaten by one; 1 = 1 > 2 > 3: the third is beaten by two.
     assert stage.labels(ranks, group).tolist() == [1, 0, 0, -1, 1, -1, 1, 1, -1, -1]
+
+
+THUMBS = {"say red": {"red": 1, "blue": 0, "red dog": 1}, "name a cow": {"dog": 0}, "yes": {"yes yes": 1}}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Thumbs up and down, of several answers to a prompt, or of one that was or was not liked; and a divided one."""
+    rows: list[records.Record] = [records.Labeler(id=name, group="training") for name in ("anna", "bert")]
+    for asked, some in THUMBS.items():
+        rows.append(prompt := tiny.prompt(asked))
+        for text, good in [*some.items(), ("no", None)]:
+            rows.append(answer := records.Completion.make(prompt.id, text, "r"))
+            for name in ("anna", "bert"):
+                fails = name == "anna" if good is None else not good
+                rows.append(records.Judgement(completion_id=answer.id, labeler=name, fails_task=fails, sexual=False))
+    records.write(tmp_path / "j.jsonl", rows)
+    return tmp_path / "j.jsonl"
+
+
+def test_kto_learns_from_judgements_one_by_one(base, judged):
+    lm, tok = causal.load(base)
+    lm = lm.double()
+    sets = stage.lessons_of(DpoConfig(method="kto"), tok, judged, 100)
+    assert [s.liked for s in sets] == [(True, False, True), (False,), (True,)]  # of "no" one half said so
+    strays = stage.strays(sets, 100, stream(0, "strays"))
+    luck = torch.Generator().manual_seed(0)
+    said, beside = (
+        [Known(s, -5 * torch.rand(len(s.answers), dtype=torch.float64, generator=luck)) for s in some]
+        for some in (sets, strays)
+    )
+    z = max(0.0, sum(logp(lm, k, 0) - k.ref_K.item() for k in beside) / len(beside))
+    worth = {True: [], False: []}
+    for known in said:
+        for n, good in enumerate(known.ranked.liked):
+            worth[good].append(logp(lm, known, n) - known.ref_K[n].item())
+    costs = [1 - sigmoid(0.1 * (w - z)) for w in worth[True]] + [2 * (1 - sigmoid(0.1 * (z - w))) for w in worth[False]]
+    for micro_tokens in (10_000, 1):
+        config = DpoConfig(method="kto", undesirable_weight=2, micro_tokens=micro_tokens)
+        got = stage.gradient(lm, config, Lessons(said, beside))
+        assert got["loss"] == pytest.approx(sum(costs) / 5, abs=1e-5)  # float64 but for transformers' RMSNorm
+        assert got["chosen"] == pytest.approx(sum(worth[True]) / 3, abs=1e-5)
+        assert got["rejected"] == pytest.approx(sum(worth[False]) / 2, abs=1e-5)
+        assert got["accuracy"] == sum(w > worth[False][0] for w in (worth[True][0], worth[True][1])) / 2
+        liked = [(0, 0), (0, 2), (2, 0)]
+        tokens = sum(len(sets[g].answers[n]) for g, n in liked)
+        assert got["nll"] == pytest.approx(-sum(logp(lm, said[g], n) for g, n in liked) / tokens, abs=1e-5)
+
+
+def test_kto_makes_what_was_liked_likelier(tmp_path, base, judged):
+    config = DpoConfig(method="kto", epochs=30, batch=2, learning_rate=3e-3)
+    train(tmp_path / "run", config, model=base, rankings=judged, valid=judged)
+    first, *_, last = runs.read_metrics(tmp_path / "run")
+    assert first["loss"] == pytest.approx(0.5, abs=1e-5)
+    assert last["valid_chosen"] > 1 > -1 > last["valid_rejected"]
+
+
+def test_only_kto_learns_from_judgements_and_of_what_they_say(base, judged):
+    _, tok = causal.load(base)
+    harmless = stage.lessons_of(DpoConfig(method="kto", desirable_by="harmless"), tok, judged, 100)
+    assert [s.liked for s in harmless] == [(True,) * 4, (True,) * 2, (True,) * 2]
+    with pytest.raises(
+        ValueError, match=r"j\.jsonl: no judgement says whether an answer is truthful; say desirable_by"
+    ):
+        stage.lessons_of(DpoConfig(method="kto", desirable_by="truthful"), tok, judged, 100)
+    with pytest.raises(ValueError, match=r"j\.jsonl: no rankings in this file"):
+        stage.lessons_of(DpoConfig(method="dpo"), tok, judged, 100)
 
 
 def test_strays_are_answers_to_other_prompts_that_fit(base, ranked):

@@ -18,7 +18,7 @@ from biddable.learn import loop
 from biddable.runs import Preempted
 
 TORTURE = Path(torture.__file__)
-KILLS, TERMS = 25, 5
+KILLS, TERMS, OTHERS, NTH = 25, 5, 3, 5
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,15 @@ def quiet(monkeypatch):
 @pytest.fixture(scope="module")
 def tallies() -> dict[str, dict]:
     """All stages, in a process that has not computed anything, so that its forks can."""
-    command = [sys.executable, str(TORTURE), "--json", f"--kills={KILLS}", f"--terms={TERMS}"]
+    command = [
+        sys.executable,
+        str(TORTURE),
+        "--json",
+        f"--kills={KILLS}",
+        f"--terms={TERMS}",
+        f"--others={OTHERS}",
+        f"--nth={NTH}",
+    ]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return {tally["stage"]: tally for tally in map(json.loads, answer.stdout.splitlines())}
@@ -39,14 +47,19 @@ def tallies() -> dict[str, dict]:
 def test_a_killed_run_ends_with_the_bytes_of_one_that_was_left_alone(tallies, stage):
     tally = tallies[stage]
     assert tally["wrong"] == []
-    assert (tally["kills"], tally["terms"]) == (KILLS, TERMS)
+    done = [tally[name] for name in ("kills", "terms", "ints", "harmed")]
+    assert done == [KILLS, TERMS, OTHERS, OTHERS]
     assert tally["at_lines"] == tally["steps"]
     assert tally["at_checkpoints"] >= 3
+    # A checkpoint, a model and a manifest are written: fewer touches of files than this would be a net with holes.
+    assert tally["at_touches"] > 80 / NTH
+    assert tally["full"] > 60 / NTH, "once all is written, a full disk stops nothing"
+    assert 0 < tally["refused"] < torture.RIVALS
 
 
 def test_the_kills_came_everywhere(tallies):
     """Or the test above says less than it seems to."""
-    for phase in ("begin", "learn", "save", "end"):
+    for phase in ("begin", "learn", "sample", "save", "end"):
         assert sum(tally["in_phase"].get(phase, 0) for tally in tallies.values()) > 0, phase
 
 

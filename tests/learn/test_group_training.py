@@ -14,6 +14,7 @@ from biddable.losses.group import group_advantage, leave_one_out
 from biddable.model import causal, reward
 from biddable.model.forest import plant
 from biddable.model.reward import RewardModel
+from biddable.text import snapshots
 
 ASKED = [[1, 50, 51, 4], [1, 60, 4], [1, 52, 53, 54, 55, 4], [1, 61, 62, 4]]
 PROMPTS = [prompt for prompt in ASKED for _ in range(4)]
@@ -50,7 +51,9 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 def actors_of(folders, settings, moved: bool = False) -> episodes.Actors:
     """The actors; `moved`: with a policy that has left its reference."""
-    actors = episodes.assemble(settings, folders["start"], folders["reward_model"], folders["prompts"])
+    actors = episodes.assemble(
+        settings, folders["start"], folders["reward_model"], snapshots.prompts(folders["prompts"])
+    )
     if moved:
         with torch.no_grad():
             for parameter in actors.policy.parameters():
@@ -306,7 +309,7 @@ def test_it_raises_what_it_is_rewarded_for(tmp_path, folders, kind, monkeypatch)
         (RlooConfig, ["samples=3"], "samples: 3 answers a prompt do not go into a batch of 512; say batch=513"),
         (RlooConfig, ["samples=8", "minibatch=12"], "samples: 8 answers .* into a minibatch of 12; say minibatch=16"),
         (RlooConfig, ["kl_target=6", "beta=0"], "kl_target: a β of 0 stays 0"),
-        (RlooConfig, ["kl_target=6", "kl_horizon=100"], "kl_horizon: 100 is too short for a batch of 512"),
+        (RlooConfig, ["kl_target=6", "kl_horizon=100"], "kl_horizon: 100 is too short for 512 answers an iteration"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(kind, words, complaint):

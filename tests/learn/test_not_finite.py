@@ -16,13 +16,13 @@ import tiny
 import torture
 from biddable import runs
 from biddable.cli import app
-from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward
+from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, reward
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from biddable.runs import NotFinite
 
 BAD = [math.nan, math.inf, -math.inf]
-AT = 4  # the call that goes wrong; checkpoints are kept every 2 steps
+WHEN = (1, 3, 4)  # which call goes wrong: before there is a checkpoint, and after; they are kept every 2 steps
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def jobs(tmp_path_factory) -> dict[str, torture.Job]:
     return torture.jobs(tmp_path_factory.mktemp("jobs"))
 
 
-def poisoned(inner: Callable, bad: float, at: int = AT, harm: Callable | None = None) -> Callable:
+def poisoned(inner: Callable, bad: float, at: int, harm: Callable | None = None) -> Callable:
     """A function whose call number `at` gives a number that is none."""
     calls = itertools.count(1)
 
@@ -60,34 +60,36 @@ def first_place(bad: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return harm
 
 
-def spoil_loss(patch, stage: str, bad: float) -> str:
+def spoil_loss(patch, stage: str, bad: float, at: int) -> str:
     room, name = {
         "pretrain": (pretrain, "next_token_loss"), "sft": (causal, "nll_of"), "start": (causal, "nll_of"),
         "reward": (reward, "preference_loss"), "ppo": (ppo, "policy_loss"), "rloo": (group, "policy_loss"),
         "grpo": (group, "grpo_loss"), "reinforce": (group, "policy_loss"), "dpo": (dpo, "loss_of"),
         "raft": (causal, "nll_of"),
     }[stage]  # fmt: skip
-    at = AT + 1 if stage == "dpo" else AT  # whose valid rankings are asked by the same function
-    patch.setattr(room, name, poisoned(getattr(room, name), bad, at))
-    return r"(policy_)?loss is (nan|-?inf)"
+    # DPO's valid rankings are asked by the same function, and RAFT's pages: every second call.
+    which = 2 * at - 1 if stage in ("dpo", "raft") else at
+    patch.setattr(room, name, poisoned(getattr(room, name), bad, which))
+    return r": (policy_)?loss is (nan|-?inf)"
 
 
-def spoil_value_loss(patch, stage: str, bad: float) -> str:
-    patch.setattr(ppo, "value_loss", poisoned(ppo.value_loss, bad))
+def spoil_value_loss(patch, stage: str, bad: float, at: int) -> str:
+    patch.setattr(ppo, "value_loss", poisoned(ppo.value_loss, bad, at))
     return r"value_loss is (nan|-?inf)"
 
 
-def spoil_ptx_loss(patch, stage: str, bad: float) -> str:
-    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad))
+def spoil_ptx_loss(patch, stage: str, bad: float, at: int) -> str:
+    which = 2 * at if stage == "raft" else at  # which learns its answers by the same function, before the pages
+    patch.setattr(causal, "nll_of", poisoned(causal.nll_of, bad, which))
     return r"ptx_loss is (nan|-?inf)"
 
 
-def spoil_gradient(patch, stage: str, bad: float) -> str:
+def spoil_gradient(patch, stage: str, bad: float, at: int) -> str:
     """One number of the gradient of one parameter in the middle of the network."""
     calls, clip = itertools.count(1), loop.clip
 
     def spoilt(named, longest, where):
-        if next(calls) == AT:
+        if next(calls) == at:
             middle = next(p for name, p in named.items() if "layers.0.mlp.up_proj." in name)  # or of its adapter
             middle.grad[0, 0] = bad
         return clip(named, longest, where)
@@ -96,12 +98,12 @@ def spoil_gradient(patch, stage: str, bad: float) -> str:
     return r"the gradient of \S*layers\.0\.mlp\.up_proj\.(weight|a_RI|b_OR) holds NaN or Inf; nothing was updated"
 
 
-def spoil_weights(patch, stage: str, bad: float) -> str:
+def spoil_weights(patch, stage: str, bad: float, at: int) -> str:
     """The update itself goes wrong, in one number."""
     calls, check = itertools.count(1), loop.check_weights
 
     def spoilt(named, where):
-        if next(calls) == AT:
+        if next(calls) == at:
             one = next(p for name, p in named.items() if "layers.0.mlp.down_proj." in name)
             one.data[1, 1] = bad
         check(named, where)
@@ -110,47 +112,46 @@ def spoil_weights(patch, stage: str, bad: float) -> str:
     return r"after the update: \S*layers\.0\.mlp\.down_proj\.(weight|a_RI|b_OR) holds NaN or Inf"
 
 
-def spoil_score(patch, stage: str, bad: float) -> str:
+def spoil_score(patch, stage: str, bad: float, at: int) -> str:
     def harm(found):
         return first_place(bad)(found[0]), found[1]
 
-    patch.setattr(reward_model, "scores_and_spread", poisoned(reward_model.scores_and_spread, bad, 2, harm))
+    patch.setattr(reward_model, "scores_and_spread", poisoned(reward_model.scores_and_spread, bad, at, harm))
     return "score (holds NaN or Inf|is)"
 
 
-def spoil_value(patch, stage: str, bad: float) -> str:
+def spoil_value(patch, stage: str, bad: float, at: int) -> str:
     def harm(value_BT: torch.Tensor) -> torch.Tensor:
         return value_BT + torch.zeros_like(value_BT).index_fill(1, torch.tensor([0]), bad)
 
-    patch.setattr(reward_model.RewardModel, "values", poisoned(reward_model.RewardModel.values, bad, 1, harm))
-    return "value holds NaN or Inf"
+    patch.setattr(reward_model.RewardModel, "values", poisoned(reward_model.RewardModel.values, bad, at, harm))
+    return "value(_loss)? (holds NaN or Inf|is)"
 
 
-def spoil_logp(patch, stage: str, bad: float) -> str:
+def spoil_logp(patch, stage: str, bad: float, at: int) -> str:
     def harm(rollout):
         return replace(rollout, logp_BT=first_place(bad)(rollout.logp_BT))
 
-    room = {"raft": raft}.get(stage, episodes)
-    patch.setattr(room, "respond", poisoned(room.respond, bad, 3, harm))
-    return r"iteration 3: logp holds NaN or Inf"
+    patch.setattr(episodes, "respond", poisoned(episodes.respond, bad, at, harm))
+    return rf"iteration {at}: logp holds NaN or Inf"
 
 
-def spoil_reference(patch, stage: str, bad: float) -> str:
+def spoil_reference(patch, stage: str, bad: float, at: int) -> str:
     def harm(logp_BT: torch.Tensor) -> torch.Tensor:
         return first_place(bad)(logp_BT)
 
-    patch.setattr(causal, "answer_logp", poisoned(causal.answer_logp, bad, 3, harm))
-    return r"iteration 3: reference_logp holds NaN or Inf"
+    patch.setattr(causal, "answer_logp", poisoned(causal.answer_logp, bad, at, harm))
+    return rf"iteration {at}: reference_logp holds NaN or Inf"
 
 
-def spoil_start_logp(patch, stage: str, bad: float) -> str:
+def spoil_start_logp(patch, stage: str, bad: float, _at: int) -> str:
     """What the start model says of one answer, before anything is learnt."""
     patch.setattr(causal, "answer_logp", poisoned(causal.answer_logp, bad, 1, first_place(bad)))
     return r"step 1: reference_logp holds NaN or Inf"
 
 
-def spoil_drift(patch, stage: str, bad: float) -> str:
-    patch.setattr(dpo, "drift", poisoned(dpo.drift, bad, 3))
+def spoil_drift(patch, stage: str, bad: float, at: int) -> str:
+    patch.setattr(dpo, "drift", poisoned(dpo.drift, bad, at))
     return r"(kl|loss) is (nan|-?inf)"
 
 
@@ -161,31 +162,51 @@ PLACES = [
     *((stage, spoil) for stage in torture.STAGES for spoil in EVERYWHERE),
     *((stage, spoil) for stage in torture.BY_EPISODES for spoil in IN_EPISODES),
     *(("ppo", spoil) for spoil in IN_PPO),
-    *(("raft", spoil) for spoil in (spoil_ptx_loss, spoil_score, spoil_logp)),
     *(("dpo", spoil) for spoil in (spoil_start_logp, spoil_drift, spoil_ptx_loss)),
 ]
 
 
+@pytest.fixture(scope="module")
+def sound(jobs, tmp_path_factory) -> Callable[[str], dict[str, str]]:
+    """What a stage leaves in whose run nothing went wrong."""
+
+    @functools.cache
+    def prints(stage: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("sound") / stage
+        torture.carry_out(jobs[stage], folder)
+        return torture.prints(folder)
+
+    return prints
+
+
 @pytest.mark.parametrize("bad", BAD, ids=str)
+@pytest.mark.parametrize("at", WHEN)
 @pytest.mark.parametrize(("stage", "spoil"), PLACES, ids=lambda x: getattr(x, "__name__", x))
-def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(tmp_path, jobs, monkeypatch, stage, spoil, bad):
+def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(
+    tmp_path, jobs, sound, monkeypatch, stage, spoil, at, bad
+):
+    """And the run goes on from what it had kept, as one that it never came to."""
     job, folder = jobs[stage], tmp_path / stage
-    sound = []
+    finite = []
 
     def watched(tensors: dict[str, torch.Tensor], path: Path) -> None:
-        sound.append(all(torch.isfinite(tensor).all() for tensor in tensors.values()))
+        finite.append(all(torch.isfinite(tensor).all() for tensor in tensors.values()))
         save_file(tensors, path)
 
-    monkeypatch.setattr(checkpoint, "save_file", watched)
-    named = spoil(monkeypatch, stage, bad)
-    with pytest.raises(NotFinite, match=named) as caught:
-        torture.carry_out(job, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", watched)
+        named = spoil(patch, stage, bad, at)
+        with pytest.raises(NotFinite, match=named) as caught:
+            torture.carry_out(job, folder)
     assert "\n" not in str(caught.value)
     logged = [int(line["step"]) for line in runs.read_metrics(folder)] if folder.exists() else []
     if stage != "pretrain":  # which does not log each step
         assert f" {max(logged, default=0) + 1}: " in f" {caught.value}", "the step after the last one that was logged"
     assert not (folder / "model").exists()
-    assert all(sound)
+    assert all(finite)
+    if math.isnan(bad):  # what is on disk is the same after all three
+        torture.carry_out(job, folder)
+        assert torture.prints(folder) == sound(stage)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)
@@ -224,7 +245,7 @@ def test_the_command_ends_with_70_and_what_was_learnt_before_is_kept(tmp_path, m
     monkeypatch.chdir(tmp_path)
     base = tiny.saved(Path("base"), width=16, layers=1)
     demos = tiny.demonstrations(Path("demos.jsonl"), [("say red", "red"), ("say blue", "blue")])
-    spoil_loss(monkeypatch, "sft", math.nan)
+    spoil_loss(monkeypatch, "sft", math.nan, 4)
     words = [f"model={base}", f"data={demos}", "epochs=4", "batch=1", "answer_tokens=16", "prompt_tokens=32"]
     result = CliRunner().invoke(app, ["sft", *words])
     assert result.exit_code == 70

@@ -15,6 +15,7 @@ from biddable.learn.ppo import PpoConfig
 from biddable.losses.kl import AdaptiveKL
 from biddable.model import causal, checkpoint, reward
 from biddable.model.reward import RewardModel
+from biddable.text import snapshots
 
 PROMPTS = [[1, 50, 51, 4], [1, 60, 4], [1, 52, 53, 54, 55, 4], [1, 61, 62, 4]] * 4
 PLAIN = {
@@ -41,7 +42,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 
 def actors_of(folders, settings, moved: float = 1.0) -> ppo.Actors:
-    actors = ppo.assemble(settings, folders["start"], folders["reward_model"], folders["prompts"])
+    actors = ppo.assemble(settings, folders["start"], folders["reward_model"], snapshots.prompts(folders["prompts"]))
     with torch.no_grad():
         for parameter in actors.policy.parameters():
             parameter.mul_(moved)

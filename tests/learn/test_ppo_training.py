@@ -51,7 +51,9 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def actors(folders) -> ppo.Actors:
-    return ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"], folders["prompts"])
+    return ppo.assemble(
+        PpoConfig(**PLAIN), folders["start"], folders["reward_model"], snapshots.prompts(folders["prompts"])
+    )
 
 
 def judged(actors, config, seed: int = 0):
@@ -191,7 +193,9 @@ def gradients_of(actors, config, credit, pages, monkeypatch):
 
 
 def test_pieces_of_different_lengths_give_the_gradient_of_the_minibatch(folders, monkeypatch):
-    actors = ppo.assemble(PpoConfig(**PLAIN), folders["start"], folders["reward_model"], folders["prompts"])
+    actors = ppo.assemble(
+        PpoConfig(**PLAIN), folders["start"], folders["reward_model"], snapshots.prompts(folders["prompts"])
+    )
     _, credit, _ = judged(actors, PpoConfig(**PLAIN))
     actors.policy.double()
     actors.value.double()
@@ -381,8 +385,8 @@ def test_a_reward_model_of_another_size_and_tokenizer_reads_the_text(tmp_path, f
     net = RewardModel(tiny.llama(tok, seed=4, width=16, layers=3, spread=1.0), torch.Generator().manual_seed(0))
     other = reward.save(net, tok, tmp_path / "rm")
     config = PpoConfig(**PLAIN)
-    actors = ppo.assemble(config, folders["start"], other, folders["prompts"])
     asked = snapshots.prompts(folders["prompts"])
+    actors = ppo.assemble(config, folders["start"], other, asked)
     rollout = episodes.sample(actors, config, prompt_ids(actors.tokenizer, [p.text for p in asked]), 0, 0)
     judged, _ = episodes.judge(actors, config, rollout, "judging")
     made = [

@@ -64,18 +64,6 @@ def rankings(given: Sheets, team: list[people.Person], each: int = 1) -> list[Ra
     return [people.rank(p, prompt, answers) for prompt, answers in given for p in rng.sample(team, each)]
 
 
-def shuffled(said: list[Ranking], seed: int) -> list[Ranking]:
-    """The same answers in tiers of the same sizes, who stands where drawn by lot."""
-    rng, made = random.Random(seed), []
-    for ranking in said:
-        names = sorted(ranking.ranks)
-        rng.shuffle(names)
-        lots = iter(names)
-        order = tuple(tuple(next(lots) for _ in tier) for tier in ranking.order)
-        made.append(ranking.model_copy(update={"order": order}))
-    return made
-
-
 def trained(folder: Path, given: Sheets, said: list[Ranking]) -> Path:
     place = folder.with_suffix(".jsonl")
     team = {ranking.labeler for ranking in said}
@@ -126,7 +114,8 @@ def test_true_rankings_gain(tmp_path, given, choosing):
 
 
 def test_shuffled_rankings_gain_nothing(tmp_path, given, choosing):
-    lots = shuffled(rankings(given, crew()), 0)
+    rng = random.Random(0)
+    lots = [people.by_lot(one, rng) for one in rankings(given, crew())]
     found = gain(trained(tmp_path / "shuffled", given, lots), choosing)
     assert found.low <= 0.5 <= found.high
 

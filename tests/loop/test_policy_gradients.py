@@ -14,6 +14,9 @@ SHORT = {
 }  # fmt: skip
 METHODS = {
     "ppo_ptx": PpoConfig(**SHORT, value_learning_rate=6e-4, gamma_ptx=0.3),
+    "ppo_ptx_adapters": PpoConfig(
+        **SHORT | {"learning_rate": 2e-3}, value_learning_rate=2e-3, gamma_ptx=0.3, lora_rank=8
+    ),
     "rloo": RlooConfig(**SHORT, samples=4, gamma_ptx=0),
     "grpo": GrpoConfig(**SHORT, samples=8, gamma_ptx=0),
     "dr_grpo": GrpoConfig(**SHORT, samples=8, gamma_ptx=0, scale=False, divide_by="answer_tokens"),

@@ -275,3 +275,29 @@ def test_what_makes_no_sense_is_refused():
         dpo_loss(torch.zeros(2), one, one, one, 0.1)
     with pytest.raises((AssertionError, TypeError)):
         dpo_loss(*[torch.zeros(2, 2)] * 4, 0.1)
+
+
+@given(lengths, st.floats(0.1, 5), st.floats(0, 2))
+def test_reference_free_losses_of_the_swapped_pair(rows, beta, gamma):
+    """σ(x) + σ(−x) = 1, for ORPO and, without a margin, for SimPO; a margin costs at most itself."""
+    for win, lose, n, m in rows:
+        pair = torch.tensor([[win], [lose]], dtype=torch.float64), torch.tensor([[n], [m]])
+        (chosen, rejected), (one, two) = pair
+        for loss in (
+            lambda a, b, n, m: simpo_loss(a, b, n, m, beta, 0),
+            orpo_loss,
+        ):
+            said, swapped = loss(chosen, rejected, one, two).item(), loss(rejected, chosen, two, one).item()
+            assert math.exp(-said) + math.exp(-swapped) == pytest.approx(1, abs=1e-9)
+        plain = simpo_loss(chosen, rejected, one, two, beta, 0).item()
+        assert -1e-12 <= simpo_loss(chosen, rejected, one, two, beta, gamma).item() - plain <= gamma + 1e-12
+
+
+@given(lengths, st.integers(2, 9))
+def test_reference_free_losses_know_answers_by_their_mean(rows, times):
+    """An answer said several times over has the mean that it had."""
+    chosen, rejected = columns([row[:2] for row in rows])
+    one, two = torch.tensor([row[2:] for row in rows]).T
+    longer = times * chosen, rejected, times * one, two
+    for loss in (lambda *pair: simpo_loss(*pair, 2, 0.5), orpo_loss):
+        assert loss(*longer).item() == pytest.approx(loss(chosen, rejected, one, two).item(), rel=1e-9)

@@ -210,3 +210,40 @@ def test_equal_scores_leave_grpo_with_the_kl_alone():
     length_B1 = mask_BT.sum(1, keepdim=True)
     slow_BT = torch.where(mask_BT, 0.04 * (1 - (ref_BT - logp_BT).exp()) / length_B1 / 4, 0)
     torch.testing.assert_close(gradient_BT, slow_BT, rtol=1e-12, atol=1e-12)
+
+
+@given(matrices)
+def test_less_mean_by_its_slow_definition(rows):
+    slow = [[x - sum(row) / len(row) for x in row] for row in rows]
+    torch.testing.assert_close(less_mean(double(rows)), double(slow), rtol=0, atol=1e-11)
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 999))
+def test_batch_advantage_is_blind_and_white(rows, places, seed):
+    generator = torch.Generator().manual_seed(seed)
+    reward_BT = torch.randn(rows, places, generator=generator, dtype=torch.float64)
+    mask_BT = torch.rand(rows, places, generator=generator) < 0.7
+    mask_BT[0, 0] = True
+    plain_BT = batch_advantage(reward_BT, mask_BT, 0.9)
+    assert plain_BT[mask_BT].mean().item() == pytest.approx(0, abs=1e-6)
+    for junk in (math.nan, math.inf):
+        assert batch_advantage(torch.where(mask_BT, reward_BT, junk), mask_BT, 0.9).equal(plain_BT)
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 999), st.floats(0.05, 0.5), st.floats(0, 1))
+def test_grpo_loss_by_its_slow_definition(rows, places, seed, clip, beta):
+    generator = torch.Generator().manual_seed(seed)
+    logp_BT, old_BT, ref_BT, advantage_BT = torch.randn(4, rows, places, generator=generator, dtype=torch.float64)
+    mask_BT = torch.rand(rows, places, generator=generator) < 0.7
+    mask_BT[:, seed % places] = True
+    for length in (0, 5):
+        slow = 0.0
+        for b in range(rows):
+            at = [t for t in range(places) if mask_BT[b, t]]
+            for t in at:
+                p, old, ref, a = (x_BT[b, t].item() for x_BT in (logp_BT, old_BT, ref_BT, advantage_BT))
+                ratio = math.exp(p - old)
+                term = max(-a * ratio, -a * min(max(ratio, 1 - clip), 1 + clip))
+                slow += (term + beta * (math.exp(ref - p) - 1 - (ref - p))) / (length or len(at)) / rows
+        found = grpo_loss(logp_BT, old_BT, ref_BT, advantage_BT, mask_BT, clip, beta, length)
+        assert found.item() == pytest.approx(slow, rel=1e-9, abs=1e-9)

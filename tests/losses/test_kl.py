@@ -100,3 +100,13 @@ def test_controller_refuses_what_would_end_it():
     assert controller.beta == 0.1
     assert controller.update(0.0, 499) > 0
     assert AdaptiveKL(0.1, 6, horizon=100).update(0.0, 1) == pytest.approx(0.0998)  # one at a time is well
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.integers(1, 499)), max_size=9))
+def test_controller_by_its_slow_definition_and_never_below_0(steps):
+    controller, slow = AdaptiveKL(beta=0.1, target=6, horizon=100), 0.1
+    for kl, episodes in steps:
+        error = kl / 6 - 1
+        slow *= 1 + (0.2 if error > 0.2 else -0.2 if error < -0.2 else error) * episodes / 100
+        assert controller.update(kl, episodes) == pytest.approx(slow, rel=1e-12)
+        assert controller.beta > 0

@@ -125,3 +125,24 @@ def test_mean_of_means_by_hand():
     assert mean_of_means(x, group).item() == 6.0  # groups of mean 2 and 10; over numbers it would be 14/3
     with pytest.raises(ValueError, match="nothing is given"):
         mean_of_means(x[:0], group[:0])
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.integers(-3, 3)), min_size=1, max_size=20))
+def test_mean_of_means_by_its_slow_definition(rows):
+    x, group = torch.tensor([x for x, _ in rows], dtype=torch.float64), torch.tensor([g for _, g in rows])
+    groups = [[x for x, other in rows if other == g] for g in {g for _, g in rows}]
+    slow = sum(sum(some) / len(some) for some in groups) / len(groups)
+    assert mean_of_means(x, group).item() == pytest.approx(slow, abs=1e-10)
+
+
+@given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), min_size=1, max_size=4), st.integers(1, 5))
+def test_mean_of_means_is_blind_to_sizes_names_and_order(groups, times):
+    """A group said several times over weighs what it weighed."""
+
+    def of(rows):
+        x, group = zip(*rows, strict=True)
+        return mean_of_means(torch.tensor(x, dtype=torch.float64), torch.tensor(group)).item()
+
+    rows = [(x, g) for g, group in enumerate(groups) for x in group]
+    again = [(x, 50 - g) for g, group in enumerate(groups) for x in group * (times if g == 0 else 1)]
+    assert of(again[::-1]) == pytest.approx(of(rows), abs=1e-10)

@@ -161,6 +161,17 @@ def test_gae_is_blind_to_what_is_hidden(batch):
             assert not got[~mask_BT].any()
 
 
+def test_what_is_hidden_takes_no_part_in_the_gradient_of_an_advantage():
+    for junk in (0.0, math.nan, math.inf):
+        given = torch.tensor([[1.0, junk, 2.0]], requires_grad=True), torch.tensor([[4.0, junk, 8.0]])
+        value_BT = given[1].requires_grad_()
+        advantage_BT, return_BT = gae(given[0], value_BT, mask("x.x"), 0.5, 0.5)
+        # Â₁ = r₁ + ½V₂ − V₁ + ¼(r₂ − V₂), Â₂ = r₂ − V₂; a return is that + V
+        to_reward, to_value = torch.autograd.grad(advantage_BT.sum() + return_BT.sum(), (given[0], value_BT))
+        assert to_reward.tolist() == [[2.0, 0.0, 2.5]]  # 2·1, 2·¼ + 2·1
+        assert to_value.tolist() == [[-1.0, 0.0, -0.5]]  # −2 + 1, 2·½ − 2·¼ − 2 + 1
+
+
 # the policy's loss
 
 
@@ -294,6 +305,9 @@ def test_explained_variance_by_hand():
     assert explained_variance(3 * return_BT, return_BT, seen).item() == pytest.approx(-3)  # 1 − 2²: worse than none
     alike_BT = torch.ones(2, 3)  # nothing to explain: no NaN
     assert explained_variance(alike_BT, alike_BT, seen).item() == 1
+    one_BT = torch.ones(1, 2, dtype=torch.float64)  # R − V = ±1e-6: variance 1e-12, over the least there is
+    near = explained_variance(one_BT + torch.tensor([[-1e-6, 1e-6]]), one_BT, mask("xx"))
+    assert near.item() == pytest.approx(0, abs=1e-6)
 
 
 @given(batches)
@@ -349,3 +363,52 @@ def test_shapes_that_would_broadcast_are_refused():
     ):
         with pytest.raises((AssertionError, TypeError)):
             call()
+
+
+def test_clip_fraction_by_hand():
+    # ratios 1.5, 1.5, 0.5, 0.5, 1.1 of advantages 1, −1, 1, −1, 1: the first and the fourth are stopped
+    ratio_BT, advantage_BT = torch.tensor([[1.5, 1.5, 0.5, 0.5, 1.1, 9.0]]), torch.tensor([[1.0, -1, 1, -1, 1, 1]])
+    stopped = clip_fraction(ratio_BT.log(), torch.zeros(1, 6), advantage_BT, mask("xxxxx."), 0.2)
+    assert stopped.item() == pytest.approx(2 / 5)
+
+
+@given(batches)
+def test_clip_fraction_is_the_share_without_a_gradient_and_blind(batch):
+    rows, places, seed = batch
+    mask_BT = holes(seed, rows, places)
+    logp_BT, old_BT, advantage_BT = numbers(seed + 1, 3, rows, places)
+    plain = clip_fraction(logp_BT, old_BT, advantage_BT, mask_BT, 0.2)
+    leaf_BT = logp_BT.clone().requires_grad_()
+    gradient_BT = torch.autograd.grad(policy_loss(leaf_BT, old_BT, advantage_BT, mask_BT, 0.2), leaf_BT)[0]
+    assert plain.item() == pytest.approx((gradient_BT[mask_BT] == 0).double().mean().item())
+    for junk in (math.nan, math.inf, 1e300):
+        junk_BT = (spoilt(x_BT, mask_BT, junk) for x_BT in (logp_BT, old_BT, advantage_BT))
+        assert clip_fraction(*junk_BT, mask_BT, 0.2).equal(plain)
+
+
+@given(st.integers(1, 4), st.integers(1, 7), st.integers(0, 999), st.floats(-50, 50))
+def test_entropy_by_its_slow_definition_and_at_most_that_of_dice(rows, sides, seed, constant):
+    logit_NV = 3 * numbers(seed, rows, sides)
+    slow = 0.0
+    for row in logit_NV.tolist():
+        p = [math.exp(x) / sum(map(math.exp, row)) for x in row]
+        slow -= sum(x * math.log(x) for x in p) / rows
+    assert entropy(logit_NV).item() == pytest.approx(slow, abs=1e-12)
+    assert entropy(logit_NV).item() <= math.log(sides) + 1e-12
+    assert entropy(logit_NV + constant).item() == pytest.approx(slow, abs=1e-10)
+
+
+@given(batches, st.floats(-9, 9), st.floats(0.1, 9))
+def test_explained_variance_by_its_slow_definition_whatever_the_unit(batch, shift, scale):
+    rows, places, seed = batch
+    mask_BT, (value_BT, return_BT) = holes(seed, rows, places), numbers(seed, 2, rows, places)
+    pairs = list(zip(value_BT[mask_BT].tolist(), return_BT[mask_BT].tolist(), strict=True))
+
+    def var(x):
+        return sum((one - sum(x) / len(x)) ** 2 for one in x) / len(x)
+
+    slow = 1 - var([r - v for v, r in pairs]) / max(var([r for _, r in pairs]), 1e-12)
+    assert explained_variance(value_BT, return_BT, mask_BT).item() == pytest.approx(slow, rel=1e-9, abs=1e-9)
+    if len(pairs) > 1:  # of one token there is no variance, and the least one has a unit
+        moved_BT = scale * value_BT + shift, scale * return_BT
+        assert explained_variance(*moved_BT, mask_BT).item() == pytest.approx(slow, rel=1e-6, abs=1e-6)

@@ -330,3 +330,35 @@ def test_what_makes_no_sense_is_refused():
             loss(score[None], rank, group)
         with pytest.raises((AssertionError, TypeError)):
             loss(score, rank[:1], group)
+
+
+def test_weights_by_hand():
+    # −log σ(1) = 0.3132617 counts three times and −log σ(0) = log 2 not at all; the mean is still over two rankings
+    score, rank = torch.tensor([2.0, 1.0, 5.0, 5.0]), torch.tensor([1, 2, 1, 2])
+    group, weight = torch.tensor([0, 0, 1, 1]), torch.tensor([3.0, 3.0, 0.0, 0.0])
+    for loss in (ranking_loss, plackett_luce_loss):
+        assert loss(score, rank, group, weight=weight).item() == pytest.approx(1.5 * 0.3132617, abs=1e-6)
+
+
+def test_pairs_by_hand():
+    # rankings 5 and 2 interleaved; in 2 the answers 1 and 4 tie
+    pair = pairs(torch.tensor([2, 1, 1, 3, 1]), torch.tensor([5, 2, 5, 5, 2]))
+    assert pair.better_P.tolist() == [1, 2, 0, 2]
+    assert pair.worse_P.tolist() == [4, 0, 3, 3]
+    assert pair.tie_P.tolist() == [True, False, False, False]
+    assert pair.ranking_P.tolist() == [0, 1, 1, 1]
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 1), st.booleans()), min_size=1, max_size=6))
+def test_aspects_by_their_slow_definition(rows):
+    logit, share = torch.tensor([row[:2] for row in rows], dtype=torch.float64).T[..., None]
+    judged = torch.tensor([row[2:] for row in rows])
+    losses = [
+        -s * math.log(1 / (1 + math.exp(-z))) - (1 - s) * math.log(1 - 1 / (1 + math.exp(-z)))
+        for z, s, counts in rows
+        if counts
+    ]
+    slow = sum(losses) / max(len(losses), 1)
+    for junk in (0.0, math.nan, math.inf):  # what was not judged nobody sees
+        said = aspect_loss(logit, torch.where(judged, share, junk), judged)
+        assert said.item() == pytest.approx(slow, abs=1e-9)

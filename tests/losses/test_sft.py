@@ -213,3 +213,74 @@ def test_logps_in_bfloat16_are_summed_in_float32(keep):
         assert got.dtype == torch.bfloat16
         # bfloat16 has 8 bits; the probabilities are rounded to it before they are summed
         assert (got - want).float().norm() < 0.02 * want.float().norm()
+
+
+def test_each_tokens_logp_and_entropy_by_their_slow_definition():
+    hidden_ND, weight_VD, target_N = example(5, 3, 7)
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, target_N, chunk=2)
+    for n, h in enumerate(hidden_ND.tolist()):
+        odds = [math.exp(sum(a * b for a, b in zip(w, h, strict=True))) for w in weight_VD.tolist()]
+        p = [x / sum(odds) for x in odds]
+        assert logp_N[n].item() == pytest.approx(math.log(p[target_N[n]]), rel=1e-12)
+        assert entropy_N[n].item() == pytest.approx(-sum(x * math.log(x) for x in p), rel=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(2, 9), st.integers(0, 99))
+def test_tokens_have_probability_1_and_likelihood_is_their_mean(positions, vocabulary, seed):
+    hidden_ND, weight_VD, target_N = example(positions, 4, vocabulary, seed)
+    total_N = torch.zeros(positions, dtype=torch.float64)
+    for word in range(vocabulary):
+        total_N = total_N + token_logp(hidden_ND, weight_VD, torch.full_like(target_N, word), 2)[0].exp()
+    torch.testing.assert_close(total_N, torch.ones_like(total_N), rtol=0, atol=1e-12)
+    logp_N, entropy_N = token_logp(hidden_ND, weight_VD, target_N, 2)
+    assert nll(hidden_ND, weight_VD, target_N).item() == pytest.approx(-logp_N.mean().item(), rel=1e-12)
+    assert ((entropy_N >= 0) & (entropy_N <= math.log(vocabulary) + 1e-12)).all()
+    # One vector added to every word's adds one number to all its logits.
+    moved_N, moved_entropy_N = token_logp(hidden_ND, weight_VD + weight_VD[:1], target_N, 2)
+    torch.testing.assert_close(moved_N, logp_N, rtol=0, atol=1e-11)
+    torch.testing.assert_close(moved_entropy_N, entropy_N, rtol=0, atol=1e-11)
+
+
+def test_what_is_held_by_default():
+    """At most 2²⁶ probabilities are kept; beyond, 256 rows of them are there at a time, and of nll's 128. Sizes alone:
+    tensors on the meta device hold no numbers."""
+    weight_VD = torch.ones(2**12, 4, device="meta", requires_grad=True)
+    for positions, tokens in ((2**14, 2**26), (2**14 + 1, 256 * 2**12)):
+        hidden_ND = torch.ones(positions, 4, device="meta")
+        target_N = torch.zeros(positions, dtype=torch.long, device="meta")
+        for function, largest in ((token_logp, tokens), (nll, 128 * 2**12)):
+            with Largest() as seen:
+                function(hidden_ND, weight_VD, target_N)
+            assert seen.numel == largest
+
+
+class Sizes(TorchDispatchMode):
+    """Remembers where the tensors of one size lay that operations returned."""
+
+    def __init__(self, numel):
+        super().__init__()
+        self.numel, self.places = numel, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.numel() == self.numel:
+            self.places.add(out.data_ptr())
+        return out
+
+
+@pytest.mark.parametrize(
+    ("loss", "heads"),
+    [
+        (lambda *given: nll(*given, chunk=8), 2),  # the sum, and the sum times what comes from above
+        (lambda *given: token_logp(*given, chunk=8, keep=0)[0].sum(), 1),
+    ],
+)
+def test_the_heads_gradient_is_summed_where_it_lies(loss, heads):
+    """A product as large as the head beside the sum would be as much memory again."""
+    hidden_ND, weight_VD, target_N = example(64, 40, 50)
+    with Sizes(50 * 40) as seen:
+        loss(hidden_ND.detach(), weight_VD, target_N).backward()
+    assert len(seen.places - {weight_VD.data_ptr()}) == heads
+    with torch.no_grad(), Sizes(50 * 40) as unasked:
+        loss(hidden_ND, weight_VD, target_N)
+    assert not unasked.places - {weight_VD.data_ptr()}

@@ -1,8 +1,6 @@
 """Whatever happens to a checkpoint's files, or while they are written: a sound one is found, or its loss is said."""
 
-import builtins
 import errno
-import io
 import itertools
 import os
 import random
@@ -17,6 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+import faults
 from biddable.model import checkpoint
 from biddable.runs import Corrupt
 
@@ -43,31 +42,7 @@ def died(action: Callable[[], None]) -> int:
 def dies_before(nth: int) -> None:
     """Have this process killed before its nth call that touches a file or a folder."""
     count = itertools.count(1)
-
-    def killing(inner):
-        def outer(*given, **named):
-            if next(count) == nth:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return inner(*given, **named)
-
-        return outer
-
-    for name in (
-        "open",
-        "mkdir",
-        "fsync",
-        "rename",
-        "replace",
-        "unlink",
-        "remove",
-        "rmdir",
-        "stat",
-        "lstat",
-        "scandir",
-    ):
-        setattr(os, name, killing(getattr(os, name)))
-    io.open = builtins.open = killing(io.open)
-    checkpoint.save_file = killing(checkpoint.save_file)
+    faults.before_each_touch(lambda: faults.die() if next(count) == nth else None)
 
 
 def step_found(folder: Path) -> int | None:
@@ -151,35 +126,6 @@ def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch
     assert order == [*FILES, ".step-1.part", "to step-1", "c"]
 
 
-def cut_short(data: bytearray, luck: random.Random) -> None:
-    del data[luck.randrange(len(data)) :]
-
-
-def flip_a_bit(data: bytearray, luck: random.Random) -> None:
-    data[luck.randrange(len(data))] ^= 1 << luck.randrange(8)
-
-
-def zero_some(data: bytearray, luck: random.Random) -> None:
-    at, count = luck.randrange(len(data)), luck.choice((1, 16, len(data)))
-    data[at : at + count] = bytes(len(data[at : at + count]))
-
-
-def grow(data: bytearray, luck: random.Random) -> None:
-    data += luck.randbytes(luck.randrange(1, 64))
-
-
-def write_over(data: bytearray, luck: random.Random) -> None:
-    at = luck.randrange(len(data))
-    data[at] = (data[at] + luck.randrange(1, 256)) % 256
-
-
-def empty(data: bytearray, luck: random.Random) -> None:
-    data.clear()
-
-
-HARMS = (cut_short, flip_a_bit, zero_some, grow, write_over, empty)
-
-
 def test_ten_thousand_mutations_are_all_seen_and_blamed_on_their_file(tmp_path):
     """Of each file of a checkpoint, beside: a file that is missing or is the other step's, and two that are swapped."""
     luck = random.Random(0)
@@ -191,7 +137,7 @@ def test_ten_thousand_mutations_are_all_seen_and_blamed_on_their_file(tmp_path):
     while seen < MUTATIONS:
         name = luck.choice(FILES)
         harmed = (name,)
-        match luck.randrange(len(HARMS) + 3):
+        match luck.randrange(len(faults.HARMS) + 3):
             case 0:
                 (place / name).unlink()
             case 1:
@@ -202,7 +148,7 @@ def test_ten_thousand_mutations_are_all_seen_and_blamed_on_their_file(tmp_path):
                 (place / harmed[1]).write_bytes(whole[harmed[0]])
             case which:
                 data = bytearray(whole[name])
-                HARMS[which - 3](data, luck)
+                faults.HARMS[which - 3](data, luck)
                 if data == whole[name]:
                     continue  # zeros over zeros
                 (place / name).write_bytes(data)

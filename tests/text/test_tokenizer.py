@@ -90,6 +90,12 @@ def test_words_stop_at_the_end():
     assert tokenizers.words(tok, [*ids, ids[0]]) == "red dog"
 
 
+def test_words_hold_nothing_that_a_store_refuses():
+    tok = tiny.byte_tokenizer()
+    [ids] = tokenizers.answer_ids(tok, ["a\0b"])
+    assert tokenizers.words(tok, ids) == "a\ufffdb"
+
+
 def test_a_folder_without_a_tokenizer(tmp_path):
     with pytest.raises(ValueError, match="no tokenizer"):
         tokenizers.load(tmp_path)

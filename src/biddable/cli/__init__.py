@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biddable import __version__
-from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, preferences
+from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling
 from biddable.cli.complaints import Loop
 
 app = typer.Typer(
@@ -35,15 +35,15 @@ LOOP = (
     people.snapshot,
     machines.sft,
     machines.start,
-    machines.sample,
+    sampling.sample,
     people.receive,
     machines.reward,
     machines.ppo,
     machines.rloo,
     machines.grpo,
     machines.reinforce,
-    preferences.raft,
-    preferences.dpo,
+    machines.raft,
+    machines.dpo,
     models.export,
     measuring.measure,
     measuring.report,

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from biddable import runs
-from biddable.cli import machines
-from biddable.cli.machines import Job
+from biddable.cli import jobs, machines
+from biddable.cli.jobs import Job, Words
 from biddable.cli.project import model_folder, run_folder, say
 from biddable.config import ConfigError
 
@@ -57,7 +57,7 @@ Stage = Annotated[
 
 def plan(
     stage: Stage,
-    words: machines.Words = None,
+    words: Words = None,
     steps: Annotated[int, typer.Option(help="Real steps to measure time by; 0 to run none.", min=0)] = 3,
 ) -> None:
     """Say what a stage will take before it takes it: parameters, memory by part, batches, time; and check the data.
@@ -76,7 +76,7 @@ def plan(
 
 def masks(
     stage: Stage,
-    words: machines.Words = None,
+    words: Words = None,
     rows: Annotated[int, typer.Option(help="How many rows of the data.", min=1)] = 4,
     policy: Annotated[str | None, typer.Option(help="ppo: a trained one, in place of the start model.")] = None,
     page: Annotated[Path | None, typer.Option(help="The page; masks-STAGE.html when not said.")] = None,
@@ -101,5 +101,5 @@ def masks(
 def instead_of(stage: str, words: list[str] | None, work: Callable[[Job], None]) -> None:
     """Have a stage's verb find its settings and files as it does, and hand them over in place of its work."""
     verbs = {"sft": machines.sft, "start": machines.start, "reward": machines.reward, "ppo": machines.ppo}
-    with machines.handed_to(work):
+    with jobs.handed_to(work):
         verbs[stage](words)

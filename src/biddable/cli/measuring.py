@@ -8,9 +8,9 @@ import typer
 
 from biddable import __version__, records, runs
 from biddable.cli import project
-from biddable.cli.machines import AT
 from biddable.cli.people import Split, What, take
 from biddable.cli.project import Project, say
+from biddable.cli.sampling import AT
 from biddable.config import ConfigError, Settings
 from biddable.records import (
     AnyRecord,

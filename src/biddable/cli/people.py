@@ -108,7 +108,7 @@ def gather(
     counts = json.loads(report.read_text(encoding="utf-8"))
     _tell(counts)
     say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
-    _warn_of_empty_splits(here, settings)
+    _warn_of_empty_splits(here, settings, "gather more users' prompts, or begin a new project with {}another seed=")
 
 
 def _tell(counts: dict[str, Any], examples: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
@@ -143,40 +143,59 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
     return textwrap.shorten(text, 100, placeholder=" …") + found
 
 
-def _warn_of_empty_splits(here: Project, settings: "GatherConfig") -> None:
+def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
     shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
         wanted = [split for split in get_args(records.Split) if shares[split] > 0]
         empty = [split for split in wanted if next(store.prompts(split), None) is None]
     for split in empty:
-        share = "" if split == "train" else f" {split}=0.3 or"
-        warn(
-            f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; gather more "
-            f"users' prompts, or begin a new project with{share} another seed="
-        )
+        more = cure.format("" if split == "train" else f"{split}=0.3 or ")
+        warn(f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; {more}")
 
 
 def import_labels(
     files: Annotated[
-        list[Path], typer.Argument(help="Files of records, or of chosen and rejected answers.", metavar="FILES...")
+        list[Path], typer.Argument(help="What people said elsewhere: .jsonl or .json.", metavar="FILES...")
     ],
+    valid: Annotated[float, typer.Option(min=0, max=1, help="Share of users whose prompts are held out.")] = 0.0,
+    test: Annotated[float, typer.Option(min=0, max=1, help="And of those that are kept for the last test.")] = 0.0,
 ) -> None:
-    """Put into the store what people said elsewhere: demonstrations, rankings, judgements and verdicts, with the
-    labelers, prompts and completions that they name. All of a file, or nothing; a file of more than 20,000 rows is
-    taken in parts, so that people who label meanwhile need not wait for it.
+    """Put into the store what people said elsewhere. All of a file, or nothing; records of more than 20,000 rows are
+    taken in parts, so that people who label meanwhile need not wait for them.
 
-    Rows of `{"prompt": …, "chosen": …, "rejected": …}` become rankings of two.
+    A row is `{"messages": […]}`, `{"conversations": […]}` or `{"prompt": …, "completion": …}`: a demonstration;
+    `{"prompt": …, "chosen": …, "rejected": …}`: a ranking of two; with `"label": true` beside a prompt and a
+    completion, a judgement; or one of our own records. A prompt and an answer are texts or messages.
 
-    Example: `biddable import demonstrations.jsonl`
+    Example: `biddable import chats.jsonl --valid 0.1`
     """
     from biddable import gather as room
 
     here = project.find()
+    settings = config.load(room.GatherConfig, [f"valid={valid}", f"test={test}"])
     for file in files:
-        pairs = list(room.read_comparisons(file)) if room.holds_comparisons(file) else None
         with project.open_store(here) as store:
-            counts = store.add_file(file) if pairs is None else store.add_many(pairs)
+            if room.holds_records(file):
+                rows, counts = [], store.add_file(file)
+            else:
+                rows = room.read_labels(file, [*store.prompts(), *store.labelers()], settings)
+                counts = store.add_rows(file, rows)
         say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
+        _warn_of_personal_data(file, [(row, one) for row, one in rows if isinstance(one, Prompt)], settings.region)
+    if valid or test:
+        _warn_of_empty_splits(here, settings, "import more users' rows, or say a row's with its own split")
+
+
+def _warn_of_personal_data(file: Path, prompts: Sequence[tuple[int, Prompt]], region: str) -> None:
+    """`gather` leaves such prompts out; here all of a file is taken, or nothing."""
+    from biddable import gather as room
+
+    found = [(row, spans[0].kind) for row, one in prompts if (spans := room.personal_data(one.whole, region))]
+    if found:
+        row, kind = found[0]
+        warn(
+            f"{file}: personal data in {len(found)} prompts (row {row}: {kind}); it was taken, and will be learnt from"
+        )
 
 
 def snapshot(

@@ -100,7 +100,7 @@ def of_start(config: StartConfig, inputs: Mapping[str, Path], rows: int) -> Mask
     text = snapshots.pages(inputs["pages"], tokenizer, min(config.page_tokens, causal.context(lm)))
     shown = []
     for title, turns in (
-        ("Demonstration", Turns([e.prompt for e in kept[:rows]], [e.answer for e in kept[:rows]])),
+        ("Demonstration", sft.answers_of(kept[:rows])),
         ("Pretraining text", unprompted(text[: max(1, rows // 2)])),
     ):
         loss_AT, forest = nll(lm, turns)
@@ -128,16 +128,15 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"])
+    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
-    pool = episodes.fitting(config, actors, inputs["prompts"])
     prompts = [pool[i] for i in loop.endless(len(pool), 0, rows, seed, "ppo", "prompts")]
     rollout = episodes.sample(actors, config, prompts, seed, 0)
     credit, seen = ppo.judge(actors, config, rollout)
     carried = {"loss": credit.advantage_BT, "value": credit.value_BT} | worth(actors, config, rollout)
     shown = list(laid_out(plant(rollout.turns), actors.tokenizer, carried, "Prompt and answer"))
-    if text := episodes.ptx_pages(config, actors, inputs.get("pages")):
+    if text:
         loss_AT, forest = nll(actors.policy, unprompted(text[: max(1, rows // 2)]))
         shown += laid_out(forest, actors.tokenizer, {"ptx": loss_AT}, "Pretraining text")
     said = [
@@ -182,10 +181,9 @@ def laid_out(
 
 
 def placed(forest: Forest, x_AT: Float[Tensor, "A T"]) -> Float[Tensor, " N"]:
-    """An answer's predicted tokens are its last ones in the row. Where nothing is carried there is no number."""
+    """Each number at its token. Where nothing is carried there is none."""
     out_N = torch.full((len(forest.token_N),), NOTHING)
-    for last, length, x_T in zip(forest.last_A.tolist(), forest.length_A.tolist(), x_AT, strict=True):
-        out_N[last + 1 - length : last + 1] = x_T[:length]
+    out_N[forest.before_M + 1] = x_AT[forest.answer_AT]
     return out_N
 
 

@@ -4,7 +4,7 @@ What is there all the time is counted: weights, gradients, moments, copies. What
 piece is measured on a few of them: a forward pass says what it keeps for its backward pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from biddable.model import causal
+from biddable.model import causal, checkpoint
 from biddable.model.forest import Forest, Turns, plant
 from biddable.model.reward import RewardModel
 
@@ -61,8 +61,7 @@ def need(networks: list[Network], passes: list[Pass], standing: list[Part], pass
     learners = [network for network in networks if network.learns]
     moving = sum(learnt_size(network.module) for network in learners)
     gradients = float(moving)
-    parts = [Part(f"{network.name}: weights", size(network.module)) for network in networks]
-    parts += [Part("Adam's two moments", 2 * moving), *standing]
+    parts = [*weights(networks), Part("Adam's two moments", 2 * moving), *standing]
     # Gradients are forgotten after each update: answers are sampled without them.
     going = [
         Part(f"{one.name}: gradients and what a piece keeps", gradients + one.beside + kept(one)) for one in passes
@@ -72,8 +71,22 @@ def need(networks: list[Network], passes: list[Pass], standing: list[Part], pass
     return Need(tuple(part for part in parts if part.bytes), (*going, *passing))
 
 
+def weights(networks: list[Network]) -> Iterator[Part]:
+    """Each network's own; what it shares with one before it is there once."""
+    met: set[int] = set()
+    for network in networks:
+        own = {id(p): p.numel() * p.element_size() for p in network.module.parameters() if id(p) not in met}
+        met |= own.keys()
+        yield Part(f"{network.name}: weights", sum(own.values()))
+
+
 def size(module: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def copy_size(module: nn.Module) -> int:
+    """Of a copy of what is trained (`loop.copied`)."""
+    return sum(p.numel() * 4 for p in checkpoint.trained(module).values())
 
 
 def learnt_size(module: nn.Module) -> int:
@@ -92,7 +105,8 @@ def kept(one: Pass) -> float:
     fixed = max(0.0, whole[1] - rise * whole[0])
     judges = isinstance(one.network, RewardModel)
     lm = one.network.lm if isinstance(one.network, RewardModel) else one.network
-    head = 0 if judges else 2 * causal.head(lm).numel() * 4  # its gradient, twice on its way
+    learns = not judges and causal.head(lm).requires_grad
+    head = 2 * causal.head(lm).numel() * 4 if learns else 0  # its gradient, twice on its way
     return fixed + rise * one.tokens * (1 + 1 / lm.config.num_hidden_layers) + head
 
 

@@ -16,13 +16,13 @@ from transformers import PreTrainedModel
 from biddable.config import ConfigError, Settings
 from biddable.doubt import memory
 from biddable.doubt.memory import Need, Network, Part, Pass
-from biddable.learn import episodes, loop, ppo, sft
+from biddable.learn import episodes, loop, ppo, sft, tuning
 from biddable.learn import reward as ranking
 from biddable.learn.ppo import PpoConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
-from biddable.model import causal, reward
+from biddable.model import causal, lora, reward
 from biddable.model.forest import Turns, cut, groups, unprompted
 from biddable.model.reward import RewardModel
 from biddable.progress import duration
@@ -65,7 +65,7 @@ def lay_out(config: Settings, inputs: Mapping[str, Path], seed: int) -> Work:
         case SftConfig():
             return of_sft(config, inputs, seed)
         case StartConfig():
-            return of_start(config, inputs)
+            return of_start(config, inputs, seed)
         case RewardConfig():
             return of_reward(config, inputs, seed)
         case PpoConfig():
@@ -79,7 +79,7 @@ def of_sft(config: SftConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     kept = sft.fitting(every, inputs["demos"], lm, config.prompt_tokens, config.answer_tokens)
     turns = sft.turns_of(config, kept)
     steps = config.epochs * -(-len(kept) // config.batch)
-    optimizer = loop.adamw(lm, config.learning_rate, config)
+    optimizer = loop.adamw(tuning.adapt(lm, config, seed, "sft"), config.learning_rate, config)
 
     def step(i: int) -> None:
         order = loop.shuffled(len(kept), loop.stream(seed, "sft", "order", 0))
@@ -95,12 +95,12 @@ def of_sft(config: SftConfig, inputs: Mapping[str, Path], seed: int) -> Work:
         f"updates of {config.batch}",
     )
     passes = [Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, largest(turns, config, config.batch))]
-    best = [Part("the best epoch's weights", memory.size(lm))] if "valid" in inputs else []
+    best = [Part("the best epoch's weights", memory.copy_size(lm))] if "valid" in inputs else []
     need = memory.need([Network("model", lm, True)], passes, best, [])
-    return Work(says, need, steps, 6 * numbers(lm) * tokens_of(turns) * config.epochs, step)
+    return Work(says, need, steps, operations(lm) * tokens_of(turns) * config.epochs, step)
 
 
-def of_start(config: StartConfig, inputs: Mapping[str, Path]) -> Work:
+def of_start(config: StartConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     lm, tokenizer = causal.load(inputs["model"])
     every = snapshots.demonstrations(inputs["demos"], tokenizer)
     kept = sft.fitting(every, inputs["demos"], lm, config.prompt_tokens, config.answer_tokens)
@@ -110,7 +110,7 @@ def of_start(config: StartConfig, inputs: Mapping[str, Path]) -> Work:
     steps = config.epochs * -(-len(kept) // demos)
     some = text[: len(kept) * pages // demos + pages]
     turns = joined(Turns([e.prompt for e in kept], [e.answer for e in kept]), unprompted(some))
-    optimizer = loop.adamw(lm, config.learning_rate, config)
+    optimizer = loop.adamw(tuning.adapt(lm, config, seed, "start"), config.learning_rate, config)
 
     def step(i: int) -> None:
         rows = [j % len(turns) for j in range(i * config.batch, (i + 1) * config.batch)]
@@ -124,15 +124,15 @@ def of_start(config: StartConfig, inputs: Mapping[str, Path]) -> Work:
         f"{config.epochs} epochs = {steps:,} updates, which read {steps * pages:,} pages",
     )
     passes = [Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, largest(turns, config, config.batch))]
-    best = [Part("the best epoch's weights", memory.size(lm))] if {"valid", "valid_pages"} & inputs.keys() else []
+    best = [Part("the best epoch's weights", memory.copy_size(lm))] if {"valid", "valid_pages"} & inputs.keys() else []
     need = memory.need([Network("model", lm, True)], passes, best, [])
-    return Work(says, need, steps, 6 * numbers(lm) * tokens_of(turns) * config.epochs, step)
+    return Work(says, need, steps, operations(lm) * tokens_of(turns) * config.epochs, step)
 
 
 def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     lm, tokenizer = causal.load(inputs["model"])
     lm = reward.deepen(lm, config.extra_layers, loop.stream(seed, "reward", "layers"))
-    net = RewardModel(lm, loop.stream(seed, "reward", "head"))
+    net = RewardModel(tuning.adapt(lm, config, seed, "reward"), loop.stream(seed, "reward", "head"))
     every = snapshots.rankings(inputs["rankings"], tokenizer)
     kept = ranking.usable(every, min(config.max_tokens, causal.context(lm)), config.ties, inputs["rankings"])
     turns = ranking.answers_of(kept)
@@ -158,16 +158,14 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
         tokens_of(ranking.answers_of(kept[at : at + config.batch])) for at in range(0, len(kept), config.batch)
     )
     passes = [Pass("reward model", net, lambda piece: net(piece).sum(), turns, min(most, of_batch))]
-    best = [Part("the best epoch's weights", memory.size(net))] if config.select == "valid_loss" else []
+    best = [Part("the best epoch's weights", memory.copy_size(net))] if config.select == "valid_loss" else []
     need = memory.need([Network("reward model", net, True)], passes, best, [])
-    return Work(says, need, steps, 6 * numbers(lm) * tokens_of(turns) * config.epochs, step)
+    return Work(says, need, steps, operations(lm) * tokens_of(turns) * config.epochs, step)
 
 
 def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
-    actors = ppo.assemble(config, inputs["start"], inputs["reward_model"], inputs["prompts"])
+    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
     policy, tokenizer = actors.policy, actors.tokenizer
-    pool = episodes.fitting(config, actors, inputs["prompts"])
-    text = episodes.ptx_pages(config, actors, inputs.get("pages"))
     iterations = -(-config.episodes // config.batch)
     count = round(config.batch * config.ptx_ratio) if text else 0
     row = max(map(len, pool)) + config.answer_tokens
@@ -185,7 +183,7 @@ def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     )
     fake = Turns(pool[:64], [[tokenizer.eos_token_id] * config.answer_tokens] * len(pool[:64]))
     most = min(max(config.micro_tokens, row), config.minibatch * row)
-    weights = float(memory.size(policy))
+    learnt = float(memory.learnt_size(policy))
     passes = [
         Pass("policy", policy, lambda f: causal.logp_and_entropy(policy, f, config.temperature)[0].sum(), fake, most),
         Pass("value network", actors.value, lambda f: actors.value.values(f).sum(), fake, most),
@@ -195,7 +193,7 @@ def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
         at_once = min(
             config.micro_tokens, tokens_of(unprompted(text)) * config.minibatch * count // len(text) // config.batch
         )
-        passes.append(Pass("pretraining mix", policy, lambda f: causal.nll_of(policy, f), pages, at_once, weights))
+        passes.append(Pass("pretraining mix", policy, lambda f: causal.nll_of(policy, f), pages, at_once, learnt))
     networks = [
         Network("policy", policy, True),
         Network("reference", actors.reference, False),
@@ -203,15 +201,17 @@ def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
         Network("value network", actors.value, True),
     ]
     held = memory.cache(policy, min(config.batch, 512), row, len(tokenizer))
-    average = [Part("the policy's average", weights)] if actors.average else []
+    average = [Part("the policy's average", memory.copy_size(policy))] if actors.average else []
     need = memory.need(networks, passes, average, [Part("sampling: keys, values and logits", held)])
     tokens = iterations * config.batch * row
     mixed = tokens_of(unprompted(text)) * iterations * count / len(text) if text else 0
-    # sampled, compared and learnt: 2 + 2 + 6 operations a weight and token; judged, valued and learnt: 2 + 2 + 6
-    operations = 10.0 * tokens * (numbers(policy) + numbers(actors.value)) + 6.0 * mixed * numbers(policy)
+    # sampled, compared and learnt; judged, valued and learnt: a pass forward is 2 operations a weight and token
+    passed = sum(4.0 * numbers(each) + operations(each) for each in (policy, actors.value))
     at_most = " (if every answer went on to answer_tokens)"
     scale = tuple(of_scale(actors, config, pool, seed))
-    return Work(says, need, iterations, operations, step, "iterations", at_most, scale)
+    return Work(
+        says, need, iterations, tokens * passed + mixed * operations(policy), step, "iterations", at_most, scale
+    )
 
 
 def arithmetic(config: PpoConfig, iterations: int, pages: int) -> str:
@@ -228,7 +228,10 @@ def arithmetic(config: PpoConfig, iterations: int, pages: int) -> str:
 def of_model(name: str, lm: PreTrainedModel, tokenizer: Tokenizer | None) -> Iterator[str]:
     config = lm.config
     shape = f"{config.num_hidden_layers} layers of {config.hidden_size}, vocabulary {config.vocab_size:,}"
-    yield f"{name}: {numbers(lm):,} parameters ({config.model_type}, {shape}, context {causal.context(lm):,})"
+    beside = sum(numbers(part) - numbers(part.base) for part in lora.adapters(lm).values())
+    yield f"{name}: {numbers(lm) - beside:,} parameters ({config.model_type}, {shape}, context {causal.context(lm):,})"
+    if beside:
+        yield f"adapters: {beside:,} parameters are learnt in their place"
     if tokenizer is not None:
         kind = "the chat template" if tokenizer.chat_template else "no template: a prompt and a line break"
         yield f'prompts: {kind}; "Hello" becomes {render(tokenizer, "Hello")!r}'
@@ -303,6 +306,11 @@ def settled() -> float:
 
 def numbers(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
+
+
+def operations(module: torch.nn.Module) -> float:
+    """Of a token that is learnt: two a weight forward, two to go back through it, two for its own gradient."""
+    return 4.0 * numbers(module) + 2.0 * sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def tokens_of(turns: Turns) -> int:

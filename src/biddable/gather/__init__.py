@@ -3,7 +3,7 @@
 gathered = gather(read_prompts(Path("prompts.csv")), GatherConfig())
 """
 
-from biddable.gather.comparisons import holds_comparisons, read_comparisons
+from biddable.gather.labels import holds_records, read_labels
 from biddable.gather.personal import Span, personal_data
 from biddable.gather.reading import read_prompts
 from biddable.gather.rules import GatherConfig, Gathered, gather
@@ -13,8 +13,8 @@ __all__ = [
     "Gathered",
     "Span",
     "gather",
-    "holds_comparisons",
+    "holds_records",
     "personal_data",
-    "read_comparisons",
+    "read_labels",
     "read_prompts",
 ]

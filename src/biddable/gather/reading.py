@@ -1,16 +1,18 @@
-"""Prompts from the files that people have: JSONL, CSV, TSV. Row 1 of a table is its header, as in a spreadsheet."""
+"""Prompts from the files that people have: JSON, CSV, TSV. Row 1 of a table is its header, as in a spreadsheet."""
 
 import csv
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from biddable.config import guess
+from biddable.gather.talk import check_text, turns
 from biddable.records import BadRow, Prompt, Source, Turn, UseCase, complaint
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +21,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "organization": ("organization", "organization_id"),
     "use_case": ("use_case",),
     "source": ("source",),
-    "messages": ("messages",),  # a conversation, in JSON lines alone; in place of a text
+    "messages": ("messages", "conversations"),  # in JSON alone; in place of a text
 }
 KNOWN = {name for names in COLUMNS.values() for name in names}
 CHOICES = {"use_case": get_args(UseCase), "source": get_args(Source)}
@@ -42,7 +44,7 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
             raise ValueError(f"{ours}: no such field of a prompt{guess(ours, COLUMNS)}")
         columns[ours] = (theirs,)
     match path.suffix.lower():
-        case ".jsonl" | ".ndjson":
+        case ".jsonl" | ".ndjson" | ".json":
             rows = json_rows(path)
         case ".csv":
             rows = _table_rows(path, ",")
@@ -50,13 +52,13 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
             rows = _table_rows(path, "\t")
         case other:
             raise ValueError(
-                f"{path}: cannot tell what {other or 'no ending'} is; prompts come as .jsonl, .csv or .tsv"
+                f"{path}: cannot tell what {other or 'no ending'} is; prompts come as .jsonl, .json, .csv or .tsv"
             )
     checked: set[str] = set()
     row = None
     for row in rows:
         for name in row.cells.keys() - checked:
-            _refuse_misspelt(path, row, name, columns)
+            refuse_misspelt(path, row, name, KNOWN | {name for names in columns.values() for name in names})
             checked.add(name)
         yield _prompt(path, row, columns, source)
     if row is None:
@@ -65,7 +67,7 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
 
 def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:
     single = {ours: names for ours, names in columns.items() if ours != "messages"}
-    fields: dict[str, Any] = {ours: x for ours, names in single.items() if (x := _cell(path, row, ours, names))}
+    fields: dict[str, Any] = {ours: x for ours, names in single.items() if (x := cell(path, row, ours, names))}
     text = fields.pop("text", None)
     if (name := next((name for name in columns["messages"] if row.cells.get(name)), None)) and text is None:
         text, before = _conversation(f"{path}, row {row.number}: {name}", row.cells[name])
@@ -81,24 +83,14 @@ def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: 
 
 def _conversation(where: str, said: Any) -> tuple[str, tuple[Turn, ...]]:
     """The last thing said, which is to be answered, and what was said before it."""
-    form = '[{"role": "user", "content": "…"}, …]'
-    parts = said if isinstance(said, list) else []
-    if not parts or not all(isinstance(part, dict) and part.keys() >= {"role", "content"} for part in parts):
-        raise BadRow(f"{where}: is {json.dumps(said)[:40]}; it should be {form}")
-    if parts[-1]["role"] != "user":
+    *before, last = turns(where, said)
+    if last.role != "user":
         raise BadRow(f"{where}: the user should speak last, and what was answered comes by `biddable import`")
-    for message in parts:
-        if isinstance(message["content"], str):
-            _check_text(where, message["content"])
-    try:
-        *before, last = [Turn(role=message["role"], text=message["content"]) for message in parts]
-    except ValidationError as error:
-        raise BadRow(f"{where}: {complaint(error)}") from error
     return last.text, tuple(before)
 
 
-def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
-    """The field's text; None where the row says nothing."""
+def cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
+    """The text of a field; None where the row says nothing."""
     name = next((name for name in names if row.cells.get(name) not in (None, "")), None)
     if name is None:
         return None
@@ -108,7 +100,7 @@ def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
         value = str(value)  # user 42
     if not isinstance(value, str):
         raise BadRow(f"{where}: is {json.dumps(value)[:40]}; it should be text")
-    _check_text(where, value)
+    check_text(where, value)
     if ours in CHOICES:
         choice = value.strip().lower().replace(" ", "_").replace("-", "_")
         if choice not in CHOICES[ours]:
@@ -117,21 +109,12 @@ def _cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
     return value if ours == "text" else value.strip() or None
 
 
-def _check_text(where: str, value: str) -> None:
-    if "\x00" in value:
-        raise BadRow(f"{where}: holds the character U+0000; take it out")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        half = ord(value[error.start])
-        raise BadRow(f"{where}: holds half a character (the lone surrogate U+{half:04X}); take it out") from error
-
-
-def _refuse_misspelt(path: Path, row: Row, name: str, columns: Mapping[str, Sequence[str]]) -> None:
-    if name in KNOWN or any(name in names for names in columns.values()):
+def refuse_misspelt(path: Path, row: Row, name: str, known: Set[str]) -> None:
+    """Refuse a column that is one of the known but for a slip."""
+    if name in known:
         return
     # `did you mean` guesses at 0.6, and `context` is no `text`: only a slip of a letter or two counts as one.
-    near = [known for known in sorted(KNOWN) if _slips(name, known) and known not in row.cells]
+    near = [right for right in sorted(known) if _slips(name, right) and right not in row.cells]
     if near:
         raise BadRow(f"{path}, row {row.number}: {name}: no such column; did you mean {near[0]}? rename it or map it")
 
@@ -149,17 +132,31 @@ def _slips(name: str, known: str) -> bool:
 
 
 def json_rows(path: Path) -> Iterator[Row]:
-    """The objects of a JSONL file, each with the number of its row."""
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except (json.JSONDecodeError, RecursionError, ValueError) as error:
-            raise BadRow(f"{path}, row {number}: is not JSON: {error}") from error
+    """The objects of a JSONL file, or of a .json file's one list, each with the number of its row."""
+    for number, cells in _json_values(path):
         if not isinstance(cells, dict):
             raise BadRow(f'{path}, row {number}: is not a JSON object like {{"text": "…", "user": "…"}}')
         yield Row(number, cells)
+
+
+def _json_values(path: Path) -> Iterator[tuple[int, Any]]:
+    lines = ((number, line) for number, line in _lines(path) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        return
+    if path.suffix.lower() == ".json" and first[1].lstrip().startswith("["):
+        whole = _parsed(path, first[0], "".join([first[1], *(line for _, line in lines)]))
+        yield from enumerate(whole, start=1)
+        return
+    for number, line in chain([first], lines):
+        yield number, _parsed(path, number, line)
+
+
+def _parsed(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+        raise BadRow(f"{path}, row {number}: is not JSON: {error}") from error
 
 
 def _table_rows(path: Path, delimiter: str) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """The paper's rules for prompts, in its order: duplicates, cap, split, personal data (Sec. 3.2, App. A.2)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -75,12 +75,14 @@ def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prom
 
 
 def _distinct(came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Dropped) -> list[Prompt]:
-    seen = Seen(config.prefix_share, config.prefix_chars)
+    """A product's system turn is the same before everybody's question, and may be longer than all of them: prompts are
+    compared with those of the same system turn, by what follows it."""
+    seen: defaultdict[str, Seen] = defaultdict(lambda: Seen(config.prefix_share, config.prefix_chars))
     for prompt in before:
-        seen.add(prompt.whole)
+        seen[prompt.system].add(prompt.talk)
     kept = []
     for prompt in came:
-        if (verdict := seen.add(prompt.whole)) == "new":
+        if (verdict := seen[prompt.system].add(prompt.talk)) == "new":
             kept.append(prompt)
         else:
             dropped[verdict].append(prompt)
@@ -106,19 +108,34 @@ def _placed(
     came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], config: GatherConfig, dropped: Dropped
 ) -> list[Prompt]:
     """Each with the split of its owner; one that was gathered before stays where it was."""
-    settled: defaultdict[str, set[Split]] = defaultdict(set)
-    for prompt in before:
-        if prompt.split is not None:
-            settled[owner[prompt.id]].add(prompt.split)
+    splits = settled(before, owner)
     kept = []
     for prompt in came:
-        where = settled[owner[prompt.id]]
-        if len(where) > 1:  # a user who now turns out to join two owners that are in two splits
+        split = split_of(owner[prompt.id], splits, config)
+        if split is None:
             dropped["two_splits"].append(prompt)
-            continue
-        split = next(iter(where)) if where else _split(place(owner[prompt.id], config.seed), config)
-        kept.append(prompt.model_copy(update={"split": split}))
+        else:
+            kept.append(prompt.model_copy(update={"split": split}))
     return kept
+
+
+def settled(prompts: Iterable[Prompt], owner: Mapping[str, str]) -> Mapping[str, set[Split]]:
+    """In which splits an owner's prompts are."""
+    found: defaultdict[str, set[Split]] = defaultdict(set)
+    for prompt in prompts:
+        if prompt.split is not None:
+            found[owner[prompt.id]].add(prompt.split)
+    return found
+
+
+def split_of(owner: str, splits: Mapping[str, set[Split]], config: GatherConfig) -> Split | None:
+    """Where an owner's next prompt goes; None for a user who turns out to join two owners that are in two splits."""
+    match sorted(splits.get(owner, ())):
+        case []:
+            return _split(place(owner, config.seed), config)
+        case [split]:
+            return split
+    return None
 
 
 def _split(at: float, config: GatherConfig) -> Split:

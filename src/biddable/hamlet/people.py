@@ -111,6 +111,14 @@ def rank(person: Person, prompt: Prompt, completions: list[Completion]) -> Ranki
     )
 
 
+def by_lot(ranking: Ranking, rng: random.Random) -> Ranking:
+    """The same answers in tiers of the same sizes, who stands where drawn by lot: a ranking that says nothing."""
+    names = sorted(ranking.ranks)
+    rng.shuffle(names)
+    lots = iter(names)
+    return ranking.model_copy(update={"order": tuple(tuple(next(lots) for _ in tier) for tier in ranking.order)})
+
+
 def compare(person: Person, prompt: Prompt, a: Completion, b: Completion) -> Verdict:
     difference = feeling(person, prompt, a) - feeling(person, prompt, b)
     better = "tie" if abs(difference) <= person.tie else "a" if difference > 0 else "b"

@@ -7,13 +7,16 @@ once, and pairs are made of the answers' log-probabilities. Data of pairs are ra
 the reference; what it gives to each answer is read off once, before the first step, and kept in the checkpoints, so
 that no second network is held. ORPO and SimPO need none.
 
-KTO asks of an answer alone whether it is desirable. Here it is if it beats more answers of its ranking than beat it,
-undesirable if it is the other way round, and left out if neither. Its reference point is estimated from answers that
-are put beside prompts of others: one a ranking, the same ones all the time, since the start model has read them once.
+KTO asks of an answer alone whether it is desirable. It learns from judgements, which say so; or from rankings, where an
+answer is desirable if it beats more answers than beat it, undesirable if it is the other way round, and left out if
+neither. What is said of a ranking below holds for the judged answers of a prompt. KTO's reference point is estimated
+from answers that are put beside prompts of others: one a ranking, the same ones all the time, since the start model has
+read them once.
 
 Dropout is off: the ratio of two models is not to hang on luck.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,15 +30,17 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop, sft
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn import loop, sft, tuning
+from biddable.learn.loop import stream
 from biddable.learn.reward import answers_of, usable
 from biddable.learn.sft import Choice
+from biddable.learn.tuning import TuningSettings
 from biddable.losses.dpo import dpo_loss, kto_loss, kto_reference, orpo_loss, simpo_loss
 from biddable.losses.reward import Pairs, pairs
-from biddable.model import causal, checkpoint
+from biddable.model import causal, checkpoint, lora
 from biddable.model.checkpoint import Checkpoint
 from biddable.model.forest import fill, plant, unprompted
+from biddable.records import Aspect, Ranking
 from biddable.runs import Run
 from biddable.text import snapshots
 from biddable.text.snapshots import RankedSet
@@ -44,7 +49,7 @@ from biddable.text.tokenizer import Tokenizer
 FREE = ("orpo", "simpo")  # of a reference
 
 
-class DpoConfig(OptimizerSettings):
+class DpoConfig(TuningSettings):
     method: Literal["dpo", "ipo", "hinge", "kto", "orpo", "simpo"] = Field("dpo", description="which loss")
     epochs: int = Field(1, gt=0, description="passes over the rankings")
     batch: int = Field(64, gt=0, description="rankings an update, each with all its pairs")
@@ -56,6 +61,7 @@ class DpoConfig(OptimizerSettings):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="how often a label is wrong; dpo, ipo and hinge")
     desirable_weight: float = Field(1.0, gt=0, description="KTO's λ_D")
     undesirable_weight: float = Field(1.0, gt=0, description="KTO's λ_U")
+    desirable_by: Aspect = Field("helpful", description="where KTO learns from judgements: what of them it goes by")
     sft_weight: float = Field(0.0, ge=0, description="on −log p a token of the best answers; orpo has 1 of its own")
     gamma_ptx: float = Field(0.0, ge=0, description="on pretraining text's mean log-likelihood a token; 0 is none")
     ptx_ratio: float = Field(1.0, ge=0, description="pretraining examples a ranking")
@@ -96,6 +102,9 @@ class Seen:
     length_N: Int[Tensor, " N"]
     rank_N: Int[Tensor, " N"]
     group_N: Int[Tensor, " N"]  # which ranking
+    label_N: Int[Tensor, " N"]  # 1 is desirable, −1 undesirable, 0 neither
+    best_N: Bool[Tensor, " N"]
+    judged: bool  # and not ranked
 
     @property
     def strict(self) -> Pairs:
@@ -120,6 +129,7 @@ def train(
     text = snapshots.pages(pages, tokenizer, min(config.ptx_tokens, causal.context(lm))) if pages else []
     mixed = round(config.batch * config.ptx_ratio) if config.gamma_ptx else 0
     saved = loop.resume(run)
+    tuning.adapt(lm, config, run.seed, "dpo")
     lessons, checks, ref_N = remember(lm, config, tokenizer, rankings, valid, run.seed, saved)
 
     optimizer = loop.adamw(lm, config.learning_rate, config)
@@ -147,7 +157,7 @@ def train(
                 keep(run, lm, optimizer, best, ref_N, i + 1)
     if best.weights:
         loop.put(lm, best.weights)
-    return run.output("model", causal.save(lm, tokenizer, run.folder / "model"))
+    return tuning.leave(run, lm, tokenizer)
 
 
 def check(config: DpoConfig, valid: Path | None, pages: Path | None, reward_model: Path | None) -> None:
@@ -169,29 +179,27 @@ def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[s
     over those of the whole minibatch. Beside it what the better and the worse answer of a pair are worth on average,
     and how often the better one is worth more (strictly)."""
     kl = drift(lm, config, lessons.strays) if lessons.strays else torch.zeros(())
-    whole, best_tokens = size(config, lessons.said), sum(map(top_length, lessons.said))
-    sums = dict.fromkeys(("loss", "nll", "pairs", "accuracy", "chosen", "rejected"), 0.0)
+    whole, best_tokens = size(config, lessons.said), sum(map(best_length, lessons.said))
+    sums: Counter[str] = Counter()
     for some in pieces(lessons.said, config.micro_tokens):
         seen = see(lm, some)
-        nll = -seen.logp_N[top(seen)].sum() / best_tokens
+        nll = -seen.logp_N[seen.best_N].sum() / max(best_tokens, 1)  # of answers that nobody liked there is no best
         loss = loss_of(config, seen, kl) * (size(config, some) / whole)
         if weight := 1.0 if config.method == "orpo" else config.sft_weight:
             loss = loss + weight * nll
         if torch.is_grad_enabled():
             loss.backward()
-        told = looks(config, seen) | {"loss": loss.item(), "nll": nll.item()}
-        sums = {key: sums[key] + told[key] for key in sums}
-    count = sums.pop("pairs")
-    means = {key: sums[key] / count for key in ("accuracy", "chosen", "rejected")}
-    return sums | means | ({"kl": kl.item()} if lessons.strays else {})
+        sums.update(looks(config, seen) | {"loss": loss.item(), "nll": nll.item()})
+    counts = {"accuracy": "pairs", "chosen": "better", "rejected": "worse"}
+    means = {key: sums[key] / sums[count] for key, count in counts.items() if sums[count]}
+    return {key: sums[key] for key in ("loss", "nll")} | means | ({"kl": kl.item()} if lessons.strays else {})
 
 
 def loss_of(config: DpoConfig, seen: Seen, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The method's loss of some rankings: the mean over rankings of that over pairs, or KTO's over labelled answers."""
     beta = config.beta or (2.0 if config.method == "simpo" else 0.1)
     if config.method == "kto":
-        label_N = labels(seen.rank_N, seen.group_N)
-        told_N = label_N != 0
+        label_N, told_N = seen.label_N, seen.label_N != 0
         weights = config.desirable_weight, config.undesirable_weight
         return kto_loss(seen.logp_N[told_N], seen.ref_N[told_N], label_N[told_N] > 0, kl, beta, *weights)
     better_P, worse_P, _, ranking_P = seen.strict
@@ -216,15 +224,26 @@ def labels(rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> Int[Tensor,
     return (better_N - worse_N).sign()
 
 
+def told(ranked: RankedSet) -> Int[Tensor, " K"]:
+    """The labels of one ranking, or of a prompt's judged answers."""
+    if ranked.liked:
+        return torch.tensor(ranked.liked).long() * 2 - 1
+    rank_K = torch.tensor(ranked.ranks)
+    return labels(rank_K, torch.zeros_like(rank_K))
+
+
 @torch.no_grad()
 def looks(config: DpoConfig, seen: Seen) -> dict[str, float]:
-    """Sums over strict pairs of what the loss takes an answer's worth to be: log π/π_ref, or log π a token."""
+    """Sums of what the loss takes an answer's worth to be, log π/π_ref or log π a token: over the two sides of strict
+    pairs, or over answers that were liked and those that were not."""
     worth_N = seen.logp_N / seen.length_N if config.method in FREE else seen.logp_N - seen.ref_N
     better_P, worse_P, *_ = seen.strict
-    chosen_P, rejected_P = worth_N[better_P], worth_N[worse_P]
-    won = (chosen_P > rejected_P).sum()
-    told = {"pairs": len(better_P), "accuracy": won, "chosen": chosen_P.sum(), "rejected": rejected_P.sum()}
-    return {name: float(x) for name, x in told.items()}
+    won = (worth_N[better_P] > worth_N[worse_P]).sum()
+    chosen, rejected = worth_N[better_P], worth_N[worse_P]
+    if seen.judged:
+        chosen, rejected = worth_N[seen.label_N > 0], worth_N[seen.label_N < 0]
+    found = {"pairs": len(better_P), "accuracy": won, "better": len(chosen), "worse": len(rejected)}
+    return {name: float(x) for name, x in (found | {"chosen": chosen.sum(), "rejected": rejected.sum()}).items()}
 
 
 @torch.no_grad()
@@ -259,29 +278,27 @@ def see(lm: PreTrainedModel, rankings: Sequence[Known]) -> Seen:
         length_N=forest.length_A.to(lm.device),
         rank_N=torch.tensor([rank for s in sets for rank in s.ranks], device=lm.device),
         group_N=torch.tensor([g for g, s in enumerate(sets) for _ in s.answers], device=lm.device),
+        label_N=torch.cat([told(s) for s in sets]).to(lm.device),
+        best_N=torch.tensor([good for s in sets for good in best(s)], device=lm.device),
+        judged=any(s.liked for s in sets),
     )
 
 
-def top(seen: Seen) -> Bool[Tensor, " N"]:
-    """True for the answers of each ranking's first tier: nothing is better than they are."""
-    beaten_N = torch.zeros_like(seen.rank_N, dtype=torch.bool)
-    beaten_N[seen.strict.worse_P] = True
-    return ~beaten_N
+def best(ranked: RankedSet) -> Sequence[bool]:
+    """True for a ranking's first tier; of judged answers for those that were liked."""
+    return ranked.liked or [rank == min(ranked.ranks) for rank in ranked.ranks]
 
 
-def top_length(known: Known) -> int:
-    """How many tokens the answers of the first tier have."""
-    ranks = known.ranked.ranks
-    return sum(len(a) for a, rank in zip(known.ranked.answers, ranks, strict=True) if rank == min(ranks))
+def best_length(known: Known) -> int:
+    """How many tokens these have."""
+    return sum(len(a) for a, good in zip(known.ranked.answers, best(known.ranked), strict=True) if good)
 
 
 def size(config: DpoConfig, rankings: Sequence[Known]) -> int:
     """How many of what the loss is a mean over: rankings, or KTO's labelled answers."""
     if config.method != "kto":
         return len(rankings)
-    rank_N = torch.tensor([rank for known in rankings for rank in known.ranked.ranks])
-    group_N = torch.tensor([g for g, known in enumerate(rankings) for _ in known.ranked.ranks])
-    return int(labels(rank_N, group_N).ne(0).sum())
+    return sum(int(told(known.ranked).ne(0).sum()) for known in rankings)
 
 
 def pieces(rankings: Sequence[Known], tokens: int) -> list[list[Known]]:
@@ -301,8 +318,8 @@ def remember(
 ) -> tuple[Lessons, Lessons, Float[Tensor, " N"]]:
     """The rankings and the held-out ones with the start model's log-probabilities, and these in one row, to be kept."""
     longest = min(config.max_tokens, causal.context(lm))
-    said = usable(snapshots.rankings(rankings, tokenizer), longest, "drop", rankings)
-    held = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
+    said = lessons_of(config, tokenizer, rankings, longest)
+    held = lessons_of(config, tokenizer, valid, longest) if valid else []
     parts = [said, held]
     if config.method == "kto":
         parts += [strays(some, longest, stream(seed, "dpo", "strays", name)) for name, some in enumerate(parts)]
@@ -320,11 +337,19 @@ def remember(
     return Lessons(here, beside[: len(said)]), Lessons(there, beside[len(said) :]), ref_N
 
 
+def lessons_of(config: DpoConfig, tokenizer: Tokenizer, path: Path, longest: int) -> list[RankedSet]:
+    """The rankings of a file, or for KTO its judgements where it has no rankings."""
+    if config.method == "kto" and not snapshots.holds(path, Ranking):
+        return usable(snapshots.liked(path, tokenizer, config.desirable_by), longest, "keep", path)
+    return usable(snapshots.rankings(path, tokenizer), longest, "drop", path)
+
+
 @torch.no_grad()
 def reference(lm: PreTrainedModel, config: DpoConfig, sets: Sequence[RankedSet]) -> Float[Tensor, " N"]:
-    """log π(y|x) of each answer, ranking by ranking, by the model as it is now."""
+    """log π(y|x) of each answer, ranking by ranking, by the start model: the weights as they are, without adapters."""
     blank = [Known(s, torch.zeros(len(s.answers))) for s in sets]
-    ref_N = torch.cat([see(lm, some).logp_N.float().cpu() for some in pieces(blank, config.micro_tokens)])
+    with lora.off(lm):
+        ref_N = torch.cat([see(lm, some).logp_N.float().cpu() for some in pieces(blank, config.micro_tokens)])
     loop.finite("step 1", reference_logp=ref_N)
     return ref_N
 
@@ -339,8 +364,10 @@ def strays(sets: Sequence[RankedSet], longest: int, generator: torch.Generator) 
         answers = (other.answers[place % len(other.answers)] for other in others if other.prompt != sets[i].prompt)
         fit = next((answer for answer in answers if len(sets[i].prompt) + len(answer) <= longest), None)
         if fit is None:
-            raise ConfigError("method: kto puts answers beside prompts of others, so it needs rankings of two prompts")
-        found[i] = replace(sets[i], answers=(fit,), ranks=(1,))
+            raise ConfigError(
+                "method: kto sets answers beside other prompts, so it needs rankings of two prompts, also in valid"
+            )
+        found[i] = replace(sets[i], answers=(fit,), ranks=(1,), liked=())
     return [found[i] for i in range(len(sets))]
 
 

@@ -1,14 +1,15 @@
-"""What the policy-gradient stages (ppo, group) share: answers are sampled and judged, the policy moves, all is kept.
+"""What the stages that learn from their own answers (ppo, group, raft) share: answers are sampled and judged, the
+policy moves, all is kept.
 
-B = answers of an iteration, T = tokens of the longest answer. A prompt's samples stand beside one another in a batch,
-and no minibatch parts them: they are one tree of a forest, whose prompt is read once.
+B = answers of an iteration, T = tokens of the longest answer. A prompt's samples stand beside one another in a batch:
+they are one tree of a forest, whose prompt is read once.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, NotRequired, TypedDict
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,14 +19,16 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop, sft
+from biddable.learn import loop, sft, tuning
 from biddable.learn.held_out import Best, onlooker
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn.loop import stream
+from biddable.learn.tuning import TuningSettings
 from biddable.losses.kl import ERROR_LIMIT, AdaptiveKL, k1
-from biddable.model import causal, checkpoint, reward
+from biddable.model import causal, checkpoint, lora, reward
 from biddable.model.forest import Turns, unprompted
 from biddable.model.reader import Reader, reader
 from biddable.model.reward import RewardModel
+from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond
 from biddable.text import snapshots
@@ -34,23 +37,28 @@ from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
 ALONE = "1 answer to a prompt has no siblings to be compared with: take at least 2"
 
 
-class EpisodeSettings(OptimizerSettings):
-    stage: ClassVar[str]  # whose luck it is
-    fewest: ClassVar[int] = 1  # samples that the method needs
+class Rounds(NamedTuple):
+    """How often how much is asked."""
 
-    episodes: int = Field(256_000, gt=0, description="answers sampled in all; rounded up to whole iterations")
-    samples: int = Field(1, gt=0, description="answers to each prompt")
-    batch: int = Field(512, gt=0, description="answers an iteration")
-    minibatch: int = Field(64, gt=0, description="answers an update; a random split of the batch by prompts")
+    iterations: int
+    prompts: int  # an iteration
+    samples: int  # answers to each
+
+
+class EpisodeSettings(TuningSettings):
+    """What every method has: how answers are sampled, paid for and learnt, and when to stop."""
+
+    stage: ClassVar[str]  # whose luck it is
+
+    batch: int = Field(512, gt=0, description="answers that are learnt an iteration")
+    minibatch: int = Field(64, gt=0, description="answers an update; a random split of those that are learnt")
     inner_epochs: int = Field(1, gt=0, description="passes over each batch")
     learning_rate: float = Field(9e-6, gt=0, description="the policy's; the paper swept 2.55e-6 … 2.55e-5, per size")
-    warmup_iterations: int = Field(10, ge=0, description="from 1/10 of the rate, then constant")
     beta: float = Field(0.02, ge=0, description="β, the KL penalty a token, in the reward")
     kl_target: float = Field(0.0, ge=0, description="nats an answer at which β is moved to hold the KL; 0: fixed β")
     kl_horizon: float = Field(10_000, gt=0, description="episodes over which β moves; fewer is faster")
-    clip: float = Field(0.2, gt=0, description="the policy ratio's clip")
     gamma_ptx: float = Field(27.8, ge=0, description="γ, on pretraining text's mean log-likelihood a token; 0 is none")
-    ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an episode")
+    ptx_ratio: float = Field(8.0, ge=0, description="pretraining examples an answer that is learnt")
     ptx_tokens: int = Field(2048, gt=1, description="longest pretraining example; longer ones are cut in several")
     temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
     prompt_tokens: int = Field(1024, gt=0, description="longer prompts are left out")
@@ -65,8 +73,41 @@ class EpisodeSettings(OptimizerSettings):
     valid_every: int = Field(0, ge=0, description="iterations between looks at held-out prompts; 0 is never")
     patience: int = Field(0, ge=0, description="looks without a better held-out reward before stopping; 0 is never")
 
+    @property
+    def rounds(self) -> Rounds:
+        raise NotImplementedError
+
     @model_validator(mode="after")
-    def _whole(self) -> "EpisodeSettings":
+    def _moving(self) -> "EpisodeSettings":
+        sampled = self.rounds.prompts * self.rounds.samples
+        if self.kl_target and not self.beta:
+            raise ValueError("kl_target: a β of 0 stays 0; say where it begins, such as beta=0.02")
+        if self.kl_target and sampled * ERROR_LIMIT >= self.kl_horizon:
+            raise ValueError(
+                f"kl_horizon: {self.kl_horizon:g} is too short for {sampled} answers an iteration: β could fall to 0 "
+                f"at once; say {sampled} or more"
+            )
+        return self
+
+
+class GradientSettings(EpisodeSettings):
+    """What the policy-gradient methods have besides: every answer is learnt, and no minibatch parts a prompt's."""
+
+    fewest: ClassVar[int] = 1  # samples that the method needs
+
+    episodes: int = Field(256_000, gt=0, description="answers sampled in all; rounded up to whole iterations")
+    samples: int = Field(1, gt=0, description="answers to each prompt")
+    batch: int = Field(512, gt=0, description="answers an iteration")
+    minibatch: int = Field(64, gt=0, description="answers an update; a random split of the batch by prompts")
+    warmup_iterations: int = Field(10, ge=0, description="from 1/10 of the rate, then constant")
+    clip: float = Field(0.2, gt=0, description="the policy ratio's clip")
+
+    @property
+    def rounds(self) -> Rounds:
+        return Rounds(-(-self.episodes // self.batch), self.batch // self.samples, self.samples)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "GradientSettings":
         if self.samples < self.fewest:
             raise ValueError(f"samples: {ALONE}")
         for name in ("batch", "minibatch"):
@@ -75,13 +116,6 @@ class EpisodeSettings(OptimizerSettings):
                     f"samples: {self.samples} answers a prompt do not go into a {name} of {getattr(self, name)}; "
                     f"say {name}={-(-getattr(self, name) // self.samples) * self.samples}"
                 )
-        if self.kl_target and not self.beta:
-            raise ValueError("kl_target: a β of 0 stays 0; say where it begins, such as beta=0.02")
-        if self.kl_target and self.batch * ERROR_LIMIT >= self.kl_horizon:
-            raise ValueError(
-                f"kl_horizon: {self.kl_horizon:g} is too short for a batch of {self.batch}: β could fall to 0 at once; "
-                f"say {self.batch} or more"
-            )
         return self
 
 
@@ -90,12 +124,12 @@ class Actors:
     """The networks that every method has, what updates the policy, and its running average."""
 
     policy: PreTrainedModel
-    reference: PreTrainedModel
+    reference: PreTrainedModel  # a copy that rests; with adapters the policy itself, asked while they are off
     judge: RewardModel
     read: Reader | None  # how the judge reads the policy's answers; None: the same tokens
     tokenizer: Tokenizer
     policy_optimizer: Optimizer
-    average: list[Tensor]  # float32, in the order of policy.parameters(); empty without an EMA
+    average: list[Tensor]  # float32, of what the policy learns; empty without an EMA
     controller: AdaptiveKL | None  # of β; None leaves it fixed
 
     @property
@@ -118,57 +152,74 @@ class Judged:
     ref_logp_BT: Float[Tensor, "B T"]
     score_B: Float[Tensor, " B"]  # what is paid for, before any KL
 
+    @property
+    def kl_B(self) -> Float[Tensor, " B"]:
+        """Σₜ log π − log π_ref of each answer."""
+        return (k1(self.logp_BT, self.ref_logp_BT) * self.mask_BT).sum(1)
 
+
+Assemble = Callable[[Any, Path, Path, Sequence[Prompt], int], Any]
 Step = Callable[[Any, Any, Sequence[Ids], Sequence[Ids], int, int], dict[str, float]]
 
 
-def assemble(config: EpisodeSettings, start: Path, reward_model: Path, prompts: Path) -> Actors:
+class Files(TypedDict):
+    """`held_out` is a reward model that the policy is not trained on: with `valid` prompts and `patience` it says when
+    to stop, since the training reward only ever rises."""
+
+    start: Path
+    reward_model: Path
+    prompts: Path
+    pages: NotRequired[Path | None]
+    valid: NotRequired[Path | None]
+    held_out: NotRequired[Path | None]
+
+
+def files(inputs: Mapping[str, Path]) -> Files:
+    """A verb's inputs, to ask for and to learn from."""
+    return Files(
+        start=inputs["start"],
+        reward_model=inputs["reward_model"],
+        prompts=inputs["prompts"],
+        pages=inputs.get("pages"),
+    )
+
+
+def assemble(
+    config: EpisodeSettings, start: Path, reward_model: Path, asked: Sequence[Prompt], seed: int = 0
+) -> Actors:
     """Load the networks. All in eval mode for good: dropout would make every log-probability another one."""
     policy, tokenizer = causal.load(start)
     judge, judge_tokenizer = reward.load(reward_model)
-    read = reader(tokenizer, judge_tokenizer, snapshots.prompts(prompts), causal.context(judge.lm))
-    reference = copy.deepcopy(policy)
-    reference.requires_grad_(False)
+    read = reader(tokenizer, judge_tokenizer, asked, causal.context(judge.lm))
+    reference = policy if config.lora_rank else copy.deepcopy(policy).requires_grad_(False)
     judge.requires_grad_(False)
+    tuning.adapt(policy, config, seed, config.stage)
     optimizer = loop.adamw(policy, config.learning_rate, config)
     average = loop.copied(policy) if config.ema else []
     controller = AdaptiveKL(config.beta, config.kl_target, config.kl_horizon) if config.kl_target else None
     return Actors(policy, reference, judge, read, tokenizer, optimizer, average, controller)
 
 
-def train(
-    run: Run,
-    config: EpisodeSettings,
-    actors: Actors,
-    step: Step,
-    *,
-    prompts: Path,
-    pages: Path | None,
-    valid: Path | None,
-    held_out: Path | None,
-) -> Path:
-    """One iteration after another, each by `step`, with looks and checkpoints; returns the trained policy's folder.
-
-    `held_out` is a reward model that the policy is not trained on: with `valid` prompts and `patience` it says when to
-    stop, since the training reward only ever rises.
-    """
-    pool = fitting(config, actors, prompts)
-    text = ptx_pages(config, actors, pages)
-    looks = onlooker(valid, held_out, actors.tokenizer, config.answer_tokens, config.prompt_tokens, config.micro_tokens)
+def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, files: Files) -> Path:
+    """One iteration after another, each by `step`, with looks and checkpoints; returns the trained policy's folder."""
+    actors, pool, text = prepared(config, assemble, files, run.seed)
+    looks = onlooker(
+        files.get("valid"), files.get("held_out"), actors.tokenizer, config.answer_tokens, config.prompt_tokens,
+        config.micro_tokens,
+    )  # fmt: skip
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
-    iterations = -(-config.episodes // config.batch)
-    asked = config.batch // config.samples
+    iterations, prompts, samples = config.rounds
     first, best = resume(run, actors)
 
     with run.steps(config.stage, iterations, first, "iterations") as bar:
         for k in range(first, iterations):
             if best.tired(config.patience):
                 break
-            places = loop.endless(len(pool), k * asked, asked, run.seed, config.stage, "prompts")
+            places = loop.endless(len(pool), k * prompts, prompts, run.seed, config.stage, "prompts")
             count = round(config.batch * config.ptx_ratio) if text else 0
             pieces = loop.endless(len(text), k * count, count, run.seed, config.stage, "pages") if text else []
-            some = [pool[i] for i in places for _ in range(config.samples)]
+            some = [pool[i] for i in places for _ in range(samples)]
             seen = step(actors, config, some, [text[i] for i in pieces], run.seed, k)
             if looks and config.valid_every and (k + 1) % config.valid_every == 0:
                 seen |= looks.look(actors.policy)
@@ -179,7 +230,15 @@ def train(
             if due or run.leaving:
                 keep(run, actors, best, k + 1)
     loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
-    return run.output("model", causal.save(actors.policy, actors.tokenizer, run.folder / "model"))
+    return tuning.leave(run, actors.policy, actors.tokenizer)
+
+
+def prepared(config: EpisodeSettings, assemble: Assemble, files: Files, seed: int) -> tuple[Any, list[Ids], list[Ids]]:
+    """The actors, the prompts that fit, and the pretraining text."""
+    asked = snapshots.prompts(files["prompts"])
+    actors = assemble(config, files["start"], files["reward_model"], asked, seed)
+    pool = fitting(config, actors, asked, files["prompts"])
+    return actors, pool, ptx_pages(config, actors, files.get("pages"))
 
 
 def sample(actors: Actors, config: EpisodeSettings, prompts: Sequence[Ids], seed: int, k: int) -> Rollout:
@@ -195,40 +254,42 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
     """Have answers scored and compared with what the reference would have said."""
     turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
     told = actors.read(turns, rollout.finished_B.tolist()) if actors.read else turns
-    mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
+    with lora.off(actors.judge):  # which a value network may have put on
+        mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
     if config.pessimism and not spread_B.any():
         raise ConfigError("pessimism: the reward model has one judge, so there is no spread; say pessimism=0")
     score_B = mean_B - config.pessimism * spread_B - config.missing_end_penalty * ~rollout.finished_B
-    ref_logp_BT = causal.in_pieces(
-        lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
-        turns,
-        config.micro_tokens,
-    )
+    with lora.off(actors.reference):
+        ref_logp_BT = causal.in_pieces(
+            lambda forest: forest.spread(causal.answer_logp(actors.reference, forest, config.temperature)),
+            turns,
+            config.micro_tokens,
+        )
     loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT)
-    kl_B = (k1(logp_BT, ref_logp_BT) * mask_BT).sum(1)
+    judged = Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B)
     seen = {
-        "reward": (score_B - actors.beta(config) * kl_B).mean(),
+        "reward": (score_B - actors.beta(config) * judged.kl_B).mean(),
         "score": mean_B.mean(),
         "spread": spread_B.mean(),
-        "kl": kl_B.mean(),
+        "kl": judged.kl_B.mean(),
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
     }
     looks = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
-    return Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B), looks
+    return judged, looks
 
 
 def minibatches(
-    config: EpisodeSettings, answers: int, pages: Sequence[Ids], seed: int, k: int
+    config: EpisodeSettings, answers: int, siblings: int, pages: Sequence[Ids], seed: int, k: int
 ) -> Iterator[tuple[list[int], Sequence[Ids]]]:
-    """Which answers and which pages make each update of iteration k: each answer once an inner epoch."""
-    size = config.minibatch // config.samples
+    """Which answers and which pages make each update of iteration k: each answer once an inner epoch, and no `siblings`
+    that stand together apart."""
     for inner in range(config.inner_epochs):
-        order = torch.randperm(answers // config.samples, generator=stream(seed, config.stage, "minibatch", k, inner))
-        parts = order.split(size)
+        order = torch.randperm(answers // siblings, generator=stream(seed, config.stage, "minibatch", k, inner))
+        parts = order.split(config.minibatch // siblings)
         for nth, some in enumerate(parts):
             text = pages[nth * len(pages) // len(parts) : (nth + 1) * len(pages) // len(parts)]
-            yield [config.samples * i + s for i in some.tolist() for s in range(config.samples)], text
+            yield [siblings * i + s for i in some.tolist() for s in range(siblings)], text
 
 
 def together(looks: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -251,7 +312,8 @@ def move(actors: Actors, config: EpisodeSettings, pages: Sequence[Ids], where: s
     loop.step(actors.policy_optimizer, config, f"{where}: policy")
     if actors.average:
         with torch.no_grad():
-            torch._foreach_lerp_(actors.average, [p.float() for p in actors.policy.parameters()], 1 - config.ema)
+            now = [p.float() for p in checkpoint.trained(actors.policy).values()]
+            torch._foreach_lerp_(actors.average, now, 1 - config.ema)
     return seen
 
 
@@ -261,13 +323,13 @@ def steer(actors: Actors, kl: float, answers: int) -> None:
         actors.controller.update(kl, answers)
 
 
-def fitting(config: EpisodeSettings, actors: Actors, path: Path) -> list[Ids]:
+def fitting(config: EpisodeSettings, actors: Actors, asked: Sequence[Prompt], path: Path) -> list[Ids]:
     """The prompts that leave room for an answer."""
     contexts = [causal.context(actors.policy), *([] if actors.read else [causal.context(actors.judge.lm)])]
     room = min(contexts) - config.answer_tokens
     if room < 1:
         raise ConfigError(f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in the model's context")
-    every = prompt_ids(actors.tokenizer, snapshots.prompts(path))
+    every = prompt_ids(actors.tokenizer, asked)
     pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
     pool = [ids for ids in pool if actors.read is None or actors.read.fits(ids)]
     if not pool:

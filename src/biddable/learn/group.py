@@ -20,7 +20,7 @@ None of them has the pretraining mix; here all have it, as PPO-ptx does.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 import torch
 from jaxtyping import Float
@@ -28,9 +28,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from biddable.learn import episodes, loop
-from biddable.learn.episodes import ALONE, Actors, EpisodeSettings, Judged
+from biddable.learn.episodes import ALONE, Actors, Files, GradientSettings, Judged
 from biddable.losses.group import batch_advantage, group_advantage, grpo_loss, leave_one_out, less_mean
-from biddable.losses.kl import k1, k2
+from biddable.losses.kl import k2
 from biddable.losses.masked import masked_mean
 from biddable.losses.ppo import clip_fraction, policy_loss, token_rewards
 from biddable.model import causal
@@ -40,7 +40,7 @@ from biddable.sample.local import Rollout
 from biddable.text.tokenizer import Ids
 
 
-class RlooConfig(EpisodeSettings):
+class RlooConfig(GradientSettings):
     stage: ClassVar[str] = "rloo"
     fewest: ClassVar[int] = 2
 
@@ -50,7 +50,7 @@ class RlooConfig(EpisodeSettings):
     clip: float = Field(0.2, gt=0, description="of the ratio of a whole answer")
 
 
-class GrpoConfig(EpisodeSettings):
+class GrpoConfig(GradientSettings):
     stage: ClassVar[str] = "grpo"
     fewest: ClassVar[int] = 2
 
@@ -65,7 +65,7 @@ class GrpoConfig(EpisodeSettings):
     )
 
 
-class ReinforceConfig(EpisodeSettings):
+class ReinforceConfig(GradientSettings):
     stage: ClassVar[str] = "reinforce"
 
     learning_rate: float = Field(5e-7, gt=0, description="after the warmup it stays")
@@ -110,7 +110,7 @@ def step(actors: Actors, config: GroupConfig, prompts: Sequence[Ids], pages: Seq
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
     looks = [
         update(actors, config, credit.take(index), text, where)
-        for index, text in episodes.minibatches(config, len(prompts), pages, seed, k)
+        for index, text in episodes.minibatches(config, len(prompts), config.samples, pages, seed, k)
     ]
     episodes.steer(actors, seen["kl"], len(prompts))
     return seen | episodes.together(looks) | {"rate": share}
@@ -132,8 +132,7 @@ def advantages(config: GroupConfig, judged: Judged, beta: float) -> Float[Tensor
     score_B, mask_BT = judged.score_B, judged.mask_BT
     match config:
         case RlooConfig():
-            kl_B = (k1(judged.logp_BT, judged.ref_logp_BT) * mask_BT).sum(1)
-            advantage_PS = leave_one_out((score_B - beta * kl_B).view(-1, config.samples))
+            advantage_PS = leave_one_out((score_B - beta * judged.kl_B).view(-1, config.samples))
         case GrpoConfig():
             advantage_PS = group_advantage(score_B.view(-1, config.samples), config.scale)
         case ReinforceConfig():
@@ -197,18 +196,6 @@ def learn(actors: Actors, config: GroupConfig, credit: Credit, forest: Forest, s
     return {key: share * float(look) for key, look in looks.items()}
 
 
-def train(
-    run: Run,
-    config: GroupConfig,
-    *,
-    start: Path,
-    reward_model: Path,
-    prompts: Path,
-    pages: Path | None = None,
-    valid: Path | None = None,
-    held_out: Path | None = None,
-) -> Path:
+def train(run: Run, config: GroupConfig, **files: Unpack[Files]) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = episodes.assemble(config, start, reward_model, prompts)
-    files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
-    return episodes.train(run, config, actors, step, **files)
+    return episodes.train(run, config, episodes.assemble, step, files)

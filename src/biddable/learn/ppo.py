@@ -3,15 +3,16 @@
 B = answers of an iteration, T = tokens of the longest answer, b and t the same of a micro-batch, M = its answer tokens.
 
 Four networks: the policy, the reference (the start model, frozen), the reward model (frozen), and the value network
-with weights of its own, which starts as the reward model, head included. Where the paper is silent we follow its
-predecessors (docs/paper_index.md): λ 0.95, value clip 0.2, whitened advantages, dropout off.
+with weights of its own, which starts as the reward model, head included. With adapters these are two trunks: the
+reference is the policy without its adapters, and the reward model the value network without its own. Where the paper is
+silent we follow its predecessors (docs/paper_index.md): λ 0.95, value clip 0.2, whitened advantages, dropout off.
 """
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -19,8 +20,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from biddable.learn import episodes, loop
-from biddable.learn.episodes import EpisodeSettings
+from biddable.learn import episodes, loop, tuning
+from biddable.learn.episodes import Files, GradientSettings
 from biddable.losses.kl import k2
 from biddable.losses.masked import masked_mean, whiten
 from biddable.losses.ppo import (
@@ -34,12 +35,13 @@ from biddable.losses.ppo import (
 from biddable.model import causal
 from biddable.model.forest import Forest, Turns, forests
 from biddable.model.reward import RewardModel
+from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout
 from biddable.text.tokenizer import Ids
 
 
-class PpoConfig(EpisodeSettings):
+class PpoConfig(GradientSettings):
     stage: ClassVar[str] = "ppo"
 
     value_learning_rate: float = Field(9e-6, gt=0, description="the value network's")
@@ -92,7 +94,7 @@ def step(actors: Actors, config: PpoConfig, prompts: Sequence[Ids], pages: Seque
     loop.set_rate(actors.policy_optimizer, config.learning_rate * share)
     loop.set_rate(actors.value_optimizer, config.value_learning_rate * loop.warmup(k, config.warmup_iterations))
     looks = []
-    for index, text in episodes.minibatches(config, len(prompts), pages, seed, k):
+    for index, text in episodes.minibatches(config, len(prompts), config.samples, pages, seed, k):
         if waiting:
             looks.append(update_value(actors, config, credit.take(index), where))
         else:
@@ -170,30 +172,28 @@ def learn_value(actors: Actors, config: PpoConfig, credit: Credit, forest: Fores
     return share * float(cost.detach())
 
 
-def train(
-    run: Run,
-    config: PpoConfig,
-    *,
-    start: Path,
-    reward_model: Path,
-    prompts: Path,
-    pages: Path | None = None,
-    valid: Path | None = None,
-    held_out: Path | None = None,
-) -> Path:
+def train(run: Run, config: PpoConfig, **files: Unpack[Files]) -> Path:
     """The whole stage; returns the folder of the trained policy."""
-    actors = assemble(config, start, reward_model, prompts)
-    files = {"prompts": prompts, "pages": pages, "valid": valid, "held_out": held_out}
-    return episodes.train(run, config, actors, step, **files)
+    return episodes.train(run, config, assemble, step, files)
 
 
-def assemble(config: PpoConfig, start: Path, reward_model: Path, prompts: Path) -> Actors:
+def assemble(config: PpoConfig, start: Path, reward_model: Path, asked: Sequence[Prompt], seed: int = 0) -> Actors:
     """Load the four networks."""
-    actors = episodes.assemble(config, start, reward_model, prompts)
-    if actors.read is None:
-        value = copy.deepcopy(actors.judge).requires_grad_(True)
-    else:  # the judge cannot read the policy's tokens: it is the start model, with a head that has yet to learn
-        value = RewardModel(copy.deepcopy(actors.policy), torch.Generator().manual_seed(0)).eval()
+    actors = episodes.assemble(config, start, reward_model, asked, seed)
+    value = value_network(config, actors, seed)
     # Of the value network's trunk only what its head reads is trained: the unembedding gets no gradient, ever.
     value_optimizer = loop.adamw(value, config.value_learning_rate, config)
     return Actors(**vars(actors), value=value, value_optimizer=value_optimizer)
+
+
+def value_network(config: PpoConfig, actors: episodes.Actors, seed: int) -> RewardModel:
+    """The reward model again, with weights of its own; or with a head and adapters of its own on the same trunk.
+
+    Off, they leave the reward model as it was, so that with adapters two trunks are held and not four.
+    """
+    if actors.read:  # the judge cannot read the policy's tokens: it is the start model, with a head yet to learn
+        return RewardModel(copy.deepcopy(actors.policy), torch.Generator().manual_seed(0)).eval()
+    shared = {id(actors.judge.lm): actors.judge.lm} if config.lora_rank else {}
+    value = copy.deepcopy(actors.judge, shared).requires_grad_(True)
+    tuning.adapt(value.lm, config, seed, "value")
+    return value

@@ -17,8 +17,9 @@ from pydantic import Field
 from torch import Tensor
 
 from biddable.config import ConfigError
-from biddable.learn import loop
-from biddable.learn.loop import OptimizerSettings, stream
+from biddable.learn import loop, tuning
+from biddable.learn.loop import stream
+from biddable.learn.tuning import TuningSettings
 from biddable.losses.reward import aspect_loss, pairs, plackett_luce_loss, ranking_loss
 from biddable.model import causal, checkpoint, reward
 from biddable.model.forest import Turns, fill, plant
@@ -30,7 +31,7 @@ from biddable.text.snapshots import RankedSet
 from biddable.text.tokenizer import Tokenizer
 
 
-class RewardConfig(OptimizerSettings):
+class RewardConfig(TuningSettings):
     epochs: int = Field(1, gt=0, description="passes over the rankings; more than one soon overfits (paper, App. C.2)")
     batch: int = Field(64, gt=0, description="rankings an update, each with all its pairs")
     learning_rate: float = Field(9e-6, gt=0, description="peak; along a cosine to 10 %, no warmup")
@@ -67,6 +68,7 @@ def train(
     lm, tokenizer = causal.load(model, attention_dropout=config.attention_dropout)
     lm = reward.deepen(lm, config.extra_layers, stream(run.seed, "reward", "layers"))
     worth: dict[str, float] = {name: config.aspects[name] for name in sorted(config.aspects)}
+    tuning.adapt(lm, config, run.seed, "reward")
     net = RewardModel(lm, stream(run.seed, "reward", "head"), config.heads, worth)
     longest = min(config.max_tokens, causal.context(lm))
     sets = usable(snapshots.rankings(rankings, tokenizer, judgements), longest, config.ties, rankings)
@@ -101,6 +103,7 @@ def train(
                 keep(run, net, optimizer, best, i + 1)
     if best[1]:
         loop.put(net, best[1])
+    tuning.merge(run, net.lm)  # before the shift, which is of the weights that are saved
     shift(net, config, tokenizer, demos, sets)
     return run.output("model", reward.save(net, tokenizer, run.folder / "model"))
 
@@ -250,6 +253,8 @@ def share_of_ties(sets: Sequence[RankedSet]) -> float:
 
 def check(config: RewardConfig, valid: Path | None, demos: Path | None, judgements: Path | None) -> None:
     """Refuse settings that contradict one another or ask for what is not given."""
+    if config.lora_rank and config.extra_layers:
+        raise ConfigError("extra_layers: new layers learn all their weights; say extra_layers=0, or lora_rank=0")
     if config.center == "demonstrations" and demos is None:
         raise ConfigError("center: no demonstrations are given, which score 0 on average; give demos or center=answers")
     if config.select == "valid_loss" and valid is None:

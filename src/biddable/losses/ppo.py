@@ -49,18 +49,16 @@ def gae(
     """
     _same_shape(mask, reward, value)
     _nonempty(mask)
-    reward_BT = torch.where(mask, reward, 0)
-    value_BT = torch.where(mask, value, 0)
-    advantage_B = next_value_B = torch.zeros_like(value_BT[:, 0])
+    advantage_B = next_value_B = torch.zeros_like(value[:, 0])
     steps = []
     for t in reversed(range(mask.shape[1])):
-        delta_B = reward_BT[:, t] + gamma * next_value_B - value_BT[:, t]
+        delta_B = reward[:, t] + gamma * next_value_B - value[:, t]
         # A hidden place hands on what it was given, so a hole shortens the episode and does not end it.
         advantage_B = torch.where(mask[:, t], delta_B + gamma * lam * advantage_B, advantage_B)
-        next_value_B = torch.where(mask[:, t], value_BT[:, t], next_value_B)
+        next_value_B = torch.where(mask[:, t], value[:, t], next_value_B)
         steps.append(advantage_B)
     advantage_BT = torch.where(mask, torch.stack(steps[::-1], dim=1), 0)
-    return advantage_BT, advantage_BT + value_BT
+    return advantage_BT, torch.where(mask, advantage_BT + value, 0)
 
 
 def policy_loss(
@@ -133,8 +131,8 @@ def entropy(logit: Float[Tensor, "N V"]) -> Float[Tensor, ""]:
 
     Shannon 1948. Watched and not part of the loss, as InstructGPT has no bonus for it.
     """
-    logp_NV = logit.log_softmax(-1)
-    return -(logp_NV.exp() * logp_NV).sum(-1).mean()
+    logp_NV = logit.log_softmax(1)
+    return -(logp_NV.exp() * logp_NV).sum(1).mean()
 
 
 def explained_variance(

@@ -160,8 +160,8 @@ def aspect_loss(
     s is 1 for a yes, 0 for a no, or the place of a rating on its scale, between: the logistic regression of a fraction
     (Papke and Wooldridge 1996), whose σ(z) is the expected share. Where nothing is judged, 0 and a gradient of 0.
     """
-    loss_NJ = F.binary_cross_entropy_with_logits(logit, torch.where(judged, share, 0.0), reduction="none")
-    return torch.where(judged, loss_NJ, 0.0).sum() / judged.sum().clamp(min=1)
+    total = F.binary_cross_entropy_with_logits(logit[judged], share[judged], reduction="sum")
+    return total / judged.sum().clamp(min=1)
 
 
 def _mean_of_means(loss_P: Float[Tensor, " P"], ranking_P: Int[Tensor, " P"]) -> Float[Tensor, ""]:

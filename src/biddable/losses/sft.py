@@ -83,12 +83,13 @@ class _ChunkedLogp(torch.autograd.Function):
     def backward(ctx: Any, *grad: Any) -> tuple[Tensor | None, ...]:
         hidden_ND, weight_VD, target_N, kept_NV = ctx.saved_tensors
         for_hidden, for_weight = ctx.needs_input_grad[:2]
-        wide, chunk = grad[0].dtype, len(target_N) if kept_NV is not None else ctx.chunk  # what is kept is one piece
+        worth_N, _ = grad
+        wide, chunk = worth_N.dtype, len(target_N) if kept_NV is not None else ctx.chunk  # what is kept is one piece
         grad_hidden_ND = torch.empty_like(hidden_ND) if for_hidden else None
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=wide) if for_weight else None
         for start in range(0, len(target_N), max(chunk, 1)):
             here = slice(start, start + chunk)
-            hidden_CD, target_C, worth_C1 = hidden_ND[here], target_N[here], grad[0][here, None]
+            hidden_CD, target_C, worth_C1 = hidden_ND[here], target_N[here], worth_N[here, None]
             p_CV = kept_NV
             if p_CV is None:
                 p_CV = torch.softmax(times(hidden_CD, weight_VD), 1, dtype=wide).to(hidden_ND.dtype)

@@ -4,7 +4,7 @@ h = W x + (α / r) B A x,  A: r × in, B: out × r.  B begins at 0, so that an a
 begins as a linear layer's weights do in PyTorch, and in PEFT, so that a learning rate means the same there. With its
 adapters `off` a policy is its own reference: no second copy of the weights.
 
-I = width of a linear layer's input, O = of its output, R = rank.
+N = rows, I = width of a linear layer's input, O = of its output, R = rank.
 """
 
 import json
@@ -38,7 +38,11 @@ class Adapted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.on:
             return self.base(x)
-        return torch.add(self.base(x), F.linear(F.linear(x, self.a_RI), self.b_OR), alpha=self.scale)
+        x_NI = x.reshape(-1, x.shape[-1])
+        y_NO = self.base(x_NI)
+        # In place: what is added, and a sum beside both, would each be as large as the layer's output.
+        y_NO.addmm_(F.linear(x_NI, self.a_RI), self.b_OR.T, alpha=self.scale)
+        return y_NO.unflatten(0, x.shape[:-1])
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:

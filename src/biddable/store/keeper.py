@@ -168,6 +168,19 @@ class Store:
         of one with more than WHOLE rows, what stands before a row that does not fit."""
         return self._add_file(path, snapshot.SAID)
 
+    def add_rows(
+        self, path: Path, rows: Sequence[tuple[int, Record]], otherwise: str = "nothing of the file was taken"
+    ) -> dict[str, int]:
+        """The same of records that were made of a file's rows, each with its row's number."""
+        try:
+            return self._add(record for _, record in rows)
+        except StoreError as error:
+            about = error.about
+            # Of two rows under one key the later one is at fault.
+            found = [row for row, record in rows if about is not None and one_thing(record, about)]
+            at = f", row {found[-1]}" if found else ""
+            raise StoreError(f"{path}{at}: {error}; {otherwise}", about) from error
+
     # People at work: see accounts, guidelines, jobs and work, which are given a connection.
 
     @contextmanager
@@ -198,7 +211,7 @@ class Store:
         found = snapshot.rows_of(path, kinds)
         rows = list(itertools.islice(found, WHOLE + 1))
         if len(rows) <= WHOLE:
-            return self._add_rows(path, rows, "nothing of the file was taken")
+            return self.add_rows(path, rows)
         present = {kind_of(record) for _, record in itertools.chain(rows, found)}  # and each row is a record
         del rows
         new: Counter[str] = Counter()
@@ -206,18 +219,8 @@ class Store:
             of_kind = (one for one in snapshot.rows_of(path, kinds) if kind_of(one[1]) == kind)
             while kind in present and (part := list(itertools.islice(of_kind, PART))):
                 kept = f"{sum(new.values())} records before it are in the store; mend it and import again"
-                new.update(self._add_rows(path, part, kept))
+                new.update(self.add_rows(path, part, kept))
         return dict(new)
-
-    def _add_rows(self, path: Path, rows: Sequence[tuple[int, Record]], otherwise: str) -> dict[str, int]:
-        try:
-            return self._add(record for _, record in rows)
-        except StoreError as error:
-            about = error.about
-            # Of two rows under one key the later one is at fault.
-            found = [row for row, record in rows if about is not None and one_thing(record, about)]
-            at = f", row {found[-1]}" if found else ""
-            raise StoreError(f"{path}{at}: {error}; {otherwise}", about) from error
 
     def _read(self, kind: str, *conditions: ColumnElement[bool]) -> Iterator[Any]:
         with self._reading() as connection:

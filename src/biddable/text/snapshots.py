@@ -1,7 +1,7 @@
 """A snapshot's records as token ids: what each trainer reads, with the file named in every complaint."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +29,7 @@ class RankedSet:
     group: str
     labeler: str = ""
     aspects: tuple[Mapping[str, float], ...] = ()  # each answer's, if any was judged
+    liked: tuple[bool, ...] = ()  # of answers that were judged and not ranked
 
     @property
     def longest(self) -> int:
@@ -101,6 +102,36 @@ def rankings(path: Path, tokenizer: Tokenizer, judgements: Path | None = None) -
     ]
 
 
+def liked(path: Path, tokenizer: Tokenizer, aspect: str) -> list[RankedSet]:
+    """The judged answers of a snapshot, prompt by prompt: liked where more than half of what people said of the aspect
+    is good, not liked where less is; one in the very middle is left out."""
+    by_id, answered = completions(path)
+    said = {name: some[aspect] for name, some in judged_answers(path).items() if some.get(aspect, 0.5) != 0.5}
+    of_prompt: dict[str, list[records.Completion]] = defaultdict(list)
+    for one in answered:
+        if one.id in said:
+            of_prompt[one.prompt_id].append(one)
+    _known(said, {one.id for one in answered}, path, "completion")
+    if not said:
+        raise ValueError(f"{path}: no judgement says whether an answer is {aspect}; say desirable_by=ASPECT")
+    prompt = prompt_ids(tokenizer, [by_id[name] for name in of_prompt])
+    return [
+        RankedSet(
+            ids,
+            tuple(answer_ids(tokenizer, [one.text for one in some])),
+            tuple(1 if said[one.id] > 0.5 else 2 for one in some),
+            "unknown",
+            liked=tuple(said[one.id] > 0.5 for one in some),
+        )
+        for ids, some in zip(prompt, of_prompt.values(), strict=True)
+    ]
+
+
+def holds(path: Path, kind: type[records.Record]) -> bool:
+    """Whether a file has such a record."""
+    return any(isinstance(record, kind) for record in records.read(path))
+
+
 def judged_answers(path: Path) -> dict[str, dict[str, float]]:
     """What the judgements of a file say of each completion; where several people judged it, their mean."""
     said: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -122,7 +153,7 @@ def _some(found: list, path: Path, what: str) -> list:
     return found
 
 
-def _known(asked: Iterable[str], known: dict, path: Path, what: str) -> None:
+def _known(asked: Iterable[str], known: Container[str], path: Path, what: str) -> None:
     for name in asked:
         if name not in known:
             raise ValueError(f"{path}: {what} {name} is referred to but is not in the file; take the snapshot again")

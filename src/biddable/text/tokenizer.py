@@ -194,8 +194,9 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str], special: bool) -> list[I
 
 
 def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of an answer's tokens, up to its end token."""
+    """The text of an answer's tokens, up to its end token. U+0000, which PostgreSQL keeps in no text and which a model
+    of bytes may say, becomes what half a character becomes: U+FFFD."""
     ids = list(ids)
     if tokenizer.eos_token_id in ids:
         ids = ids[: ids.index(tokenizer.eos_token_id)]
-    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+    return str(tokenizer.decode(ids, skip_special_tokens=True)).replace("\0", "\ufffd").strip()
