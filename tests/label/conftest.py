@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from biddable.label import create_app
 from biddable.records import Completion, Group, Prompt
@@ -77,6 +77,10 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync")  # fmt: skip
 
 
+PATIENCE = 60_000  # milliseconds; a machine that does much else at once is slow, not wrong
+expect.set_options(timeout=PATIENCE)
+
+
 def chromium() -> str:
     named = os.environ.get("BIDDABLE_CHROMIUM")
     found = named or next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -101,7 +105,7 @@ def window(url: str, person, browser: Browser) -> Iterator[Callable[..., Page]]:
     def open_one(name: str, role: Role = "labeler", group: Group = "training", **words) -> Page:
         client, _ = person(name, role, group)
         context = browser.new_context(base_url=url, **({"viewport": {"width": 1280, "height": 900}} | words))
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         context.add_cookies([{"name": "biddable", "value": client.cookies["biddable"], "url": url}])
         page = context.new_page()
         context.on("weberror", lambda fault: faults.append(str(fault.error)))

@@ -143,7 +143,7 @@ def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window)
     expect(text(page)).to_have_value("")  # the next task was there already
     assert not rows(app, answers)
     page.context.set_offline(False)
-    expect(page.locator("#banner")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#banner")).to_be_hidden()
     (kept,) = rows(app, answers)
     assert json.loads(kept.body)["text"] == "Toast it."
 
@@ -179,7 +179,7 @@ def test_an_answer_whose_receipt_was_lost_counts_once(app, person, window):
     page.route("**/answer", lose)
     page.locator("[data-do=submit]").click()
     expect(page.locator("#banner")).to_contain_text("An answer waits")
-    expect(page.locator("#banner")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#banner")).to_be_hidden()
     assert len(lost) == 1
     assert len(rows(app, answers)) == 1
 
