@@ -114,3 +114,30 @@ def test_surveys_wait_for_their_fifth(store):
         assert decisions.survey(connection, "satisfaction") == ([], 0)
     assert (len(shown), waiting) == (5, 1)
     assert {one["age"] for one in shown} == set("01234")
+
+
+def test_an_adjudicator_sees_what_others_said_only_after_ranking_blind(store):
+    stock(store, 1)
+    rank_job(store, doubly=1.0)
+    ann, ben = team(store, ["ann", "ben"])
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON)
+    work_on(store, ben, lambda held: ranked(held, lambda answer, place: -true_worth(answer, place)), NOON)
+    ada = hire(store, "ada", "researcher", "adjudicator")
+    with store.writing() as connection:
+        task = review.tasks_of(connection, ["p0000"])["p0000"]
+        found = review.case(connection, ada, task)
+        assert (found.others, found.blind) == ((), None)
+        order = tuple((completion.id,) for completion in found.completions)
+        review.begin(connection, ada, task, order, NOON)
+        other = tuple(reversed(order))
+        review.begin(connection, ada, task, other, NOON)  # again is too late: the first was blind
+        seen = review.case(connection, ada, task)
+        assert seen.blind == order
+        assert {ranking.labeler for ranking in seen.others} == {ann.labeler, ben.labeler}
+        review.decide(connection, ada, task, other, "taste", "", NOON)
+        (ruling,) = review.rulings(connection)
+        assert (ruling.blind, ruling.final, ruling.cause) == (order, other, "taste")
+        with pytest.raises(StoreError, match="ranked this yourself"):
+            review.begin(connection, ann, task, order, NOON)
+    (said,) = [ranking for ranking in store.rankings() if ranking.labeler == ada.labeler]
+    assert said.order == other
