@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, LargeBinary, cast, func, select
 
 from biddable.records import Record, to_line
 from biddable.store.tables import changes
@@ -34,17 +34,25 @@ def write(connection: Connection, at: datetime, some: Sequence[Change]) -> None:
     """Append. The transaction must be a writer's, for two at once would follow the same row."""
     if not some:
         return
-    last = connection.execute(select(changes.c.hash).order_by(changes.c.id.desc()).limit(1)).scalar()
+    last = connection.execute(_LAST).first()
+    first, before = (last.id + 1, last.hash or BEGINNING) if last else (1, BEGINNING)
     rows = []
-    for change in some:
-        last = link(last or BEGINNING, at, change)
-        rows.append({"at": at, "hash": last, **change._asdict()})
+    for number, change in enumerate(some, start=first):
+        before = link(before, number, moment(at), change)
+        rows.append({"id": number, "at": at, "hash": before, **change._asdict()})
     connection.execute(changes.insert(), rows)
 
 
-def link(before: str, at: datetime, change: Change) -> str:
-    row = [before, at.astimezone(UTC).isoformat(timespec="microseconds"), *change]
-    return hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
+_LAST = select(changes.c.id, changes.c.hash).order_by(changes.c.id.desc()).limit(1)
+
+
+def link(before: str, number: int, at: str, change: Change) -> str:
+    return hashlib.sha256(json.dumps([before, number, at, *change], ensure_ascii=False).encode()).hexdigest()
+
+
+def moment(at: datetime) -> str:
+    """As SQLite keeps it, so that there each byte of it counts."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 class Fault(NamedTuple):
@@ -55,19 +63,34 @@ class Fault(NamedTuple):
 def faults(connection: Connection) -> Iterator[Fault]:
     """The rows that are not what they were written as. Rows from before there were hashes are not judged."""
     before, chained = BEGINNING, False
-    for row in _rows(connection):
-        if row.hash is None:
-            if chained:
-                yield Fault(row.id, "has no hash, and rows before it have")
+    for number, *kept in _rows(connection):
+        try:
+            at, what, key, who, detail, found = map(_text, kept)
+        except UnicodeDecodeError:
+            yield Fault(number, "holds bytes that are no text")
+            chained = True
             continue
-        if row.hash != link(before, row.at, Change(row.what, row.key, row.who, row.detail)):
-            yield Fault(row.id, "does not follow from the row before it")
-        before, chained = row.hash, True
+        if found is None:
+            if chained:
+                yield Fault(number, "has no hash, and rows before it have")
+            continue
+        if found != link(before, number, at or "", Change(what or "", key or "", who, detail)):
+            yield Fault(number, "does not follow from the row before it")
+        before, chained = found, True
 
 
 def _rows(connection: Connection) -> Iterable:
-    query = select(changes).order_by(changes.c.id)
+    columns = (changes.c.at, changes.c.what, changes.c.key, changes.c.who, changes.c.detail, changes.c.hash)
+    if connection.dialect.name == "sqlite":  # its bytes as they are: what is no text must be found, and not break this
+        columns = tuple(cast(column, LargeBinary) for column in columns)
+    query = select(changes.c.id, *columns).order_by(changes.c.id)
     return connection.execute(query, execution_options={"yield_per": 5000})
+
+
+def _text(value: bytes | str | datetime | None) -> str | None:
+    if isinstance(value, datetime):
+        return moment(value)
+    return value.decode() if isinstance(value, bytes) else value
 
 
 # For those who read it.
