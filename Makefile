@@ -55,7 +55,7 @@ torture: $(VENV)/.dev  ## kill training runs 200 times a stage and more, compare
 	@$(BIN)/python tests/torture.py --kills 200 --terms 40 --others 20 $(ARGS)
 
 torture-label: $(VENV)/.dev  ## 64 labelers, 100,000 submissions, 50 kills of the server (half an hour); ARGS="--submits 5000"
-	@$(BIN)/python tests/label/torture.py --submits 100000 --kills 50 $(ARGS)
+	@$(BIN)/python tests/label/siege.py --submits 100000 --kills 50 $(ARGS)
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean

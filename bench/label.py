@@ -28,8 +28,7 @@ from biddable.store.rows import ranked_rows, to_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "label"))
 
-import torture
-from torture import Person, Server, Wire
+from siege import Person, Server, Wire
 
 PEOPLE, K, STEP = 64, 4, 5000
 TEXT = "Write a short letter to a friend about what you did last summer, and ask what they will do this winter. " * 3
@@ -114,7 +113,7 @@ def memory(process: int) -> int:
 
 async def at_size(server: Server, sessions: dict[str, str], job: str, rounds: int) -> None:
     people = list(itertools.islice(sessions.items(), PEOPLE))
-    ledger = torture.Ledger()
+    ledger = siege.Ledger()
     for nth in range(rounds):
         labeler, session = people[nth % len(people)]
         one = Person(labeler, session, server.port, ledger, random.Random(nth))
@@ -141,8 +140,8 @@ async def at_size(server: Server, sessions: dict[str, str], job: str, rounds: in
 
 async def while_importing(server: Server, sessions: dict[str, str], folder: Path, file: Path, people: int) -> None:
     """`people` label, five seconds to a task, while the file goes in."""
-    ledger = torture.Ledger()
-    command = [sys.executable, "-c", torture.SERVE, "import", str(file)]
+    ledger = siege.Ledger()
+    command = [sys.executable, "-c", siege.SERVE, "import", str(file)]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=server.environment, stdout=subprocess.DEVNULL
@@ -176,7 +175,7 @@ async def while_importing(server: Server, sessions: dict[str, str], folder: Path
 
 
 def export(folder: Path, environment: dict[str, str], kept: int) -> None:
-    command = [sys.executable, "-c", torture.SERVE, "snapshot", "rankings"]
+    command = [sys.executable, "-c", siege.SERVE, "snapshot", "rankings"]
     began = time.monotonic()
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     print(f"export of {kept} rankings with all that they name: {time.monotonic() - began:.1f} s")

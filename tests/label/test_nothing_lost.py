@@ -5,10 +5,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import siege
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-import torture
 from biddable.store import StoreError, history, open_store
 from biddable.store.tables import prompts
 from biddable.store.work_tables import answers
@@ -19,7 +19,7 @@ from biddable.store.writer import Writer
 def test_kills_retries_and_double_clicks(engine: str, tmp_path, request):
     """The small sister of `make torture-label`."""
     where = str(tmp_path / "store.db") if engine == "sqlite" else request.getfixturevalue("database")
-    ledger, found, _ = torture.run(tmp_path, where, people=8, submits=80, kills=2, seed=1, lease=1.5)
+    ledger, found, _ = siege.run(tmp_path, where, people=8, submits=80, kills=2, seed=1, lease=1.5)
     assert ledger.wrong == []
     assert not any(found.values()), found
     assert ledger.kills == 2
@@ -29,7 +29,7 @@ def test_kills_retries_and_double_clicks(engine: str, tmp_path, request):
 def test_the_ledger_notices(tmp_path):
     """What the torture would say of a store that has lost, doubled or damaged something."""
     where = str(tmp_path / "store.db")
-    ledger, found, _ = torture.run(tmp_path, where, people=2, submits=6, kills=0, seed=2)
+    ledger, found, _ = siege.run(tmp_path, where, people=2, submits=6, kills=0, seed=2)
     assert not any(found.values())
     one = next(iter(ledger.acknowledged))
     ledger.acknowledged[one[0], "never-kept"] = ledger.acknowledged[one]
@@ -39,7 +39,7 @@ def test_the_ledger_notices(tmp_path):
             connection.exec_driver_sql("UPDATE slots SET state = 'done', labeler = NULL WHERE state = 'open'")
             connection.exec_driver_sql("DELETE FROM ranked WHERE labeler = ?", (one[0],))
             connection.exec_driver_sql("DELETE FROM rankings WHERE labeler = ?", (one[0],))
-        found = torture.faults(store, ledger)
+        found = siege.faults(store, ledger)
     assert found["acknowledged answers lost"] == 1
     assert found["drafts lost"] == 1
     assert found["slots over-assigned"] > 0

@@ -1,6 +1,6 @@
 """Sixty-four labelers, a server that is killed again and again, and a ledger of what it said that it had kept.
 
-    python tests/label/torture.py --submits 100000 --kills 50       (or `make torture-label`)
+    python tests/label/siege.py --submits 100000 --kills 50       (or `make torture-label`)
 
 The server is `biddable label` in a process of its own. Each labeler takes a task, now and then keeps a draft or walks
 off until the lease is gone, and hands in a ranking with its judgements under a key of its own. One in a hundred is
