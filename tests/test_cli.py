@@ -578,7 +578,7 @@ def test_a_model_is_trained_on_conversations_from_files(tmp_path):
     told = [chat(f"say red {n}", "red", "and now?", "blue", "say cow") for n in users]
     chats = [{"messages": [*talk, *chat("", "cow")[1:]], "user": f"u{n}"} for n, talk in enumerate(told)]
     out = carried("import", lines("chats.jsonl", chats), "--valid", 0.3)
-    assert out == "chats.jsonl: 1 new labelers, 12 new prompts, 12 new demonstrations in the store\n"
+    assert out.splitlines()[0] == "chats.jsonl: 1 new labelers, 12 new prompts, 12 new demonstrations in the store"
     again = carried("import", "chats.jsonl", "--valid", 0.9)  # what is there stays where it is
     assert again == "chats.jsonl: 0 new labelers, 0 new prompts, 0 new demonstrations in the store\n"
     pairs = [
@@ -619,6 +619,15 @@ def test_a_bad_chat_is_one_line_and_nothing_of_its_file_is_taken(row, says):
 
     with open_store("store.db") as store:
         assert not any(store.counts().values())
+
+
+def test_a_share_that_nobody_falls_into_is_told_of():
+    carried("init", "p")
+    os.chdir("p")
+    result = ask("import", lines("chats.jsonl", [{"messages": chat("hi", "hello")}]), "--test", 0.01)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("biddable: note: no prompt is in the test split, since a user is in one split as a")
+    assert result.stderr.endswith("; import more users' rows, or say a row's with its own split\n")
 
 
 def test_personal_data_in_an_earlier_turn_is_told_of():

@@ -11,7 +11,9 @@ import pytest
 import typer
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+from typer.testing import CliRunner
 
+from biddable import hamlet
 from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
@@ -122,6 +124,38 @@ def test_a_setting_is_in_the_papers_index(stage, key):
     part = text.partition("## Settings")[2].partition("## Where the paper contradicts itself")[0]
     sections = dict(re.findall(r"^### (\w+).*?\n(.*?)(?=^### |\Z)", part, flags=re.MULTILINE | re.DOTALL))
     assert f"`{key}`" in sections[stage] + sections["All"]
+
+
+def typed(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a page's console blocks, and what the page shows after it."""
+    for block in re.findall(
+        r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    ):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *shown = part.splitlines()
+            yield command, shown
+
+
+def test_what_the_page_on_own_data_types_prints_what_it_shows(tmp_path, monkeypatch):
+    """`cat FILE` shows the user's file, which is written here; … is a time,
+    or a name that follows from the bits of weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+    monkeypatch.delenv("BIDDABLE_STORE", raising=False)
+    ran = []
+    for command, shown in typed(ROOT / "docs" / "own_data.md"):
+        verb, *words = command.split()
+        if verb == "cat":
+            Path(words[0]).write_text("\n".join(shown) + "\n", encoding="utf-8")
+        elif verb == "cd":
+            monkeypatch.chdir(words[0])
+        else:
+            assert verb == "biddable"
+            result = CliRunner().invoke(app, [str(hamlet.BASE) if word == "BASE" else word for word in words])
+            told = re.sub("(?<=made in ).*|(?<=sample-dpo-sft-)[0-9a-f]{8}", "…", result.output)
+            assert told.splitlines() == shown, command
+            ran.append(words[0])
+    assert {"init", "import", "snapshot", "sft", "reward", "ppo", "dpo", "sample", "export"} <= set(ran)
 
 
 def test_the_table_of_settings_is_what_the_code_has():

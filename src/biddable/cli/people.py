@@ -108,7 +108,7 @@ def gather(
     counts = json.loads(report.read_text(encoding="utf-8"))
     _tell(counts)
     say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
-    _warn_of_empty_splits(here, settings)
+    _warn_of_empty_splits(here, settings, "gather more users' prompts, or begin a new project with {}another seed=")
 
 
 def _tell(counts: dict[str, Any], examples: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
@@ -143,17 +143,14 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
     return textwrap.shorten(text, 100, placeholder=" …") + found
 
 
-def _warn_of_empty_splits(here: Project, settings: "GatherConfig") -> None:
+def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
     shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
         wanted = [split for split in get_args(records.Split) if shares[split] > 0]
         empty = [split for split in wanted if next(store.prompts(split), None) is None]
     for split in empty:
-        share = "" if split == "train" else f" {split}=0.3 or"
-        warn(
-            f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; gather more "
-            f"users' prompts, or begin a new project with{share} another seed="
-        )
+        more = cure.format("" if split == "train" else f"{split}=0.3 or ")
+        warn(f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; {more}")
 
 
 def import_labels(
@@ -184,6 +181,8 @@ def import_labels(
                 counts = store.add_rows(file, rows)
         say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
         _warn_of_personal_data(file, [(row, one) for row, one in rows if isinstance(one, Prompt)], settings.region)
+    if valid or test:
+        _warn_of_empty_splits(here, settings, "import more users' rows, or say a row's with its own split")
 
 
 def _warn_of_personal_data(file: Path, prompts: Sequence[tuple[int, Prompt]], region: str) -> None:

@@ -142,8 +142,10 @@ def _talk(where: str, cells: Mapping[str, Any], name: str) -> Sequence[Turn]:
     if talk[0].role == "assistant":
         talk = (*_asked(where, cells, name), *talk)
     if [turn.role for turn in talk[-2:]] != ["user", "assistant"]:
-        had = ", ".join(turn.role for turn in talk)
-        raise BadRow(f"{where}: {name}: should end with a user's turn and the answer to it, and has: {had}"[:300])
+        had = ", ".join(turn.role for turn in talk[-6:])
+        raise BadRow(
+            f"{where}: {name}: should end with a user's turn and the answer to it, and has: {had}; leave the row out"
+        )
     return talk
 
 

@@ -361,7 +361,9 @@ def strays(sets: Sequence[RankedSet], longest: int, generator: torch.Generator) 
         answers = (other.answers[place % len(other.answers)] for other in others if other.prompt != sets[i].prompt)
         fit = next((answer for answer in answers if len(sets[i].prompt) + len(answer) <= longest), None)
         if fit is None:
-            raise ConfigError("method: kto puts answers beside prompts of others, so it needs rankings of two prompts")
+            raise ConfigError(
+                "method: kto puts answers beside prompts of others, so it needs rankings of two prompts, in valid too"
+            )
         found[i] = replace(sets[i], answers=(fit,), ranks=(1,), liked=())
     return [found[i] for i in range(len(sets))]
 
