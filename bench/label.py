@@ -28,6 +28,7 @@ from biddable.store.rows import ranked_rows, to_row
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "label"))
 
+import siege
 from siege import Person, Server, Wire
 
 PEOPLE, K, STEP = 64, 4, 5000
