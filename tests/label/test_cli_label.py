@@ -54,8 +54,10 @@ def test_practice_leads_to_a_first_label_within_a_minute_and_leaves_nothing(tmp_
             judged = {
                 "overall": 4, "fails_task": False, "inappropriate": False, "sexual": False, "violent": False,
                 "encourages_harm": False, "denigrates": False, "harmful_advice": False, "opinion": False,
-                "moral_judgement": False, "hallucination": False,
+                "moral_judgement": False,
             }  # fmt: skip
+            if task["closed_domain"]:
+                judged["hallucination"] = False
             letters = [answer["letter"] for answer in task["answers"]]
             body = {"judgements": dict.fromkeys(letters, judged), "order": [[letter] for letter in letters]}
             sent = {"key": "the-first-one", "body": json.dumps(body)}
