@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -303,6 +304,7 @@ def test_seconds_at_work_are_counted_and_idle_ones_are_not(app, person, window):
     page.clock.install()
     told = []  # by requests that arrived; those that a clock in a hurry cuts off are told again
     page.on("response", lambda reply: told.append(json.loads(reply.request.post_data or "{}").get("active", 0)))
+    begun = time.monotonic()
     begin(page)
     text(page).press_sequentially("a")
     page.clock.run_for(200_000)  # a minute in which something may have been read, and then nothing
@@ -310,7 +312,8 @@ def test_seconds_at_work_are_counted_and_idle_ones_are_not(app, person, window):
     page.clock.run_for(10_000)
     page.locator("[data-do=submit]").click()
     expect(page.locator("#toast")).to_contain_text("Handed in")
-    assert sum(told) == pytest.approx(70, abs=2)  # the clock ticks once a second
+    real = time.monotonic() - begun  # which the page's clock has seen, too
+    assert 68 <= sum(told) <= 72 + real  # the clock ticks once a second
 
 
 @pytest.mark.parametrize(("what", "heading"), [("skip", "Skip this one"), ("flag", "Flag this one")])
