@@ -35,16 +35,21 @@ def add(connection: Connection, batch: Iterable[Record], at: datetime, *, first_
     by_kind: dict[str, list[Record]] = {kind: [] for kind in SHELVES}
     for record in batch:
         by_kind[kind_of(record)].append(record)
-    return {
-        kind: sum(_add_chunk(connection, kind, chunk, at, first_stays) for chunk in _chunks(group))
-        for kind, group in by_kind.items()
-        if group
-    }
+    counts: dict[str, int] = {}
+    news: list[Change] = []
+    for kind, group in by_kind.items():
+        for chunk in _chunks(group):
+            new = _add_chunk(connection, kind, chunk, first_stays)
+            counts[kind] = counts.get(kind, 0) + len(new)
+            news += [Change(kind, key_text(r), said_by(r), content(r)) for r in new]
+    history.write(connection, at, news)
+    return counts
 
 
 def _add_chunk(
-    connection: Connection, kind: str, chunk: Sequence[Record], at: datetime, first_stays: bool
-) -> int:  # fmt: skip
+    connection: Connection, kind: str, chunk: Sequence[Record], first_stays: bool
+) -> Sequence[Record]:  # fmt: skip
+    """Returns those that are new."""
     shelf = SHELVES[kind]
     new: dict[tuple[str, ...], Record] = {}
     for record in chunk:
@@ -55,15 +60,14 @@ def _add_chunk(
             if not first_stays:
                 _refuse_another(again, stored)
     if not new:
-        return 0
+        return []
     _refuse_unknown(connection, new.values())
     connection.execute(shelf.table.insert(), [to_row(record) for record in new.values()])
     if kind == "ranking":
         connection.execute(
             ranked.insert(), [row for r in new.values() if isinstance(r, Ranking) for row in ranked_rows(r)]
         )
-    history.write(connection, at, [Change(kind, key_text(r), said_by(r), content(r)) for r in new.values()])
-    return len(new)
+    return list(new.values())
 
 
 def _refuse_another(record: Record, stored: Record) -> None:
