@@ -365,7 +365,7 @@ def strays(sets: Sequence[RankedSet], longest: int, generator: torch.Generator) 
         fit = next((answer for answer in answers if len(sets[i].prompt) + len(answer) <= longest), None)
         if fit is None:
             raise ConfigError(
-                "method: kto sets answers beside other prompts, so it needs rankings of two prompts, also in valid"
+                "method: kto puts answers beside prompts of others, so it needs rankings of two prompts, in valid too"
             )
         found[i] = replace(sets[i], answers=(fit,), ranks=(1,), liked=())
     return [found[i] for i in range(len(sets))]
