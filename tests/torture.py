@@ -333,13 +333,16 @@ class Stage:
         self.count += 1
         return self.place / str(self.count) / self.job.kind
 
+    def is_done(self, folder: Path) -> bool:
+        return runs.finished(folder, self.job.kind, self.job.config, self.job.inputs, 0)
+
     def compare(self, folder: Path) -> None:
         self.tally.runs += 1
         is_now = prints(folder)
         if is_now != self.should:
             other = [name for name in is_now | self.should if is_now.get(name) != self.should.get(name)]
             self.tally.wrong.append(f"{folder}: {', '.join(other)}")
-        elif not runs.finished(folder, self.job.kind, self.job.config, self.job.inputs, 0):
+        elif not self.is_done(folder):
             self.tally.wrong.append(f"{folder}: does not know that it is done")
         elif learnt(folder.with_suffix(".ledger")) != self.ledger:
             self.tally.wrong.append(f"{folder}: skipped or repeated a batch")
@@ -372,8 +375,8 @@ class Stage:
                 folder = self.folder()
 
     def stopped(self, how: str, folder: Path, code: int, at: str) -> None:
-        if how == "harmed" and not harm_the_newest(folder / "checkpoints", self.luck):
-            return
+        if how == "harmed" and (self.is_done(folder) or not harm_the_newest(folder / "checkpoints", self.luck)):
+            return  # who is done reads no checkpoint any more
         setattr(self.tally, how, getattr(self.tally, how) + 1)
         if how == "kills":
             self.tally.in_phase[at] += 1
