@@ -70,7 +70,7 @@ def spoil_loss(patch, stage: str, bad: float, at: int) -> str:
     # DPO's valid rankings are asked by the same function, and RAFT's pages: every second call.
     which = 2 * at - 1 if stage in ("dpo", "raft") else at
     patch.setattr(room, name, poisoned(getattr(room, name), bad, which))
-    return r": (policy_)?loss is (nan|-?inf)"
+    return r": (policy_|valid_)?loss is (nan|-?inf)"  # SFT and the reward model look at what is held out, too
 
 
 def spoil_value_loss(patch, stage: str, bad: float, at: int) -> str:
