@@ -4,7 +4,7 @@ What is there all the time is counted: weights, gradients, moments, copies. What
 piece is measured on a few of them: a forward pass says what it keeps for its backward pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -16,8 +16,11 @@ from transformers import PreTrainedModel
 from biddable.model import causal
 from biddable.model.forest import Forest, Turns, plant
 from biddable.model.reward import RewardModel
+from biddable.products import HERE, large
 
 SAMPLE = 512  # tokens on which is measured what one of them keeps
+# Bytes that oneDNN keeps of each shape of product, and of how many: measured with AVX-512 (docs/design/learning.md).
+PROGRAM, PROGRAMS = 0.9e6, 1024
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,17 @@ class Pass:
     forward: Callable[[Forest], Tensor]
     sample: Turns
     tokens: int
+    pieces: float  # of the whole run
     beside: float = 0.0  # bytes of other things that are there while it lasts
+
+
+@dataclass(frozen=True)
+class Read:
+    """Forward passes alone."""
+
+    network: PreTrainedModel | RewardModel
+    tokens: int
+    pieces: float
 
 
 @dataclass(frozen=True)
@@ -57,12 +70,15 @@ class Need:
         return sum(part.bytes for part in self.standing) + max((part.bytes for part in self.passing), default=0.0)
 
 
-def need(networks: list[Network], passes: list[Pass], standing: list[Part], passing: list[Part]) -> Need:
+def need(
+    networks: list[Network], passes: list[Pass], standing: list[Part], passing: list[Part], reads: Sequence[Read] = ()
+) -> Need:
     learners = [network for network in networks if network.learns]
     moving = sum(learnt_size(network.module) for network in learners)
     gradients = float(moving)
     parts = [Part(f"{network.name}: weights", size(network.module)) for network in networks]
     parts += [Part("Adam's two moments", 2 * moving), *standing]
+    parts.append(Part("oneDNN's programs, one a shape of product", min(PROGRAMS, shapes(passes, reads)) * PROGRAM))
     # Gradients are forgotten after each update: answers are sampled without them.
     going = [
         Part(f"{one.name}: gradients and what a piece keeps", gradients + one.beside + kept(one)) for one in passes
@@ -70,6 +86,17 @@ def need(networks: list[Network], passes: list[Pass], standing: list[Part], pass
     largest = max((float(learnt_size(network.module)) for network in learners), default=0.0)
     going.append(Part("the update: gradients and Adam's working room", gradients + largest))
     return Need(tuple(part for part in parts if part.bytes), (*going, *passing))
+
+
+def shapes(passes: Sequence[Pass], reads: Sequence[Read] = ()) -> float:
+    """How many shapes of product oneDNN meets: with each piece's tokens, x Wᵀ of each kind of layer, and where it is
+    learnt g W and gᵀ x. Networks of one shape read the same pieces."""
+    met = {}
+    for one, products in (*((one, 3) for one in passes), *((one, 1) for one in reads)):
+        layers = {part.weight.shape for part in one.network.modules() if isinstance(part, nn.Linear)}
+        kinds = frozenset((k, m) for m, k in layers if HERE and large(one.tokens, k, m))
+        met[kinds, one.tokens, one.pieces, products] = len(kinds) * one.pieces * products
+    return sum(met.values())
 
 
 def size(module: nn.Module) -> int:

@@ -173,10 +173,7 @@ def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[s
     sums = dict.fromkeys(("loss", "nll", "pairs", "accuracy", "chosen", "rejected"), 0.0)
     for some in pieces(lessons.said, config.micro_tokens):
         seen = see(lm, some)
-        nll = -seen.logp_N[top(seen)].sum() / best_tokens
-        loss = loss_of(config, seen, kl) * (size(config, some) / whole)
-        if weight := 1.0 if config.method == "orpo" else config.sft_weight:
-            loss = loss + weight * nll
+        loss, nll = whole_loss(config, seen, kl, size(config, some) / whole, best_tokens)
         if torch.is_grad_enabled():
             loss.backward()
         told = looks(config, seen) | {"loss": loss.item(), "nll": nll.item()}
@@ -186,9 +183,20 @@ def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[s
     return sums | means | ({"kl": kl.item()} if lessons.strays else {})
 
 
+def whole_loss(
+    config: DpoConfig, seen: Seen, kl: Float[Tensor, ""], share: float, best_tokens: int
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """The loss of a piece that holds `share` of the minibatch, and −log p of its best answers over `best_tokens`."""
+    nll = -seen.logp_N[top(seen)].sum() / best_tokens
+    loss = loss_of(config, seen, kl) * share
+    if weight := 1.0 if config.method == "orpo" else config.sft_weight:
+        loss = loss + weight * nll
+    return loss, nll
+
+
 def loss_of(config: DpoConfig, seen: Seen, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The method's loss of some rankings: the mean over rankings of that over pairs, or KTO's over labelled answers."""
-    beta = config.beta or (2.0 if config.method == "simpo" else 0.1)
+    beta = beta_of(config)
     if config.method == "kto":
         label_N = labels(seen.rank_N, seen.group_N)
         told_N = label_N != 0
@@ -204,6 +212,10 @@ def loss_of(config: DpoConfig, seen: Seen, kl: Float[Tensor, ""]) -> Float[Tenso
     kind = "sigmoid" if config.method == "dpo" else config.method
     reference = seen.ref_N[better_P], seen.ref_N[worse_P]
     return dpo_loss(*logp, *reference, beta, kind, config.label_smoothing, ranking_P)
+
+
+def beta_of(config: DpoConfig) -> float:
+    return config.beta or (2.0 if config.method == "simpo" else 0.1)
 
 
 def labels(rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
@@ -300,13 +312,9 @@ def remember(
     saved: Checkpoint | None,
 ) -> tuple[Lessons, Lessons, Float[Tensor, " N"]]:
     """The rankings and the held-out ones with the start model's log-probabilities, and these in one row, to be kept."""
-    longest = min(config.max_tokens, causal.context(lm))
-    said = usable(snapshots.rankings(rankings, tokenizer), longest, "drop", rankings)
-    held = usable(snapshots.rankings(valid, tokenizer), longest, "drop", valid) if valid else []
-    parts = [said, held]
-    if config.method == "kto":
-        parts += [strays(some, longest, stream(seed, "dpo", "strays", name)) for name, some in enumerate(parts)]
-    asked = [s for part in parts for s in part]
+    said = sets_of(lm, config, tokenizer, rankings, seed, 0)
+    held = sets_of(lm, config, tokenizer, valid, seed, 1) if valid else ([], [])
+    asked = [s for part in (*said, *held) for s in part]
     count_G = [len(s.answers) for s in asked]
     if saved:
         ref_N = saved.tensors["reference"]
@@ -314,10 +322,26 @@ def remember(
         ref_N = torch.zeros(sum(count_G))
     else:
         ref_N = reference(lm, config, asked)
-    known = [Known(s, ref_K) for s, ref_K in zip(asked, ref_N.split(count_G), strict=True)]
-    here, there = known[: len(said)], known[len(said) : len(said) + len(held)]
-    beside = known[len(said) + len(held) :]
-    return Lessons(here, beside[: len(said)]), Lessons(there, beside[len(said) :]), ref_N
+    here = sum(count_G[: len(said[0]) + len(said[1])])
+    return lessons_of(*said, ref_N[:here]), lessons_of(*held, ref_N[here:]), ref_N
+
+
+def sets_of(
+    lm: PreTrainedModel, config: DpoConfig, tokenizer: Tokenizer, path: Path, seed: int, which: int
+) -> tuple[list[RankedSet], list[RankedSet]]:
+    """Rankings that fit and say something and, for KTO, beside each its prompt with an answer to another one."""
+    longest = min(config.max_tokens, causal.context(lm))
+    said = usable(snapshots.rankings(path, tokenizer), longest, "drop", path)
+    beside = strays(said, longest, stream(seed, "dpo", "strays", which)) if config.method == "kto" else []
+    return said, beside
+
+
+def lessons_of(said: Sequence[RankedSet], beside: Sequence[RankedSet], ref_N: Float[Tensor, " N"]) -> Lessons:
+    """Rankings and those beside them, each with its part of the start model's log-probabilities."""
+    asked = [*said, *beside]
+    parts = ref_N.split([len(s.answers) for s in asked])
+    known = [Known(s, ref_K) for s, ref_K in zip(asked, parts, strict=True)]
+    return Lessons(known[: len(said)], known[len(said) :])
 
 
 @torch.no_grad()
