@@ -99,7 +99,7 @@ def test_memory_is_foretold_within_a_fifth(stage, files, tmp_path):
         ptx_ratio = 1
         micro_tokens = 700
         [raft]
-        start = "{files["writer"]}"
+        start = "{files["large"]}"
         reward_model = "{files["judge"]}"
         data = "{files["prompts"]}"
         iterations = 2

@@ -20,7 +20,7 @@ from biddable.products import HERE, large
 
 SAMPLE = 512  # tokens on which is measured what one of them keeps
 # Bytes that oneDNN keeps of each shape of product, and of how many: measured with AVX-512 (docs/design/learning.md).
-PROGRAM, PROGRAMS = 0.9e6, 1024
+PROGRAM, PROGRAMS = 0.9e6, 600
 
 
 @dataclass(frozen=True)
