@@ -54,6 +54,8 @@ class PpoRounds(Rounds):
 
     def watch(self, trainer) -> None:
         self.trainer, self.gradient = trainer, None
+        # The data are one batch long, at whose end accelerate would otherwise take a step after each piece of it.
+        trainer.accelerator.gradient_state.plugin_kwargs["sync_with_dataloader"] = False
         trainer.optimizer.optimizer.register_step_pre_hook(self.note)
         trainer.log = self.log
 

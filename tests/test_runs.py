@@ -320,6 +320,30 @@ def test_sigterm_waits_for_the_end_of_a_step_and_for_nothing_else(tmp_path, data
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_library_cut_off_by_a_signal_may_say_what_it_likes(tmp_path, data, number, told):
+    def library(number: int | None) -> None:
+        try:
+            if number is not None:
+                signal.raise_signal(number)
+        finally:
+            raise RuntimeError("trying to pop from empty mode stack")
+
+    def run_on(number: int | None) -> None:
+        with runs.start(tmp_path / "r", "probe", Probe(), data, 0) as run:
+            run.log(1, loss=1.0)
+            library(number)
+
+    with pytest.raises(told) as caught:
+        run_on(number)
+    assert type(caught.value) is told
+    assert runs.read_manifest(tmp_path / "r").status == "stopped"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(RuntimeError, match="empty mode stack"):  # its own fault stays its own
+        run_on(None)
+    assert runs.read_manifest(tmp_path / "r").status == "failed"
+
+
 def test_of_a_folder_that_changed_the_file_is_named(tmp_path):
     model = tmp_path / "model"
     model.mkdir()

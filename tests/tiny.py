@@ -115,6 +115,14 @@ def judgements(path: Path, rankings: Path) -> Path:
     return path
 
 
+def judged(path: Path, rankings: Path) -> Path:
+    """The ranked answers again, each judged and none ranked."""
+    told = records.read(judgements(path, rankings))
+    kept = [one for one in records.read(rankings) if isinstance(one, records.Prompt | records.Completion)]
+    records.write(path, [*kept, *told])
+    return path
+
+
 def pages(path: Path, texts: Iterable[str]) -> Path:
     records.write(path, [records.Page(id=f"page-{nth}", text=text) for nth, text in enumerate(texts)])
     return path

@@ -34,6 +34,11 @@ def _pays(a_NK: Tensor, b_MK: Tensor) -> bool:
     if not (HERE and a_NK.dtype == b_MK.dtype == torch.float32 and a_NK.device.type == b_MK.device.type == "cpu"):
         return False
     (n, k), m = a_NK.shape, b_MK.shape[0]
+    return large(n, k, m)
+
+
+def large(n: int, k: int, m: int) -> bool:
+    """Whether a product of these sizes is worth a program."""
     return k * m >= SMALL and (n <= FEW or n * k * m >= LARGE)
 
 

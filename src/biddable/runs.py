@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, SupportsFloat, TextIO
+from typing import Any, Literal, NoReturn, SupportsFloat, TextIO
 
 from pydantic import Field, ValidationError
 
@@ -173,7 +173,7 @@ def start(
         status: Status = "failed"
         try:
             shown = tracking(track, folder, run.identity, manifest.config, lambda: read_metrics(folder))
-            with _hearing_sigterm(run), shown as run.tell:
+            with _hearing_signals(run), shown as run.tell:
                 yield run
             outputs = {name: artifact(path, folder) for name, path in run.outputs.items()}
             manifest = manifest.model_copy(update={"outputs": outputs})
@@ -333,23 +333,41 @@ def _say_what_may_differ(folder: Path, before: RunManifest, now: RunManifest) ->
 
 
 @contextmanager
-def _hearing_sigterm(run: Run) -> Iterator[None]:
-    """SIGTERM ends a run at the end of its step, or at once when it is between checkpoints' steps or comes twice."""
+def _hearing_signals(run: Run) -> Iterator[None]:
+    """SIGTERM ends a run at the end of its step, or at once when it is between checkpoints' steps or comes twice;
+    Ctrl-C ends it at once. A library that is cut off in the middle may say something else (of a half-made tensor, or an
+    empty stack): it is told as what it is."""
+    cut: list[KeyboardInterrupt] = []
 
-    def hear(_number: int, _frame: object) -> None:
+    def stop(why: KeyboardInterrupt) -> NoReturn:
+        cut.append(why)
+        raise why
+
+    def terminate(_number: int, _frame: object) -> None:
         at_once = run.leaving or not run.in_steps
         run.leaving = True
         if at_once:
-            raise Preempted(f"{run.folder}: stopped")
+            stop(Preempted(f"{run.folder}: stopped"))
+
+    def interrupt(_number: int, _frame: object) -> None:
+        stop(KeyboardInterrupt())
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, hear)
+    heard = {signal.SIGTERM: terminate}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, or another's
+        heard[signal.SIGINT] = interrupt
+    before = {number: signal.signal(number, hear) for number, hear in heard.items()}
     try:
         yield
+    except Exception as error:
+        if cut:
+            raise cut[-1] from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, hear in before.items():
+            signal.signal(number, hear)
 
 
 def _refuse_second(folder: Path) -> None:

@@ -86,7 +86,8 @@ def paid(monkeypatch, worth) -> None:
 
     def each(net, turns, _tokens):
         pairs = zip(turns.prompts, turns.answers, strict=True)
-        return torch.tensor([[float(worth(net, prompt, answer))] for prompt, answer in pairs])
+        said = [worth(net, prompt, answer) for prompt, answer in pairs]
+        return torch.tensor([list(map(float, one if isinstance(one, tuple) else (one,))) for one in said])
 
     monkeypatch.setattr(reward, "each", each)
 
@@ -148,6 +149,32 @@ def test_a_sampler_with_other_log_probabilities_is_seen_in_the_first_ratio(tmp_p
 def test_a_judge_that_was_never_centred_is_off_scale(tmp_path, folders):
     off = folders | {"reward_model": judge(tmp_path / "rm", bias=12.0)}
     assert "the score is off scale" in run_ppo(tmp_path / "ppo", off, episodes=64)
+
+
+def test_judges_that_part_where_the_policy_goes(tmp_path, folders, monkeypatch):
+    """One of two overpays a word that the other does not know; with pessimism the policy stays where they agree."""
+
+    def worth(_net, _prompt, answer):
+        share = liked(answer) / len(answer)
+        return 4 * share, 0.1 * share
+
+    paid(monkeypatch, worth)
+    assert "the ensemble's judges part" in run_ppo(tmp_path / "a", folders, learning_rate=1e-2, beta=0)
+    assert "the ensemble's judges part" not in run_ppo(tmp_path / "b", folders, learning_rate=1e-2, pessimism=1.0)
+
+
+def test_judges_who_differ_and_stay_together_are_left_in_peace(tmp_path, folders, monkeypatch):
+    """The one is a little kinder, and more so to some prompts: a spread that does not grow with what is learnt."""
+
+    def worth(net, prompt, answer):
+        common = sensible(net, prompt, answer)
+        return common, common + 0.3 + 0.2 * (len(prompt) % 3)
+
+    paid(monkeypatch, worth)
+    assert run_ppo(tmp_path / "ppo", folders) == set()
+    columns = doctor.read(tmp_path / "ppo").columns
+    assert min(columns["spread"]) > 0.1
+    assert columns["score"][-1] > columns["score"][0] + 0.1  # and it did learn
 
 
 def test_a_value_network_that_never_learns_explains_nothing(tmp_path, folders, monkeypatch):

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 import tiny
 from biddable.cli import app
-from biddable.doubt import memory, plan
+from biddable.doubt import memory, work
+from biddable.doubt.memory import Pass, Read
 from biddable.learn.sft import SftConfig
 from biddable.model import causal, reward
 from biddable.model.forest import Turns
@@ -60,18 +61,24 @@ def command(folder: Path, *words: str) -> tuple[str, float]:
     return told, float(peak) * 1024  # Linux counts it in kilobytes
 
 
+# Little but a pass is held besides the weights where adapters learn, hence more layers: one of them is on its way, and
+# goes again.
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
         ("sft", ()),
         ("reward", ()),
+        ("dpo", ()),
         ("ppo", ()),
-        # Little but a pass is held besides the weights, hence more layers: one of them is on its way, and goes again.
+        ("grpo", ()),
+        ("raft", ()),
         ("sft", ("model={deep}", "lora_rank=8")),
         ("reward", ("model={deep}", "lora_rank=8")),
+        ("dpo", ("model={deep}", "lora_rank=8")),
         ("ppo", ("start={deep}", "reward_model={deep_judge}", "lora_rank=8")),
+        ("grpo", ("start={deep}", "reward_model={deep_judge}", "lora_rank=8")),
     ],
-    ids=["sft", "reward", "ppo", "sft-adapters", "reward-adapters", "ppo-adapters"],
+    ids=lambda given: given if isinstance(given, str) else "adapters" if given else "whole",
 )
 def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
     words = [word.format(**files) for word in words]
@@ -101,6 +108,36 @@ def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
         answer_tokens = 32
         ptx_ratio = 1
         micro_tokens = 700
+        [grpo]
+        start = "{files["writer"]}"
+        reward_model = "{files["judge"]}"
+        data = "{files["prompts"]}"
+        pages = "{files["pages"]}"
+        episodes = 64
+        samples = 4
+        batch = 32
+        minibatch = 16
+        answer_tokens = 32
+        ptx_ratio = 1
+        micro_tokens = 700
+        [raft]
+        start = "{files["large"]}"
+        reward_model = "{files["judge"]}"
+        data = "{files["prompts"]}"
+        iterations = 2
+        batch = 16
+        k = 3
+        minibatch = 8
+        answer_tokens = 32
+        micro_tokens = 700
+        ema = 0.99
+        [dpo]
+        model = "{files["large"]}"
+        data = "{files["rankings"]}"
+        pages = "{files["pages"]}"
+        batch = 16
+        gamma_ptx = 1
+        micro_tokens = 700
         """,
         encoding="utf-8",
     )
@@ -111,9 +148,9 @@ def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
     _, measured = command(tmp_path, stage, str(recipe), *words)
     foretold, libraries = (float(text.replace(",", "")) * 1e6 for text in (foretold, libraries))
     assert foretold == pytest.approx(measured, rel=0.2)
-    # And without the libraries, which anyone could foretell. What oneDNN packs of the weights, 29 MB of the 330 of PPO,
-    # is not foretold; nor are the holes that unlike passes leave in the heap, a quarter of each.
-    assert foretold - libraries == pytest.approx(measured - libraries, rel=0.35 if words and stage == "ppo" else 0.25)
+    # And without the libraries, which anyone could foretell. Where adapters learn, the holes that unlike passes leave
+    # in the heap are a fifth to a quarter of the rest, and are not foretold.
+    assert foretold - libraries == pytest.approx(measured - libraries, rel=0.3 if words else 0.2)
     assert measured > 1.5 * libraries
 
 
@@ -134,6 +171,62 @@ def test_the_lines_of_a_plan(files, tmp_path, monkeypatch):
     assert re.search(r"time, by trying: .* for 3 iterations \(.*\): 2 real ones took", done.output)
 
 
+def test_the_lines_of_a_plan_for_raft_and_dpo(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [f"start={files['small']}", f"reward_model={files['judge']}", f"data={files['prompts']}"]
+    words = ["batch=8", "k=3", "minibatch=3", "iterations=5", "answer_tokens=4", "--steps", "1"]
+    done = CliRunner().invoke(app, ["plan", "raft", *given, *words])
+    assert done.exit_code == 0, done.output
+    # 8 are kept of 24; 3 minibatches hold them
+    assert (
+        "an iteration: 8 prompts × 3 answers = 24 episodes, of which the best 8 are learnt = 3 minibatches of 3, 1 "
+        "time; 5 iterations = 120 episodes = 15 updates"
+    ) in done.output
+    assert "beta=" not in done.output  # RAFT's is 0: no scale is meant
+    assert re.search(r"time, by trying: .* for 5 iterations", done.output)
+
+    given = [f"model={files['small']}", f"data={files['rankings']}", "batch=12", "--steps", "1"]
+    done = CliRunner().invoke(app, ["plan", "dpo", *given, "method=kto"])
+    assert done.exit_code == 0, done.output
+    # tiers of two and of one: two are better than the third
+    assert "data: 32 of 32 rankings fit and say something; 3.0 answers each, 64 strict pairs" in done.output
+    assert "32 rankings × 1 epoch = 3 updates of 12" in done.output
+    assert "64 answers are desirable, 32 undesirable, 0 neither" in done.output
+    assert re.search(r"time, by trying: .* for 3 steps", done.output)
+    free = CliRunner().invoke(app, ["plan", "dpo", *given, "method=simpo"])
+    assert "simpo, β 2: no reference" in free.output
+    thumbs = f"data={tiny.judged(tmp_path / 'thumbs.jsonl', files['rankings'])}"
+    done = CliRunner().invoke(app, ["plan", "dpo", given[0], thumbs, *given[2:], "method=kto"])
+    assert done.exit_code == 0, done.output
+    assert "data: judged answers to 32 of 32 prompts fit, 3.0 each" in done.output
+    assert "64 answers are desirable, 32 undesirable, 0 neither" in done.output
+
+
+def test_every_other_method_is_planned(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [f"start={files['small']}", f"reward_model={files['judge']}", f"data={files['prompts']}"]
+    words = ["batch=8", "minibatch=8", "samples=4", "episodes=16", "answer_tokens=4", "gamma_ptx=0", "--steps", "1"]
+    for stage in ("rloo", "grpo", "reinforce"):
+        done = CliRunner().invoke(app, ["plan", stage, *given, *words])
+        assert done.exit_code == 0, done.output
+        assert "an iteration: 2 prompts × 4 answers = 8 episodes = 1 minibatch of 8, 1 time" in done.output
+        assert "value network" not in done.output
+        assert re.search(r"time, by trying: .* for 2 iterations", done.output)
+
+
+def test_shapes_of_product_are_counted_by_hand(files):
+    """A layer of width 640: queries and output 640², keys and values 640 × 320, the MLP 640 × 1280 and back: four kinds
+    that are worth a program at 700 tokens, and at 100 only two (100 · 640² is below 2²⁶). The small one has none."""
+    lm, small = causal.load(files["large"])[0], causal.load(files["small"])[0]
+    assert memory.shapes([], [Read(lm, 700, 5)]) == 4 * 5
+    assert memory.shapes([], [Read(lm, 100, 5)]) == 2 * 5
+    assert memory.shapes([], [Read(small, 700, 5)]) == 0
+    learnt = Pass("model", lm, lambda piece: causal.nll_of(lm, piece), Turns([], []), 700, 5)
+    assert memory.shapes([learnt, learnt], [Read(lm, 700, 5)] * 2) == 3 * 4 * 5 + 4 * 5  # twice the same is once
+    lm.requires_grad_(False)
+    assert memory.shapes([learnt]) == 2 * 4 * 5  # weights that rest have no gᵀ x
+
+
 def test_a_reward_model_off_its_scale_is_told(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     net, tok = reward.load(files["judge"])
@@ -149,15 +242,15 @@ def test_parameters_and_tokens_are_counted(files):
     """By hand: width 32, one layer, 2 of 4 heads for keys; embeddings tied."""
     lm, tok = causal.load(files["small"])
     layer = 32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 2 * 32
-    assert plan.numbers(lm) == len(tok) * 32 + layer + 32
-    assert plan.tokens_of(Turns([[1, 2], [1, 2], [3]], [[4], [5, 6], [7]])) == 2 + 1 + 2 + 1 + 1  # [1, 2] once
+    assert work.numbers(lm) == len(tok) * 32 + layer + 32
+    assert work.tokens_of(Turns([[1, 2], [1, 2], [3]], [[4], [5, 6], [7]])) == 2 + 1 + 2 + 1 + 1  # [1, 2] once
 
 
 def test_the_largest_piece_is_that_of_the_trainer():
     turns = Turns([[1]] * 5, [[2] * n for n in (3, 3, 3, 9, 3)])
     config = SftConfig(micro_tokens=8)
     # batches of 2: answers share the prompt (1 + 3 + 3); then 1 + 3 | 1 + 9; then 1 + 3
-    assert plan.largest(turns, config, 2) == 10
+    assert work.largest(turns, config, 2) == 10
 
 
 def test_what_a_pass_keeps_grows_with_its_tokens(files):
@@ -165,7 +258,7 @@ def test_what_a_pass_keeps_grows_with_its_tokens(files):
     turns = Turns([[1, 5]] * 40, [[6 + n % 9] * 10 for n in range(40)])
 
     def passing(tokens: int) -> memory.Pass:
-        return memory.Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, tokens)
+        return memory.Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, tokens, 1)
 
     one, two, three = (memory.kept(passing(n)) for n in (500, 1000, 1500))
     assert two - one == pytest.approx(three - two)

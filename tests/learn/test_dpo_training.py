@@ -179,7 +179,7 @@ def judged(tmp_path):
 def test_kto_learns_from_judgements_one_by_one(base, judged):
     lm, tok = causal.load(base)
     lm = lm.double()
-    sets = stage.lessons_of(DpoConfig(method="kto"), tok, judged, 100)
+    sets = stage.rankings_of(DpoConfig(method="kto"), tok, judged)
     assert [s.liked for s in sets] == [(True, False, True), (False,), (True,)]  # of "no" one half said so
     strays = stage.strays(sets, 100, stream(0, "strays"))
     luck = torch.Generator().manual_seed(0)
@@ -215,14 +215,14 @@ def test_kto_makes_what_was_liked_likelier(tmp_path, base, judged):
 
 def test_only_kto_learns_from_judgements_and_of_what_they_say(base, judged):
     _, tok = causal.load(base)
-    harmless = stage.lessons_of(DpoConfig(method="kto", desirable_by="harmless"), tok, judged, 100)
+    harmless = stage.rankings_of(DpoConfig(method="kto", desirable_by="harmless"), tok, judged)
     assert [s.liked for s in harmless] == [(True,) * 4, (True,) * 2, (True,) * 2]
     with pytest.raises(
         ValueError, match=r"j\.jsonl: no judgement says whether an answer is truthful; say desirable_by"
     ):
-        stage.lessons_of(DpoConfig(method="kto", desirable_by="truthful"), tok, judged, 100)
+        stage.rankings_of(DpoConfig(method="kto", desirable_by="truthful"), tok, judged)
     with pytest.raises(ValueError, match=r"j\.jsonl: no rankings in this file"):
-        stage.lessons_of(DpoConfig(method="dpo"), tok, judged, 100)
+        stage.rankings_of(DpoConfig(method="dpo"), tok, judged)
 
 
 def test_strays_are_answers_to_other_prompts_that_fit(base, ranked):

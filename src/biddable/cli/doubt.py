@@ -50,8 +50,16 @@ def found_run(name: str) -> Path:
     return folder
 
 
+VERBS = {
+    verb.__name__: verb
+    for verb in (
+        machines.sft, machines.start, machines.reward, machines.ppo, machines.rloo, machines.grpo, machines.reinforce,
+        machines.raft, machines.dpo,
+    )
+}  # fmt: skip
 Stage = Annotated[
-    Literal["sft", "start", "reward", "ppo"], typer.Argument(metavar="STAGE", help="sft, start, reward or ppo.")
+    Literal["sft", "start", "reward", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo"],
+    typer.Argument(metavar="STAGE", help=f"One that trains: {', '.join(VERBS)}."),
 ]
 
 
@@ -78,7 +86,7 @@ def masks(
     stage: Stage,
     words: Words = None,
     rows: Annotated[int, typer.Option(help="How many rows of the data.", min=1)] = 4,
-    policy: Annotated[str | None, typer.Option(help="ppo: a trained one, in place of the start model.")] = None,
+    policy: Annotated[str | None, typer.Option(help="A trained one, in place of the start model.")] = None,
     page: Annotated[Path | None, typer.Option(help="The page; masks-STAGE.html when not said.")] = None,
 ) -> None:
     """Write a page that colours, token by token, what a stage would learn from: loss, KL, reward, value.
@@ -100,6 +108,5 @@ def masks(
 
 def instead_of(stage: str, words: list[str] | None, work: Callable[[Job], None]) -> None:
     """Have a stage's verb find its settings and files as it does, and hand them over in place of its work."""
-    verbs = {"sft": machines.sft, "start": machines.start, "reward": machines.reward, "ppo": machines.ppo}
     with jobs.handed_to(work):
-        verbs[stage](words)
+        VERBS[stage](words)

@@ -32,6 +32,7 @@ OVERFIT = 0.15  # accuracy on what was learnt above accuracy on what was not
 RISEN = 1.05  # times the lowest validation loss
 NO_END, AT_ONCE = 0.02, 0.98  # shares of answers that end
 FEW_TOKENS = 2.0  # an answer of an end token and at most one word
+APART, SEEN_APART = 2.0, 0.05  # times as far as at the start; a spread below this is nothing beside a score's
 RATIO_OFF = 0.01  # of the first minibatch's mean ratio from 1: rounding leaves 1e-4
 
 
@@ -118,6 +119,17 @@ def score_off_scale(log: Log) -> str | None:
         return f"the start model's answers score {score[0]:.3g} on average, and should score near 0"
     span = max(score) - min(score)
     return f"the mean score moved by {span:.3g}; a few units are much" if span > SCORE_SPAN else None
+
+
+def judges_part(log: Log) -> str | None:
+    """The judges of an ensemble agree on what they were taught, and on little else (Coste et al. 2024)."""
+    if not log.has("spread", "score"):
+        return None
+    first, last = fmean(log.columns["spread"][:2]), fmean(log.late("spread"))
+    steadily = rank_correlation(range(len(log.columns["spread"])), log.columns["spread"])
+    if last > max(APART * first, SEEN_APART) and steadily > TOGETHER:
+        return f"the judges' spread went from {first:.2g} to {last:.2g}, the mean score by {log.rise('score'):+.2g}"
+    return None
 
 
 def value_explains_nothing(log: Log) -> str | None:
@@ -248,6 +260,11 @@ SIGNS: dict[str, tuple[Look, str]] = {
     "the score is off scale": (
         score_off_scale,
         "train the reward model again with center=demonstrations; beta and value_clip are in units of its score",
+    ),
+    "the ensemble's judges part": (
+        judges_part,
+        "the policy has left the answers that the judges know: set pessimism=1 or raise beta, keep an earlier "
+        "checkpoint, and have the new answers ranked",
     ),
     "the value network explains nothing": (
         value_explains_nothing,

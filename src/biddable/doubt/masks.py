@@ -15,9 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biddable.config import ConfigError, Settings
-from biddable.learn import episodes, loop, ppo, sft
+from biddable.doubt.work import method_of, ptx_text
+from biddable.learn import dpo, episodes, group, loop, ppo, raft, sft
 from biddable.learn import reward as ranking
+from biddable.learn.dpo import DpoConfig
+from biddable.learn.episodes import EpisodeSettings, Judged
+from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
+from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
@@ -66,8 +71,8 @@ class Masks:
 
 def masks(stage: str, config: Settings, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
     """The first `rows` rows of a stage."""
-    if policy and stage != "ppo":
-        raise ConfigError(f"--policy: is for ppo; {stage} has none")
+    if policy and not isinstance(config, DpoConfig | EpisodeSettings):
+        raise ConfigError(f"--policy: is for what has a reference; {stage} has none")
     match config:
         case SftConfig():
             return of_sft(config, inputs, rows)
@@ -75,9 +80,11 @@ def masks(stage: str, config: Settings, inputs: Mapping[str, Path], seed: int, r
             return of_start(config, inputs, rows)
         case RewardConfig():
             return of_reward(config, inputs, rows)
-        case PpoConfig():
-            return of_ppo(config, inputs, seed, rows, policy)
-    raise ConfigError(f"{stage}: masks are shown of sft, start, reward and ppo")
+        case DpoConfig():
+            return of_dpo(config, inputs, seed, rows, policy)
+        case EpisodeSettings():
+            return of_episodes(config, inputs, seed, rows, policy)
+    raise ConfigError(f"{stage}: masks are shown of stages that train")
 
 
 LOSS = "the token is learnt: the number is its −log p under the model as it is now"
@@ -127,44 +134,162 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
     return Masks("reward", {"score": lens}, shown, (said,))
 
 
-def of_ppo(config: PpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
-    actors, pool, text = episodes.prepared(config, ppo.assemble, episodes.files(inputs), seed)
+def of_dpo(config: DpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
+    lm, tokenizer = causal.load(inputs["model"])
+    now = causal.load(policy)[0] if policy else lm
+    said, beside = dpo.sets_of(lm, config, tokenizer, inputs["rankings"], seed, 0)
+    sets, strays = said[:rows], beside[:rows]
+    asked = [*sets, *strays]
+    reference = torch.zeros(sum(len(s.answers) for s in asked))
+    if config.method not in dpo.FREE:
+        reference = dpo.reference(lm, config, asked)
+    forest, names = plant(ranking.answers_of(sets)), [name for one in sets for name in called(one)]
+    push_A, length = pushes(now, config, dpo.lessons_of(sets, strays, reference)), int(forest.length_A.max())
+    carried = {"loss": push_A[:, None].expand(-1, length)} | leaning(lm, now, config, forest)
+    shown = list(laid_out(forest, tokenizer, carried, "Ranking", lambda a: f"Answer, {names[a]}"))
+    if strays:
+        other = plant(ranking.answers_of(strays))
+        shown += laid_out(other, tokenizer, leaning(lm, now, config, other), "For the reference point")
+    text = ptx_text(config, inputs, lm, tokenizer)
+    shown += pretraining(now, tokenizer, text, rows)
+    judged = f"judged answers to {len(said)} prompts fit max_tokens."
+    ranked = f"{len(said)} rankings fit max_tokens and are not one great tie."
+    told = [f"{config.method}: {judged if said[0].liked else ranked}"]
+    told += [] if policy or config.method in dpo.FREE else [STILL]
+    free = () if config.method not in dpo.FREE else ("kl", "reference")
+    lenses = {lens: what for lens, what in DPO.items() if lens not in free and (lens != "ptx" or text)}
+    return Masks("dpo", lenses, tuple(shown), tuple(told))
+
+
+def called(one: snapshots.RankedSet) -> list[str]:
+    """What people said of each answer of a prompt."""
+    if one.liked:
+        return ["desirable" if good else "undesirable" for good in one.liked]
+    return [f"place {rank}" for rank in one.ranks]
+
+
+def pushes(lm: causal.PreTrainedModel, config: DpoConfig, lessons: dpo.Lessons) -> Float[Tensor, " A"]:
+    """−∂loss/∂log π of each answer's tokens; an answer that no pair and no label tells of carries nothing."""
+    kl = dpo.drift(lm, config, lessons.strays) if lessons.strays else torch.zeros(())
+    with torch.no_grad():
+        seen = dpo.see(lm, lessons.said)
+    logp_A = seen.logp_N.clone().requires_grad_()
+    best = sum(map(dpo.best_length, lessons.said))
+    loss, _ = dpo.whole_loss(config, replace(seen, logp_N=logp_A), kl, 1.0, best)
+    [slope_A] = torch.autograd.grad(loss, logp_A)
+    return torch.where(slope_A == 0, NOTHING, -slope_A)
+
+
+def leaning(
+    lm: causal.PreTrainedModel, now: causal.PreTrainedModel, config: DpoConfig, forest: Forest
+) -> dict[str, Float[Tensor, "A T"]]:
+    """What the reference says of each token, and how far the policy has left it; nothing where there is none."""
+    if config.method in dpo.FREE:
+        return {}
+    with torch.no_grad():
+        ref_AT, now_AT = (forest.spread(causal.answer_logp(net, forest)) for net in (lm, now))
+    return {"kl": k1(now_AT, ref_AT), "reference": ref_AT}
+
+
+def of_episodes(
+    config: EpisodeSettings, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None
+) -> Masks:
+    actors, pool, text = episodes.prepared(config, method_of(config)[0], episodes.files(inputs), seed)
     if policy:
         actors = replace(actors, policy=causal.load(policy)[0])
-    prompts = [pool[i] for i in loop.endless(len(pool), 0, rows, seed, "ppo", "prompts")]
-    rollout = episodes.sample(actors, config, prompts, seed, 0)
-    credit, seen = ppo.judge(actors, config, rollout)
-    carried = {"loss": credit.advantage_BT, "value": credit.value_BT} | worth(actors, config, rollout)
-    shown = list(laid_out(plant(rollout.turns), actors.tokenizer, carried, "Prompt and answer"))
-    if text:
-        loss_AT, forest = nll(actors.policy, unprompted(text[: max(1, rows // 2)]))
-        shown += laid_out(forest, actors.tokenizer, {"ptx": loss_AT}, "Pretraining text")
+    places, samples = loop.endless(len(pool), 0, rows, seed, config.stage, "prompts"), config.rounds.samples
+    rollout = episodes.sample(actors, config, [pool[i] for i in places for _ in range(samples)], seed, 0)
+    judged, seen = episodes.judge(actors, config, rollout, "masks")
+    carried = learnt(actors, config, rollout, judged) | worth(actors, config, judged)
+    forest, title = plant(rollout.turns), "Prompt and answer" if samples == 1 else "Prompt and answers"
+    shown = list(laid_out(forest, actors.tokenizer, carried, title))
+    shown += pretraining(actors.policy, actors.tokenizer, text, rows)
     said = [
         f"Mean score {seen['score']:.2f}, reward {seen['reward']:.2f}, KL {seen['kl']:.2f} nats an answer; "
         f"{seen['end_rate']:.0%} of these answers end by themselves."
     ]
-    if policy is None:
-        said.append("The policy is still its reference, so that every KL is 0; --policy RUN shows a trained one.")
-    lenses = {lens: what for lens, what in PPO.items() if lens != "ptx" or text}
-    return Masks("ppo", lenses, tuple(shown), tuple(said))
+    said += [STILL] if policy is None else []
+    told = {**EPISODES, **LEARNT[config.stage], **(IN_LOSS if kl_in_loss(config) else {})}
+    lenses = {lens: what for lens, what in told.items() if lens in carried or (lens == "ptx" and text)}
+    return Masks(config.stage, lenses, tuple(shown), tuple(said))
 
 
-PPO = {
+STILL = "The policy is still its reference, so that every KL is 0; --policy RUN shows a trained one."
+DPO = {
+    "loss": "the token is learnt: the number is by how much the loss of these rankings falls for each nat by which the "
+    "token grows likelier; below 0 it is made less likely",
+    "kl": "log π − log reference: how much likelier the token is than it was; its sum over an answer is compared",
+    "reference": "log p of the token under the start model, which is read off once",
+    "ptx": "the token of a pretraining page is learnt beside: the number is its −log p, to be times gamma_ptx",
+}
+EPISODES = {
     "loss": "the token is learnt: the number is its advantage, by which its log-probability is pushed up or down",
     "kl": "log π − log reference: how much likelier the token is than it was; β times this is taken off",
     "reward": "what the token is paid: −β times its KL, and at the last token the reward model's score, less the "
     "penalty where the end is missing",
+    "reference": "log p of the token under the reference, which is the start model",
     "value": "what the value network expects before the token is written",
     "ptx": "the token of a pretraining page is learnt beside the answers: the number is its −log p, to be times γ",
 }
+IN_LOSS = {
+    "kl": "log π − log reference: how much likelier the token is than it was; β times the KL is in the loss",
+    "reward": "what the answer is paid, at its last token: the reward model's score, less the penalty where the end is "
+    "missing",
+}
+WHITE = EPISODES["loss"] + "; in units of these rows, and in training of the batch"
+LEARNT: Mapping[str, Mapping[str, str]] = {
+    "ppo": {"loss": WHITE},
+    "rloo": {"loss": "the token is learnt: the number is how much more its whole answer is paid than its siblings"},
+    "grpo": {
+        "loss": "the token is learnt: the number is how much better its whole answer scores than its prompt's mean, in "
+        "units of their spread unless scale=false"
+    },
+    "reinforce": {"loss": WHITE},
+    "raft": {
+        "loss": "the token is learnt: its answer was kept, and the number is its −log p under the model as it is now"
+    },
+}
 
 
-def worth(actors: ppo.Actors, config: PpoConfig, rollout: Rollout) -> dict[str, Float[Tensor, "A T"]]:
-    """The KL and the reward of each token, which `ppo.judge` forgets once it has made advantages of them."""
-    judged, _ = episodes.judge(actors, config, rollout, "masks")
+def learnt(
+    actors: episodes.Actors, config: EpisodeSettings, rollout: Rollout, judged: Judged
+) -> dict[str, Float[Tensor, "A T"]]:
+    """By what the loss moves each token, as the method's own step has it."""
+    match config:
+        case PpoConfig():
+            assert isinstance(actors, ppo.Actors)
+            credit, _ = ppo.judge(actors, config, rollout)
+            return {"loss": credit.advantage_BT, "value": credit.value_BT}
+        case RaftConfig():
+            kept_A = torch.zeros(len(judged.score_B), 1, dtype=torch.bool)
+            kept_A[raft.best_of(config, judged.paid(actors.beta(config)))] = True
+            return {"loss": torch.where(kept_A, nll(actors.policy, rollout.turns)[0], NOTHING)}
+        case RlooConfig() | GrpoConfig() | ReinforceConfig():
+            return {"loss": group.judge(actors, config, rollout)[0].advantage_BT}
+    raise AssertionError(config.stage)
+
+
+def kl_in_loss(config: EpisodeSettings) -> bool:
+    """And not in the reward."""
+    return isinstance(config, GrpoConfig) or (isinstance(config, ReinforceConfig) and config.baseline)
+
+
+def worth(actors: episodes.Actors, config: EpisodeSettings, judged: Judged) -> dict[str, Float[Tensor, "A T"]]:
+    """The KL and the reward of each token, of which the trainers keep the advantages alone."""
     logp_AT, ref_logp_AT = judged.logp_BT, judged.ref_logp_BT
-    reward_AT = token_rewards(judged.score_B, logp_AT, ref_logp_AT, judged.mask_BT, actors.beta(config))
-    return {"kl": k1(logp_AT, ref_logp_AT), "reward": reward_AT}
+    beta = 0.0 if kl_in_loss(config) else actors.beta(config)
+    reward_AT = token_rewards(judged.score_B, logp_AT, ref_logp_AT, judged.mask_BT, beta)
+    return {"kl": k1(logp_AT, ref_logp_AT), "reward": reward_AT, "reference": ref_logp_AT}
+
+
+def pretraining(
+    lm: causal.PreTrainedModel, tokenizer: Tokenizer, text: Sequence[list[int]], rows: int
+) -> tuple[Row, ...]:
+    """A few pages of the mix."""
+    if not text:
+        return ()
+    loss_AT, forest = nll(lm, unprompted(text[: max(1, rows // 2)]))
+    return laid_out(forest, tokenizer, {"ptx": loss_AT}, "Pretraining text")
 
 
 def nll(lm: causal.PreTrainedModel, turns: Turns) -> tuple[Float[Tensor, "A T"], Forest]:
@@ -174,16 +299,26 @@ def nll(lm: causal.PreTrainedModel, turns: Turns) -> tuple[Float[Tensor, "A T"],
 
 
 def laid_out(
-    forest: Forest, tokenizer: Tokenizer, carried: Mapping[str, Float[Tensor, "A T"]], title: str
+    forest: Forest,
+    tokenizer: Tokenizer,
+    carried: Mapping[str, Float[Tensor, "A T"]],
+    title: str,
+    name: Callable[[int], str] | None = None,
 ) -> tuple[Row, ...]:
     """Numbers of predicted tokens, put at their places in the row."""
-    return rows_of(forest, tokenizer, {lens: placed(forest, x_AT) for lens, x_AT in carried.items()}, title)
+    return rows_of(forest, tokenizer, {lens: placed(forest, x_AT) for lens, x_AT in carried.items()}, title, name)
 
 
 def placed(forest: Forest, x_AT: Float[Tensor, "A T"]) -> Float[Tensor, " N"]:
-    """Each number at its token. Where nothing is carried there is none."""
+    """Each number at its token. Where nothing is carried there is none.
+
+    An answer's tokens stand one after another and end at its last; the one from which its first is predicted, the
+    prompt's, may stand far from it.
+    """
     out_N = torch.full((len(forest.token_N),), NOTHING)
-    out_N[forest.before_M + 1] = x_AT[forest.answer_AT]
+    last_M = forest.last_A.repeat_interleave(forest.length_A)
+    to_come_M = forest.position_N[last_M] - forest.position_N[forest.before_M] - 1
+    out_N[last_M - to_come_M] = x_AT[forest.answer_AT]
     return out_N
 
 
@@ -192,9 +327,10 @@ def rows_of(
     tokenizer: Tokenizer,
     carried: Mapping[str, Float[Tensor, " N"]],
     title: str,
-    name: Callable[[int], str] = "Answer {}".format,
+    name: Callable[[int], str] | None = None,
 ) -> tuple[Row, ...]:
     """The forest's trees, token by token."""
+    name = name or (lambda a: f"Answer {a + 1}")
     answer_at = {last: a for a, last in enumerate(forest.last_A.tolist())}
     tokens = tokens_of(forest, tokenizer, carried)
     found = []

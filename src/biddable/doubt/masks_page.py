@@ -8,7 +8,15 @@ from biddable.measure.markup import Safe, el, join
 from biddable.runs import write_aside
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-NAMES = {"loss": "Loss", "score": "Score", "kl": "KL", "reward": "Reward", "value": "Value", "ptx": "Pretraining"}
+NAMES = {
+    "loss": "Loss",
+    "score": "Score",
+    "kl": "KL",
+    "reward": "Reward",
+    "value": "Value",
+    "reference": "Reference",
+    "ptx": "Pretraining",
+}
 KEY = (
     "A token in grey is read and carries nothing. What carries is coloured, the stronger the larger its number; a "
     "dashed edge is a number below 0."

@@ -4,7 +4,7 @@ What is there all the time is counted: weights, gradients, moments, copies. What
 piece is measured on a few of them: a forward pass says what it keeps for its backward pass.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -16,8 +16,11 @@ from transformers import PreTrainedModel
 from biddable.model import causal, checkpoint
 from biddable.model.forest import Forest, Turns, plant
 from biddable.model.reward import RewardModel
+from biddable.products import HERE, large
 
 SAMPLE = 512  # tokens on which is measured what one of them keeps
+# Bytes that oneDNN keeps of each shape of product, and of how many: measured with AVX-512 (docs/design/learning.md).
+PROGRAM, PROGRAMS = 0.9e6, 600
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,17 @@ class Pass:
     forward: Callable[[Forest], Tensor]
     sample: Turns
     tokens: int
+    pieces: float  # of the whole run
     beside: float = 0.0  # bytes of other things that are there while it lasts
+
+
+@dataclass(frozen=True)
+class Read:
+    """Forward passes alone."""
+
+    network: PreTrainedModel | RewardModel
+    tokens: int
+    pieces: float
 
 
 @dataclass(frozen=True)
@@ -57,11 +70,14 @@ class Need:
         return sum(part.bytes for part in self.standing) + max((part.bytes for part in self.passing), default=0.0)
 
 
-def need(networks: list[Network], passes: list[Pass], standing: list[Part], passing: list[Part]) -> Need:
+def need(
+    networks: list[Network], passes: list[Pass], standing: list[Part], passing: list[Part], reads: Sequence[Read] = ()
+) -> Need:
     learners = [network for network in networks if network.learns]
     moving = sum(learnt_size(network.module) for network in learners)
     gradients = float(moving)
-    parts = [*weights(networks), Part("Adam's two moments", 2 * moving), *standing]
+    programs = Part("oneDNN's programs, one a shape of product", min(PROGRAMS, shapes(passes, reads)) * PROGRAM)
+    parts = [*weights(networks), Part("Adam's two moments", 2 * moving), *standing, programs]
     # Gradients are forgotten after each update: answers are sampled without them.
     going = [
         Part(f"{one.name}: gradients and what a piece keeps", gradients + one.beside + kept(one)) for one in passes
@@ -78,6 +94,17 @@ def weights(networks: list[Network]) -> Iterator[Part]:
         own = {id(p): p.numel() * p.element_size() for p in network.module.parameters() if id(p) not in met}
         met |= own.keys()
         yield Part(f"{network.name}: weights", sum(own.values()))
+
+
+def shapes(passes: Sequence[Pass], reads: Sequence[Read] = ()) -> float:
+    """How many shapes of product oneDNN meets: with each piece's tokens x Wᵀ of each kind of layer, on the way back
+    g W, and gᵀ x where the weight is learnt. Networks of one shape read the same pieces."""
+    met = {}
+    for one, back in (*((one, True) for one in passes), *((one, False) for one in reads)):
+        layers = {part.weight for part in one.network.modules() if isinstance(part, nn.Linear)}
+        times = {w.shape: 1 + back * (1 + w.requires_grad) for w in layers if HERE and large(one.tokens, *w.shape)}
+        met[frozenset(times.items()), one.tokens, one.pieces] = sum(times.values()) * one.pieces
+    return sum(met.values())
 
 
 def size(module: nn.Module) -> int:

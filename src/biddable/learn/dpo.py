@@ -183,10 +183,7 @@ def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[s
     sums: Counter[str] = Counter()
     for some in pieces(lessons.said, config.micro_tokens):
         seen = see(lm, some)
-        nll = -seen.logp_N[seen.best_N].sum() / max(best_tokens, 1)  # of answers that nobody liked there is no best
-        loss = loss_of(config, seen, kl) * (size(config, some) / whole)
-        if weight := 1.0 if config.method == "orpo" else config.sft_weight:
-            loss = loss + weight * nll
+        loss, nll = whole_loss(config, seen, kl, size(config, some) / whole, best_tokens)
         if torch.is_grad_enabled():
             loss.backward()
         sums.update(looks(config, seen) | {"loss": loss.item(), "nll": nll.item()})
@@ -195,9 +192,20 @@ def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[s
     return {key: sums[key] for key in ("loss", "nll")} | means | ({"kl": kl.item()} if lessons.strays else {})
 
 
+def whole_loss(
+    config: DpoConfig, seen: Seen, kl: Float[Tensor, ""], share: float, best_tokens: int
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """The loss of a piece that holds `share` of the minibatch, and −log p of its best answers over `best_tokens`."""
+    nll = -seen.logp_N[seen.best_N].sum() / max(best_tokens, 1)  # of answers that nobody liked there is no best
+    loss = loss_of(config, seen, kl) * share
+    if weight := 1.0 if config.method == "orpo" else config.sft_weight:
+        loss = loss + weight * nll
+    return loss, nll
+
+
 def loss_of(config: DpoConfig, seen: Seen, kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """The method's loss of some rankings: the mean over rankings of that over pairs, or KTO's over labelled answers."""
-    beta = config.beta or (2.0 if config.method == "simpo" else 0.1)
+    beta = beta_of(config)
     if config.method == "kto":
         label_N, told_N = seen.label_N, seen.label_N != 0
         weights = config.desirable_weight, config.undesirable_weight
@@ -212,6 +220,10 @@ def loss_of(config: DpoConfig, seen: Seen, kl: Float[Tensor, ""]) -> Float[Tenso
     kind = "sigmoid" if config.method == "dpo" else config.method
     reference = seen.ref_N[better_P], seen.ref_N[worse_P]
     return dpo_loss(*logp, *reference, beta, kind, config.label_smoothing, ranking_P)
+
+
+def beta_of(config: DpoConfig) -> float:
+    return config.beta or (2.0 if config.method == "simpo" else 0.1)
 
 
 def labels(rank_N: Int[Tensor, " N"], group_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
@@ -317,13 +329,9 @@ def remember(
     saved: Checkpoint | None,
 ) -> tuple[Lessons, Lessons, Float[Tensor, " N"]]:
     """The rankings and the held-out ones with the start model's log-probabilities, and these in one row, to be kept."""
-    longest = min(config.max_tokens, causal.context(lm))
-    said = lessons_of(config, tokenizer, rankings, longest)
-    held = lessons_of(config, tokenizer, valid, longest) if valid else []
-    parts = [said, held]
-    if config.method == "kto":
-        parts += [strays(some, longest, stream(seed, "dpo", "strays", name)) for name, some in enumerate(parts)]
-    asked = [s for part in parts for s in part]
+    said = sets_of(lm, config, tokenizer, rankings, seed, 0)
+    held = sets_of(lm, config, tokenizer, valid, seed, 1) if valid else ([], [])
+    asked = [s for part in (*said, *held) for s in part]
     count_G = [len(s.answers) for s in asked]
     if saved:
         ref_N = saved.tensors["reference"]
@@ -331,17 +339,34 @@ def remember(
         ref_N = torch.zeros(sum(count_G))
     else:
         ref_N = reference(lm, config, asked)
-    known = [Known(s, ref_K) for s, ref_K in zip(asked, ref_N.split(count_G), strict=True)]
-    here, there = known[: len(said)], known[len(said) : len(said) + len(held)]
-    beside = known[len(said) + len(held) :]
-    return Lessons(here, beside[: len(said)]), Lessons(there, beside[len(said) :]), ref_N
+    here = sum(count_G[: len(said[0]) + len(said[1])])
+    return lessons_of(*said, ref_N[:here]), lessons_of(*held, ref_N[here:]), ref_N
 
 
-def lessons_of(config: DpoConfig, tokenizer: Tokenizer, path: Path, longest: int) -> list[RankedSet]:
+def sets_of(
+    lm: PreTrainedModel, config: DpoConfig, tokenizer: Tokenizer, path: Path, seed: int, which: int
+) -> tuple[list[RankedSet], list[RankedSet]]:
+    """Rankings that fit and say something and, for KTO, beside each its prompt with an answer to another one."""
+    longest = min(config.max_tokens, causal.context(lm))
+    every = rankings_of(config, tokenizer, path)
+    said = usable(every, longest, "keep" if every[0].liked else "drop", path)
+    beside = strays(said, longest, stream(seed, "dpo", "strays", which)) if config.method == "kto" else []
+    return said, beside
+
+
+def lessons_of(said: Sequence[RankedSet], beside: Sequence[RankedSet], ref_N: Float[Tensor, " N"]) -> Lessons:
+    """Rankings and those beside them, each with its part of the start model's log-probabilities."""
+    asked = [*said, *beside]
+    parts = ref_N.split([len(s.answers) for s in asked])
+    known = [Known(s, ref_K) for s, ref_K in zip(asked, parts, strict=True)]
+    return Lessons(known[: len(said)], known[len(said) :])
+
+
+def rankings_of(config: DpoConfig, tokenizer: Tokenizer, path: Path) -> list[RankedSet]:
     """The rankings of a file, or for KTO its judgements where it has no rankings."""
     if config.method == "kto" and not snapshots.holds(path, Ranking):
-        return usable(snapshots.liked(path, tokenizer, config.desirable_by), longest, "keep", path)
-    return usable(snapshots.rankings(path, tokenizer), longest, "drop", path)
+        return snapshots.liked(path, tokenizer, config.desirable_by)
+    return snapshots.rankings(path, tokenizer)
 
 
 @torch.no_grad()

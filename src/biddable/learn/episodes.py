@@ -157,6 +157,10 @@ class Judged:
         """Σₜ log π − log π_ref of each answer."""
         return (k1(self.logp_BT, self.ref_logp_BT) * self.mask_BT).sum(1)
 
+    def paid(self, beta: float) -> Float[Tensor, " B"]:
+        """The score less β times the KL."""
+        return self.score_B - beta * self.kl_B
+
 
 Assemble = Callable[[Any, Path, Path, Sequence[Prompt], int], Any]
 Step = Callable[[Any, Any, Sequence[Ids], Sequence[Ids], int, int], dict[str, float]]
@@ -209,18 +213,14 @@ def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, fil
     )  # fmt: skip
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
-    iterations, prompts, samples = config.rounds
+    iterations = config.rounds.iterations
     first, best = resume(run, actors)
 
     with run.steps(config.stage, iterations, first, "iterations") as bar:
         for k in range(first, iterations):
             if best.tired(config.patience):
                 break
-            places = loop.endless(len(pool), k * prompts, prompts, run.seed, config.stage, "prompts")
-            count = round(config.batch * config.ptx_ratio) if text else 0
-            pieces = loop.endless(len(text), k * count, count, run.seed, config.stage, "pages") if text else []
-            some = [pool[i] for i in places for _ in range(samples)]
-            seen = step(actors, config, some, [text[i] for i in pieces], run.seed, k)
+            seen = step(actors, config, *drawn(config, pool, text, run.seed, k), run.seed, k)
             if looks and config.valid_every and (k + 1) % config.valid_every == 0:
                 seen |= looks.look(actors.policy)
                 best = best.after(seen["held_out_score"], k + 1, result(config, actors))
@@ -241,6 +241,17 @@ def prepared(config: EpisodeSettings, assemble: Assemble, files: Files, seed: in
     return actors, pool, ptx_pages(config, actors, files.get("pages"))
 
 
+def drawn(
+    config: EpisodeSettings, pool: Sequence[Ids], text: Sequence[Ids], seed: int, k: int
+) -> tuple[list[Ids], list[Ids]]:
+    """The prompts of iteration k, each as often as it is answered, and the pages that are learnt beside."""
+    _, prompts, samples = config.rounds
+    places = loop.endless(len(pool), k * prompts, prompts, seed, config.stage, "prompts")
+    count = round(config.batch * config.ptx_ratio) if text else 0
+    pieces = loop.endless(len(text), k * count, count, seed, config.stage, "pages")
+    return [pool[i] for i in places for _ in range(samples)], [text[i] for i in pieces]
+
+
 def sample(actors: Actors, config: EpisodeSettings, prompts: Sequence[Ids], seed: int, k: int) -> Rollout:
     """Ask the policy."""
     luck = stream(seed, config.stage, "rollout", k)
@@ -249,13 +260,21 @@ def sample(actors: Actors, config: EpisodeSettings, prompts: Sequence[Ids], seed
     )
 
 
+def scores_and_spread(
+    actors: Actors, config: EpisodeSettings, rollout: Rollout
+) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """What the reward model says, in its own tokens."""
+    turns = rollout.turns
+    told = actors.read(turns, rollout.finished_B.tolist()) if actors.read else turns
+    with lora.off(actors.judge):  # which a value network may have put on
+        return reward.scores_and_spread(actors.judge, told, config.micro_tokens)
+
+
 @torch.no_grad()
 def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str) -> tuple[Judged, dict[str, float]]:
     """Have answers scored and compared with what the reference would have said."""
     turns, mask_BT, logp_BT = rollout.turns, rollout.mask_BT, rollout.logp_BT
-    told = actors.read(turns, rollout.finished_B.tolist()) if actors.read else turns
-    with lora.off(actors.judge):  # which a value network may have put on
-        mean_B, spread_B = reward.scores_and_spread(actors.judge, told, config.micro_tokens)
+    mean_B, spread_B = scores_and_spread(actors, config, rollout)
     if config.pessimism and not spread_B.any():
         raise ConfigError("pessimism: the reward model has one judge, so there is no spread; say pessimism=0")
     score_B = mean_B - config.pessimism * spread_B - config.missing_end_penalty * ~rollout.finished_B
@@ -268,7 +287,7 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
     loop.finite(where, score=score_B, logp=logp_BT, reference_logp=ref_logp_BT)
     judged = Judged(turns, mask_BT, logp_BT, ref_logp_BT, score_B)
     seen = {
-        "reward": (score_B - actors.beta(config) * judged.kl_B).mean(),
+        "reward": judged.paid(actors.beta(config)).mean(),
         "score": mean_B.mean(),
         "spread": spread_B.mean(),
         "kl": judged.kl_B.mean(),

@@ -132,7 +132,7 @@ def advantages(config: GroupConfig, judged: Judged, beta: float) -> Float[Tensor
     score_B, mask_BT = judged.score_B, judged.mask_BT
     match config:
         case RlooConfig():
-            advantage_PS = leave_one_out((score_B - beta * judged.kl_B).view(-1, config.samples))
+            advantage_PS = leave_one_out(judged.paid(beta).view(-1, config.samples))
         case GrpoConfig():
             advantage_PS = group_advantage(score_B.view(-1, config.samples), config.scale)
         case ReinforceConfig():

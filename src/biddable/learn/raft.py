@@ -54,7 +54,7 @@ def step(actors: Actors, config: RaftConfig, prompts: Sequence[Ids], pages: Sequ
     where = f"iteration {k + 1}"
     rollout = episodes.sample(actors, config, prompts, seed, k)
     judged, seen = episodes.judge(actors, config, rollout, where)
-    paid_B = judged.score_B - actors.beta(config) * judged.kl_B
+    paid_B = judged.paid(actors.beta(config))
     kept = best_of(config, paid_B)
 
     share, turns = loop.cosine(k, config.iterations), judged.turns.take(kept)
