@@ -95,11 +95,8 @@ def score(
 ) -> None:
     """Let a reward model score answers, and an ensemble say how unsure it is: a job of labeling can choose by it.
 
-    Example: `biddable reward heads=4`, then `biddable score reward`
+    Example: `biddable score reward` after `biddable reward heads=4`
     """
-    from biddable.sample import score as stage
-    from biddable.text import snapshots
-
     places, settings = load(ScorePlaces, Settings, words, "score", show)
     judge = model_folder(model, "model")
     if places.data is None and (here := look()):
@@ -109,10 +106,13 @@ def score(
     inputs = {"reward_model": judge, "answers": answers}
 
     def read(run: Run, _settings: Settings, **given: Path) -> Path:
+        from biddable.sample.score import score as read_by
+        from biddable.text import snapshots
+
         prompts, completions = snapshots.completions(given["answers"])
         path = run.output("scores", run.folder / "scored.jsonl")  # not scores.jsonl: `measure` takes the run's own
         with run.progress("scoring", len(completions), "answers") as bar:
-            found = stage.score(
+            found = read_by(
                 given["reward_model"], prompts, completions, run_id=run.id, advance=bar.advance
             )  # fmt: skip
             records.write(path, found)
