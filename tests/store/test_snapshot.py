@@ -14,6 +14,7 @@ from biddable.store import SnapshotManifest, Store, StoreError, manifest_path, o
 
 KINDS = {
     "prompts": {"prompt"},
+    "completions": {"prompt", "completion"},
     "demos": {"labeler", "prompt", "demonstration"},
     "rankings": {"labeler", "prompt", "completion", "ranking"},
     "judgements": {"labeler", "prompt", "completion", "judgement"},
