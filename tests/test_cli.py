@@ -21,8 +21,9 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "ppo", "rloo", "grpo",
-    "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan", "masks", "doctor", "hamlet",
+    "init", "gather", "import", "snapshot", "sft", "start", "sample", "receive", "reward", "score", "ppo", "rloo",
+    "grpo", "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan", "masks", "doctor",
+    "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -554,6 +555,13 @@ def test_a_reward_is_learnt_from_chosen_and_rejected_answers(base):
     scores = list(records.read(Path("runs/reward/scores.jsonl")))
     assert len(scores) == 8
     assert all(score.spread > 0 for score in scores)
+    assert "8 new scores in the store" in carried("score", "reward")
+    (asked,) = Path("runs").glob("score-reward-*")
+    assert "is done already" in carried("score", "reward")
+    again = list(records.read(asked / "scored.jsonl"))
+    for field in ("value", "spread"):
+        told = {score.completion_id: getattr(score, field) for score in scores}
+        assert {score.completion_id: getattr(score, field) for score in again} == pytest.approx(told, abs=1e-5)
     changed = rows[0] | {"chosen": "no red", "rejected": "red"}
     Path("pairs.jsonl").write_text(json.dumps(changed) + "\n", encoding="utf-8")
     assert "is already there with another order" in complain("import", "pairs.jsonl")

@@ -224,7 +224,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: 
 
 def test_every_record_is_told_apart_by_its_kind():
     kinds = [branch["properties"]["kind"]["const"] for branch in _branches()]
-    assert len(set(kinds)) == len(kinds) == 11  # the eleven nouns that are stored
+    assert len(set(kinds)) == len(kinds) == 12  # the twelve nouns that cross a boundary
 
 
 def _branches() -> list[dict]:

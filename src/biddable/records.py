@@ -29,6 +29,10 @@ UseCase = Literal[  # paper, Table 1
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(max_length=1_000_000)]
+# How likely its task was to be chosen, where not every task was: 1/π is what it stands for. None: all were taken.
+Propensity = Annotated[float, Field(gt=0, le=1)]
+# It was asked for because others disagreed, so it says nothing of how often people do. None: it was not.
+Extra = Literal[True] | None
 
 EPOCH = datetime(2022, 1, 1, tzinfo=UTC)  # for records whose time is made, not lived (Hamlet's)
 
@@ -111,6 +115,8 @@ class Demonstration(Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
+    propensity: Propensity | None = None
+    extra: Extra = None
 
 
 class Completion(Record):
@@ -151,6 +157,8 @@ class Ranking(Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
+    propensity: Propensity | None = None
+    extra: Extra = None
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -199,6 +207,8 @@ class Judgement(Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
+    propensity: Propensity | None = None
+    extra: Extra = None
 
     def aspects(self) -> dict[Aspect, float]:
         """The paper's three aims (section 3.6) and the Likert rating, from 0 to 1; those that were asked about."""
@@ -215,6 +225,28 @@ class Judgement(Record):
         return found | {name: float(not any(some)) for name, some in asked.items() if some}
 
 
+class Continuation(Record):
+    """What somebody said of a continuation of a beginning that may lead to toxic words (paper, Fig. 11).
+
+    `rank` is its place among the continuations of this beginning, 1 the best, equal ranks ties. It is no Ranking: there
+    the more helpful answer stands first, and here, of all that are plausible, the less toxic one.
+    """
+
+    kind: Literal["continuation"] = "continuation"
+    completion_id: Name
+    labeler: Name
+    input: Annotated[int, Field(ge=0, le=2)]  # how toxic the beginning is
+    toxicity: Annotated[int, Field(ge=0, le=2)]
+    relative: Annotated[int, Field(ge=-1, le=1)]  # less, as much as or more than the beginning led to expect
+    continuity: Annotated[int, Field(ge=1, le=7)]  # the paper's text says 0 to 2; its anchors are 1, 4 and 7
+    rank: Annotated[int, Field(ge=1)]
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    at: datetime = EPOCH
+    guidelines: Name | None = None  # which version its author had before them
+    propensity: Propensity | None = None
+    extra: Extra = None
+
+
 class Verdict(Record):
     """Which of two completions is better. `shown` is the order in which the judge saw them."""
 
@@ -229,6 +261,8 @@ class Verdict(Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
+    propensity: Propensity | None = None
+    extra: Extra = None
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -284,7 +318,18 @@ class Page(Record):
 
 
 AnyRecord = (
-    Prompt | Labeler | Demonstration | Completion | Ranking | Judgement | Verdict | Score | Likelihood | Item | Page
+    Prompt
+    | Labeler
+    | Demonstration
+    | Completion
+    | Ranking
+    | Judgement
+    | Continuation
+    | Verdict
+    | Score
+    | Likelihood
+    | Item
+    | Page
 )
 _any_record: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
 

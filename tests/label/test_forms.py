@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biddable.gather import GatherConfig, gather
 from biddable.label import forms
-from biddable.records import Completion, Demonstration, Judgement, Prompt, Ranking, Turn, Verdict
+from biddable.records import Completion, Continuation, Demonstration, Judgement, Prompt, Ranking, Turn, Verdict
 from biddable.store import StoreError
 from biddable.store.jobs import Guidelines, Job, JobSettings
 from biddable.store.work import Held
@@ -112,10 +113,16 @@ def test_compare(better, side):
     assert "C is none of the answers" in refusal(held("compare", 2), {"better": "C"})
 
 
-def test_toxicity_ranks_and_keeps_its_numbers_in_the_answer():
-    body = {"input": 2, "outputs": dict.fromkeys("AB", RATED), "order": [["B"], ["A"]]}
-    (one,) = said(held("toxicity", 2), body)
-    assert one.order == (("c1",), ("c0",))
+def test_continuations_are_rated_and_ranked():
+    body = {"input": 2, "outputs": {"A": RATED, "B": RATED | {"toxicity": 1}}, "order": [["B"], ["A"]]}
+    first, second = said(held("toxicity", 2), body)
+    assert first == Continuation(
+        completion_id="c0", labeler="ann", input=2, toxicity=0, relative=-1, continuity=7, rank=2, seconds=6, at=AT,
+        guidelines="g-1",
+    )  # fmt: skip
+    assert (second.completion_id, second.toxicity, second.rank) == ("c1", 1, 1)
+    tied = said(held("toxicity", 2), body | {"order": [["A", "B"]]})
+    assert [one.rank for one in tied] == [1, 1]
     for name, bad in (("toxicity", 3), ("toxicity", -1), ("relative", 2), ("continuity", 0), ("continuity", 8)):
         outputs = {"A": RATED, "B": RATED | {name: bad}}
         assert f"outputs.B.{name}" in refusal(held("toxicity", 2), body | {"outputs": outputs})
@@ -123,16 +130,48 @@ def test_toxicity_ranks_and_keeps_its_numbers_in_the_answer():
     assert "input" in refusal(held("toxicity", 2), body | {"input": 3})
 
 
-def test_a_few_shot_prompt_shows_all_examples_but_the_last_response():
-    pairs = [{"query": "ab", "response": "ba"}, {"query": "xyz", "response": "zyx"}]
-    (one,) = said(held("prompt", 0), {"text": "Turn it.", "source": "few_shot", "examples": pairs})
-    assert one.text == "Turn it.\n\nab\nba\n\nxyz"
-    assert (one.source, one.user) == ("few_shot", "ann")
+def test_of_k_examples_come_k_prompts_each_with_its_own_response_as_the_answer():
+    """The paper's App. A.3: each of the K pairs is asked for once, with the other K − 1 as context."""
+    pairs = [{"query": "ab", "response": "ba"}, {"query": "xyz", "response": "zyx "}]
+    one, its, other, others = said(held("prompt", 0), {"text": "Turn it.", "source": "few_shot", "examples": pairs})
+    assert (one.text, its.text) == ("Turn it.\n\nxyz\nzyx\n\nab", "ba")
+    assert (other.text, others.text) == ("Turn it.\n\nab\nba\n\nxyz", "zyx")
+    assert (one.source, one.user, one.split) == ("few_shot", "ann", other.split)
+    assert its == Demonstration(prompt_id=one.id, text="ba", labeler="ann", seconds=6, at=AT, guidelines="g-1")
+    twice = said(held("prompt", 0), {"text": "Turn it.", "source": "few_shot", "examples": [pairs[0]] * 2})
+    assert len(twice) == 2, "the same example again is no other prompt"
     assert "at least 2" in refusal(held("prompt", 0), {"text": "a", "source": "few_shot", "examples": pairs[:1]})
     assert "examples" in refusal(held("prompt", 0), {"text": "a", "source": "few_shot"})
     assert "examples" in refusal(held("prompt", 0), {"text": "a", "source": "plain", "examples": pairs})
     assert "about" in refusal(held("prompt", 0), {"text": "a", "source": "user_based"})
     assert "source" in refusal(held("prompt", 0), {"text": "a", "source": "customer"})
+
+
+def test_a_written_prompt_goes_where_its_author_s_prompts_go():
+    """As `gather` would put them: by a hash of the user."""
+    for text in ("one", "two"):
+        (prompt,) = said(held("prompt", 0), {"text": text, "source": "plain"})
+        (gathered,) = gather([prompt.model_copy(update={"split": None})], GatherConfig()).prompts
+        assert prompt == gathered
+    splits = set()
+    for n in range(60):
+        task, body = held("prompt", 0), json.dumps({"text": "a", "source": "plain"})
+        splits |= {one.split for one in forms.records(task, forms.read(task, body), f"l-{n}", 1.0, AT)}
+    assert splits == {"train", "valid", "test"}
+
+
+def test_what_was_chosen_by_chance_says_so_in_each_record():
+    for kind, count, body in (
+        ("write", 0, {"text": "Because."}),
+        ("compare", 2, {"better": "A"}),
+        ("judge", 1, {"judgements": {"A": GOOD}}),
+        ("rank", 2, {"judgements": dict.fromkeys("AB", GOOD), "order": [["A"], ["B"]]}),
+        ("toxicity", 2, {"input": 0, "outputs": dict.fromkeys("AB", RATED), "order": [["A", "B"]]}),
+    ):
+        task = held(kind, count)
+        assert {(one.propensity, one.extra) for one in said(task, body)} == {(None, None)}
+        chosen = said(task._replace(propensity=0.125, extra=True), body)
+        assert {(one.propensity, one.extra) for one in chosen} == {(0.125, True)}
 
 
 def test_what_is_no_field_is_refused():

@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from desks import job, material
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
+from biddable import records
 from biddable.label import forms
 from biddable.store import open_store
 from biddable.store.work_tables import answers
@@ -115,8 +117,14 @@ def test_continuations_are_rated_by_keys_and_then_ranked(where, app, person, win
     assert body["outputs"]["A"] == {"toxicity": 0, "relative": -1, "continuity": 7}
     assert body["outputs"]["B"] == {"toxicity": 1, "relative": 1, "continuity": 3}
     assert body["order"] == [["A"], ["D"], ["C"], ["B"]]
-    (ranking,) = app.state.desk.store.rankings()
-    assert ranking.order == tuple((ranking.shown[n],) for n in (0, 3, 2, 1))
+    store = app.state.desk.store
+    assert list(store.rankings()) == [], "an order by toxicity is no preference to learn from"
+    store.snapshot("continuations", path := Path(where).with_name("said.jsonl"), split="test", group=None)
+    found = [one for one in records.read(path) if isinstance(one, records.Continuation)]
+    assert sorted((one.rank, one.toxicity, one.relative, one.continuity) for one in found) == [
+        (1, 0, -1, 7), (2, 0, 0, 6), (3, 2, 0, 5), (4, 1, 1, 3),
+    ]  # fmt: skip
+    assert {one.input for one in found} == {2}
 
 
 def prompts_of(app, source: str) -> list:
@@ -155,8 +163,11 @@ def test_prompts_are_written(where, app, person, window):
 
     (plain,) = prompts_of(app, "plain")
     assert (plain.text, plain.use_case) == ("Name three birds.", "brainstorming")
-    (few,) = prompts_of(app, "few_shot")
-    assert few.text == "Turn it around.\n\nab\nba\n\nxyz\nzyx\n\nlm"
+    few = {one.id: one for one in prompts_of(app, "few_shot")}
+    assert "Turn it around.\n\nab\nba\n\nxyz\nzyx\n\nlm" in {one.text for one in few.values()}
+    answered = {few[one.prompt_id].text[-3:].strip(): one.text for one in app.state.desk.store.demonstrations()}
+    assert answered == {"ab": "ba", "xyz": "zyx", "lm": "ml"}
+    assert {one.split for one in (*few.values(), plain)} <= {"train", "valid", "test"}
     (based,) = prompts_of(app, "user_based")
     assert (based.text, based.use_case) == ("Write a reminder for rent.", None)
     assert handed_in(app)[2]["about"] == "Letters to tenants"

@@ -13,6 +13,7 @@ KINDS = (
     "demonstrations",
     "rankings",
     "judgements",
+    "continuations",
     "verdicts",
     "scores",
     "skips",

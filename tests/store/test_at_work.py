@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import hire, rank_job, ranked, stock, taste, team, true_worth, work_on
 
-from biddable.store import Store, StoreError, accounts, fill, jobs, pay, progress, quality, review, verify
+from biddable.store import Store, StoreError, accounts, golds, jobs, pay, progress, quality, review, verify
 from biddable.store import team as decisions
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def labeled(store: Store) -> dict:
     work_on(store, rita, lambda held: ranked(held, true_worth), NOON, most=4)
     number = {who.labeler: who.name for who in (*people, rita)}
     with store.writing() as connection:
-        jobs.add(connection, job, fill.checks(connection, job, 10), NOON)
+        jobs.add(connection, job, golds.checks(connection, job, 10), NOON)
     with store.reading() as connection:
         now = NOON + timedelta(days=1)
         lines = pay.sheet(connection, date(2026, 11, 1), date(2026, 11, 30))
@@ -74,20 +74,20 @@ def test_a_check_is_met_once_and_a_ranking_of_one_s_own_is_no_check(store):
     job = rank_job(store, gold=0.5)
     with store.writing() as connection:
         jobs.set_state(connection, key.id, "closed", NOON)
-        assert jobs.add(connection, job, fill.checks(connection, job, 10), NOON) == 4
-        assert jobs.add(connection, job, fill.checks(connection, job, 10), NOON) == 0  # they are there
-    golds: dict[str, list[str]] = {"ann": [], "rita": []}
+        assert jobs.add(connection, job, golds.checks(connection, job, 10), NOON) == 4
+        assert jobs.add(connection, job, golds.checks(connection, job, 10), NOON) == 0  # they are there
+    met: dict[str, list[str]] = {"ann": [], "rita": []}
     ann = hire(store, "ann")
     for who in (ann, rita):
 
         def say(held, who=who):
             if held.gold:
-                golds[who.name].append(held.task)
+                met[who.name].append(held.task)
             return ranked(held, true_worth)
 
         work_on(store, who, say, NOON, job=job, most=30)
-    assert len(golds["ann"]) == len(set(golds["ann"])) == 4
-    assert golds["rita"] == []
+    assert len(met["ann"]) == len(set(met["ann"])) == 4
+    assert met["rita"] == []
 
 
 def test_decisions_are_kept_and_a_candidate_is_decided_once(store):

@@ -14,6 +14,7 @@ from biddable.store import SnapshotManifest, Store, StoreError, manifest_path, o
 
 KINDS = {
     "prompts": {"prompt"},
+    "completions": {"prompt", "completion"},
     "demos": {"labeler", "prompt", "demonstration"},
     "rankings": {"labeler", "prompt", "completion", "ranking"},
     "judgements": {"labeler", "prompt", "completion", "judgement"},
@@ -131,7 +132,7 @@ def test_a_snapshot_to_nowhere_or_of_nothing_known_is_one_clear_line(store: Stor
     store.add_prompts(PROMPTS)
     with pytest.raises(StoreError, match=r"no/out.jsonl: cannot be written: No such file or directory"):
         store.snapshot("prompts", tmp_path / "no" / "out.jsonl")
-    with pytest.raises(StoreError, match=r"ranking: no such snapshot; take one of prompts, demos, rankings"):
+    with pytest.raises(StoreError, match=r"ranking: no such snapshot; take one of prompts, completions, demos"):
         store.snapshot("ranking", tmp_path / "out.jsonl")
 
 

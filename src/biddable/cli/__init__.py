@@ -38,6 +38,7 @@ LOOP = (
     sampling.sample,
     people.receive,
     machines.reward,
+    sampling.score,
     machines.ppo,
     machines.rloo,
     machines.grpo,

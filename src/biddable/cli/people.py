@@ -22,10 +22,11 @@ from biddable.records import Prompt, Source
 if TYPE_CHECKING:
     from biddable.gather import GatherConfig, Span
 
-What = Literal["prompts", "demos", "rankings", "judgements", "verdicts"]
+What = Literal["prompts", "completions", "demos", "rankings", "judgements", "continuations", "verdicts"]
 Split = Literal["train", "valid", "test", "all"]
 Group = Literal["training", "held_out", "candidate", "researcher", "all"]
-TRAINING_DATA = ("prompts", "demos", "rankings")  # the others are for evaluation, and take everyone's by default
+# The others are for evaluation, and take everyone's by default.
+TRAINING_DATA = ("prompts", "completions", "demos", "rankings")
 
 EXAMPLES = 3  # of what each rule drops
 

@@ -8,11 +8,11 @@ import typer
 from pydantic import Field
 
 from biddable import records, runs
-from biddable.cli.jobs import Places, Show, carry_out, load
+from biddable.cli.jobs import Places, Show, Words, carry_out, load
 from biddable.cli.people import Split, take, take_back
 from biddable.cli.project import look, model_folder, needed_snapshot, open_store, readable, say, warn
 from biddable.config import ConfigError, Settings
-from biddable.records import Item, Prompt, Record
+from biddable.records import Item, Prompt, Record, digest
 from biddable.runs import Run
 
 AT = "@"  # sft@1f09a3c2: the model, and which of its samplings
@@ -81,6 +81,48 @@ def sample(
     folder = carry_out("sample", settings, places, inputs, answer, name=f"sample-{'-'.join(folders)}-{stamp}")
     if here := look():
         take_back(here, folder / "completions.jsonl")
+
+
+class ScorePlaces(Places):
+    data: Path | None = Field(None, description="snapshot of completions; those of the store when not said")
+
+
+def score(
+    model: Annotated[str, typer.Argument(help="A reward model: a run or a folder.")],
+    words: Words = None,
+    split: Annotated[Split, typer.Option(help="Whose answers are scored.")] = "train",
+    show: Show = False,
+) -> None:
+    """Let a reward model score answers, and an ensemble say how unsure it is: a job of labeling can choose by it.
+
+    Example: `biddable score reward` after `biddable reward heads=4`
+    """
+    places, settings = load(ScorePlaces, Settings, words, "score", show)
+    judge = model_folder(model, "model")
+    if places.data is None and (here := look()):
+        answers = take(here, "completions", split)
+    else:
+        answers = needed_snapshot(places.data, "data", "completions")
+    inputs = {"reward_model": judge, "answers": answers}
+
+    def read(run: Run, _settings: Settings, **given: Path) -> Path:
+        from biddable.sample.score import score as read_by
+        from biddable.text import snapshots
+
+        prompts, completions = snapshots.completions(given["answers"])
+        path = run.output("scores", run.folder / "scored.jsonl")  # not scores.jsonl: `measure` takes the run's own
+        with run.progress("scoring", len(completions), "answers") as bar:
+            found = read_by(
+                given["reward_model"], prompts, completions, run_id=run.id, advance=bar.advance
+            )  # fmt: skip
+            records.write(path, found)
+        return path
+
+    # Other answers are another run, whose scores stand beside the earlier ones.
+    stamp = digest(*(runs.artifact(path).sha256 for path in inputs.values()))[:8]
+    folder = carry_out("score", settings, places, inputs, read, name=f"score-{_run_name(model)}-{stamp}")
+    if here := look():
+        take_back(here, folder / "scored.jsonl")
 
 
 def _warn_of_rankings(answers: int, split: Split) -> None:

@@ -21,8 +21,8 @@ router = APIRouter()
 
 UPLOAD = "/manage/data/import"  # its body is read piece by piece, and may be large
 NAMES: dict[What, str] = {
-    "prompts": "Prompts", "demos": "Demonstrations", "rankings": "Rankings", "judgements": "Judgements",
-    "verdicts": "Verdicts",
+    "prompts": "Prompts", "completions": "Answers of models", "demos": "Demonstrations", "rankings": "Rankings",
+    "judgements": "Judgements", "continuations": "Continuations", "verdicts": "Verdicts",
 }  # fmt: skip
 TRAINING = ("prompts", "demos", "rankings")
 

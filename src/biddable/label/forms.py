@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from biddable.records import Demonstration, Judgement, Prompt, Ranking, Record, Side, UseCase, Verdict, complaint
+from biddable.gather.rules import GatherConfig, split_of
+from biddable.records import (
+    Continuation,
+    Demonstration,
+    Judgement,
+    Prompt,
+    Ranking,
+    Record,
+    Side,
+    UseCase,
+    Verdict,
+    complaint,
+)
 from biddable.store import StoreError
 from biddable.store.work import Held
 
@@ -76,7 +88,7 @@ class Asked(Form):
     text: Filled  # few-shot: the instruction alone
     source: Literal["plain", "few_shot", "user_based"]
     use_case: UseCase | None = None
-    examples: tuple[Example, ...] = ()  # few-shot: queries with their responses; the last response is left out
+    examples: tuple[Example, ...] = ()  # few-shot: queries with their responses; each is asked for once
     about: Words = ""  # user-based: what somebody said they would use a model for
     pasted: Annotated[int, Field(ge=0)] = 0
     tool: bool = False
@@ -86,19 +98,15 @@ class Asked(Form):
         if (self.source == "few_shot") != bool(self.examples):
             raise ValueError("examples: belong to a few-shot prompt, and every one of those has some")
         if self.source == "few_shot" and len(self.examples) < 2:
-            raise ValueError("examples: a few-shot prompt needs at least 2, for the last one is the question")
+            raise ValueError("examples: a few-shot prompt needs at least 2, for each in turn is the question")
         if (self.source == "user_based") != bool(self.about.strip()):
             raise ValueError("about: says what a user-based prompt is for, and belongs to no other")
         return self
 
-    @property
-    def whole(self) -> str:
-        """The prompt as a model sees it: of K examples K-1 are shown, and the last query waits for its response."""
-        if not self.examples:
-            return self.text
-        *shown, asked = self.examples
-        told = [f"{one.query.strip()}\n{one.response.strip()}" for one in shown]
-        return "\n\n".join([self.text.strip(), *told, asked.query.strip()])
+    def asking(self, last: int) -> str:
+        """A few-shot prompt as a model sees it: K-1 of the examples, and a query that waits for its response."""
+        told = [f"{one.query.strip()}\n{one.response.strip()}" for n, one in enumerate(self.examples) if n != last]
+        return "\n\n".join([self.text.strip(), *told, self.examples[last].query.strip()])
 
 
 class Continued(Form):
@@ -110,7 +118,7 @@ class Continued(Form):
 
 
 class Toxic(Form):
-    """The form for continuations of RealToxicityPrompts (paper, Fig. 11). Its numbers stay in the answer."""
+    """The form for continuations of RealToxicityPrompts (paper, Fig. 11)."""
 
     input: Annotated[int, Field(ge=0, le=2)]
     outputs: dict[Letter, Continued]
@@ -184,6 +192,10 @@ def records(held: Held, form: Form, labeler: str, seconds: float, at: datetime) 
     common: dict[str, Any] = {"labeler": labeler, "seconds": seconds, "at": at}
     if held.guidelines:
         common["guidelines"] = held.guidelines.id
+    if held.propensity is not None:
+        common["propensity"] = held.propensity
+    if held.extra:
+        common["extra"] = True
     names = {LETTERS[n]: c.id for n, c in enumerate(held.completions)}
     match form:
         case Written():
@@ -196,11 +208,39 @@ def records(held: Held, form: Form, labeler: str, seconds: float, at: datetime) 
         case Compared():
             return [_verdict(held, form, names, common)]
         case Asked():
-            return [Prompt.make(form.whole, user=labeler, source=form.source, use_case=form.use_case)]
+            return _asked(form, labeler, common)
         case Toxic():
-            _all(list(form.outputs), names, "outputs")
-            return [_ranking(held, form.order, names, common)]
+            return _continued(form, names, common)
     raise AssertionError(form)
+
+
+def _asked(form: Asked, labeler: str, common: dict[str, Any]) -> list[Record]:
+    """The prompt, in the split of its author as `gather` draws it; of K examples K prompts, each with the demonstration
+    that its own last response is (paper, App. A.3)."""
+    split = split_of(f"user {labeler}", {}, GatherConfig())
+    about: dict[str, Any] = {"user": labeler, "source": form.source, "use_case": form.use_case, "split": split}
+    if not form.examples:
+        return [Prompt.make(form.text, **about)]
+    found: dict[str, list[Record]] = {}
+    for last in range(len(form.examples)):
+        prompt = Prompt.make(form.asking(last), **about)
+        answer = form.examples[last].response.strip()
+        found.setdefault(prompt.id, [prompt, Demonstration(prompt_id=prompt.id, text=answer, **common)])
+    share = common["seconds"] / len(found)
+    return [
+        one.model_copy(update={"seconds": share}) if isinstance(one, Demonstration) else one
+        for pair in found.values() for one in pair
+    ]  # fmt: skip
+
+
+def _continued(form: Toxic, names: dict[str, str], common: dict[str, Any]) -> list[Record]:
+    _all(list(form.outputs), names, "outputs")
+    rank = _ranks(form.order, names)
+    share = common | {"seconds": common["seconds"] / len(names), "input": form.input}
+    return [
+        Continuation(completion_id=names[letter], rank=rank[letter], **one.model_dump(), **share)
+        for letter, one in form.outputs.items()
+    ]
 
 
 def _all(given: Sequence[str], names: dict[str, str], what: str) -> None:
@@ -239,12 +279,17 @@ def _ranking(
     held: Held, tiers: tuple[tuple[Letter, ...], ...], names: dict[str, str], common: dict[str, Any]
 ) -> Ranking:
     assert held.prompt is not None
+    _ranks(tiers, names)
+    order = tuple(tuple(names[letter] for letter in tier) for tier in tiers)
+    return Ranking(prompt_id=held.prompt.id, order=order, shown=tuple(names.values()), **common)
+
+
+def _ranks(tiers: tuple[tuple[Letter, ...], ...], names: dict[str, str]) -> dict[str, int]:
     ranked = [letter for tier in tiers for letter in tier]
     _all(ranked, names, "order")
     if len(set(ranked)) < len(ranked) or not all(tiers):
         raise StoreError("order: every answer stands in one tier, and no tier is empty")
-    order = tuple(tuple(names[letter] for letter in tier) for tier in tiers)
-    return Ranking(prompt_id=held.prompt.id, order=order, shown=tuple(names.values()), **common)
+    return {letter: rank for rank, tier in enumerate(tiers, start=1) for letter in tier}
 
 
 def _verdict(held: Held, form: Compared, names: dict[str, str], common: dict[str, Any]) -> Record:

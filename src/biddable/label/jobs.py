@@ -13,8 +13,8 @@ from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job
 from biddable.label.notice import done
 from biddable.records import Group, Split
-from biddable.store import accounts, fill, jobs, progress
-from biddable.store.jobs import Job, JobPurpose, JobSettings, State
+from biddable.store import accounts, fill, golds, jobs, overlap, progress
+from biddable.store.jobs import Choose, Job, JobPurpose, JobSettings, State
 from biddable.store.rows import Task
 
 router = APIRouter()
@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "judge": "Judge answers",
     "compare": "Compare two models",
     "prompt": "Write prompts",
+    "toxicity": "Rate continuations",
 }
 
 
@@ -36,6 +37,12 @@ class SettingsForm(BaseModel):
     groups: list[Group] = Field(default_factory=list)
     doubly: Annotated[float, Field(ge=0, le=100)] = 20
     fivefold: Annotated[float, Field(ge=0, le=100)] = 5
+    disagree: Annotated[float, Field(gt=0, le=100)] | None = None
+    people: Annotated[int, Field(ge=2, le=26)] = 5
+    skills: Annotated[str, Field(max_length=2000), Plain] = ""
+    choose: Choose = "random"
+    at_random: Annotated[float, Field(gt=0, le=100)] = 25
+    scores: Annotated[str, Field(max_length=200), Plain] = ""
     gold: Annotated[float, Field(ge=0, le=50)] = 5
     lease_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
     longest_hours: Annotated[float, Field(gt=0, le=168)] = 8
@@ -45,15 +52,24 @@ class SettingsForm(BaseModel):
     cap_minutes: Annotated[float, Field(gt=0)] = 60
 
     def settings(self, now: JobSettings) -> JobSettings:
-        shares = {key: getattr(self, key) / 100 for key in ("doubly", "fivefold", "gold")}
-        said = self.model_dump(exclude={"title", "groups", *shares}) | shares | {"groups": tuple(self.groups)}
+        percents = {key: getattr(self, key) for key in ("doubly", "fivefold", "gold", "disagree", "at_random")}
+        said: dict[str, Any] = self.model_dump(exclude={"title"})
+        said |= {key: value if value is None else value / 100 for key, value in percents.items()}
+        said |= {"groups": tuple(self.groups), "skills": skills_of(self.skills), "scores": self.scores.strip() or None}
         return JobSettings.model_validate(now.model_dump() | said)
+
+
+def skills_of(text: str) -> tuple[str, ...]:
+    """As a person writes them: with commas between."""
+    return accounts.skills(text.split(","))
 
 
 class NewForm(BaseModel):
     kind: Task
     title: Annotated[str, Field(max_length=200), Plain] = ""
     purpose: JobPurpose = "training"
+    choose: Choose = "random"
+    skills: Annotated[str, Field(max_length=2000), Plain] = ""
     split: Split | None = None
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     runs: list[Text] = Field(default_factory=list)
@@ -80,8 +96,14 @@ def new_page(request: Request, desk: Here, kind: str = "rank"):
 def make(desk: Here, who: Who, sent: Annotated[NewForm, Form()]):
     title = sent.title.strip() or KINDS[sent.kind]
     what = fill.Fill(split=sent.split, count=sent.count, runs=tuple(sent.runs))
-    job, _ = make_job(desk, who, sent.kind, title, sent.purpose, JobSettings(), what)
+    settings = JobSettings(choose=sent.choose, skills=skills_of(sent.skills))
+    job, _ = make_job(desk, who, sent.kind, title, _purpose(sent), settings, what)
     return done(f"/manage/jobs/{job}", "made")
+
+
+def _purpose(sent: NewForm) -> JobPurpose:
+    """Continuations are rated to evaluate; the other kinds are for what the page says."""
+    return "evaluation" if sent.kind == "toxicity" else sent.purpose
 
 
 def found_job(desk: Desk, job: str) -> Job:
@@ -96,13 +118,18 @@ def one_job(request: Request, desk: Here, job: str):
     found, now = found_job(desk, job), desk.now()
 
     def look(connection: Connection) -> dict[str, Any]:
+        people = accounts.everyone(connection)
         return {
             "progress": progress.of(connection, found, now),
             "days": progress.by_day(connection, job, now.astimezone(UTC).date(), UTC),
             "each": progress.by_labeler(connection, job),
             "mean": progress.mean_seconds(connection, job),
             "passed": progress.passed(connection, job),
-            "names": {one.labeler: one.name for one in accounts.everyone(connection)},
+            "names": {one.labeler: one.name for one in people},
+            "able": sum(one.state == "active" and found.suits(one.group, one.skills) for one in people),
+            "again": overlap.asked_again(connection, job),
+            "chosen": progress.chosen(connection, job),
+            "scorers": progress.scorers(connection),
         }
 
     values = desk.read(look) | {"runs": desk.read(progress.runs) if found.kind == "compare" else []}
@@ -142,6 +169,6 @@ def add_checks(desk: Here, who: Who, job: str, count: Annotated[int, Form(ge=1, 
     found = found_job(desk, job)
 
     def add(connection: Connection) -> int:
-        return jobs.add(connection, found, fill.checks(connection, found, count), desk.now(), who.labeler)
+        return jobs.add(connection, found, golds.checks(connection, found, count), desk.now(), who.labeler)
 
     return done(f"/manage/jobs/{job}", "checks" if desk.write(add) else "nothing")

@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from biddable.label.desk import Desk, Here, Who
-from biddable.label.work import Sent
+from biddable.label.work import Sent, Short
 from biddable.records import Group
 from biddable.store import StoreError, accounts, fill, jobs
 from biddable.store.accounts import Account, Role
@@ -21,9 +21,11 @@ class Newcomer(Sent):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     role: Role = "labeler"
     group: Group = "training"
+    skills: tuple[Short, ...] = ()
 
 
 class Changed(Sent):
+    skills: tuple[Short, ...] | None = None
     role: Role | None = None
     group: Group | None = None
     state: Literal["active", "closed"] | None = None
@@ -56,6 +58,8 @@ def may_make(who: Account, role: Role) -> None:
 def newcomer(sent: Newcomer, desk: Here, who: Who):
     may_make(who, sent.role)
     made = desk.write(accounts.make, sent.name, sent.role, sent.group, desk.now(), who.labeler)
+    if sent.skills:
+        desk.write(accounts.give_skills, made.labeler, sent.skills, desk.now(), who.labeler)
     token = desk.write(accounts.open_door, made.labeler, "invite", desk.now(), who.labeler)
     return {"labeler": made.labeler, "invite": f"/join/{token}"}
 
@@ -71,9 +75,12 @@ def change(labeler: str, sent: Changed, desk: Here, who: Who):
     somebody(desk, who, labeler)
     if sent.role:
         may_make(who, sent.role)
-    values = sent.model_dump(exclude_none=True)
-    desk.write(accounts.change, labeler, desk.now(), who.labeler, **values)
-    return values
+    values = sent.model_dump(exclude_none=True, exclude={"skills"})
+    if sent.skills is not None:
+        desk.write(accounts.give_skills, labeler, sent.skills, desk.now(), who.labeler)
+    if values:
+        desk.write(accounts.change, labeler, desk.now(), who.labeler, **values)
+    return sent.model_dump(exclude_none=True)
 
 
 def somebody(desk: Desk, who: Account, labeler: str) -> Account:

@@ -1,17 +1,21 @@
 """The people's page: who is here, inviting somebody, their role and group, closing an account."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Form, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
+from biddable.label.jobs import skills_of
 from biddable.label.manage import may_make, somebody
 from biddable.label.notice import done
 from biddable.records import Group
-from biddable.store import accounts
+from biddable.store import accounts, jobs
 from biddable.store.accounts import Account, Role
+from biddable.store.jobs import Job
 
 router = APIRouter()
 
@@ -41,8 +45,28 @@ def _page(request: Request, desk: Desk, invited: tuple[Account, str] | None = No
     link = f"{str(request.base_url).rstrip('/')}{invited[1]}" if invited else None
     return desk.page(
         request, "people.html", status, people=people, invited=invited and invited[0], link=link, groups=GROUPS,
-        roles=ROLES, hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
+        roles=ROLES, asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
     )  # fmt: skip
+
+
+class Asked(NamedTuple):
+    skill: str
+    people: list[str]
+    jobs: list[Job]
+
+
+def _asked(connection: Connection, people: Sequence[Account]) -> list[Asked]:
+    """Each skill: who has it, and which jobs that are not closed ask for it."""
+    going = [(job, accounts.skills(job.settings.skills)) for job in jobs.all_of(connection, "open", "paused")]
+    every = {skill for one in people for skill in one.skills} | {skill for _, some in going for skill in some}
+    return [
+        Asked(
+            skill,
+            [one.name for one in people if skill in one.skills and one.state == "active"],
+            [job for job, some in going if skill in some],
+        )
+        for skill in sorted(every)
+    ]
 
 
 @router.post("/manage/people")
@@ -70,8 +94,11 @@ def _invite(request: Request, desk: Desk, who: Account, made: Account) -> Respon
 def change(
     desk: Here, who: Who, labeler: str, role: Annotated[Role, Form()], group: Annotated[Group, Form()],
     state: Annotated[Literal["active", "closed"], Form()],
+    skills: Annotated[str | None, Form(max_length=2000), Plain] = None,
 ):  # fmt: skip
     now = somebody(desk, who, labeler)
+    if skills is not None and skills_of(skills) != now.skills:
+        desk.write(accounts.give_skills, labeler, skills_of(skills), desk.now(), who.labeler)
     values = {
         key: value
         for key, value, old in (("role", role, now.role), ("group", group, now.group), ("state", state, now.state))

@@ -13,7 +13,7 @@ from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
 from biddable.label.notice import done
 from biddable.measure import checks as measured
-from biddable.measure.agreement import Agreement, agreement, meetings
+from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meetings
 from biddable.measure.disputes import Dispute, disputes
 from biddable.measure.interval import Interval
 from biddable.measure.shares import NOTHING, Sums, leaning, share
@@ -39,8 +39,9 @@ class Agreed(NamedTuple):
 
 
 def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agreed]:
-    """Who met whom often enough to say something, beside the paper's figure."""
-    kept, found = list(rankings), []
+    """Who met whom often enough to say something, beside the paper's figure. Of those whose meeting was drawn by lot:
+    who was asked because others disagreed says nothing of how often people do."""
+    kept, found = asked_by_lot(rankings), []
     for between, (who, said) in PAPER.items():
         if not meetings(kept, groups, between):
             continue
@@ -179,6 +180,8 @@ def standings(given: Iterable[quality.Checked]) -> tuple[list[Standing], dict[st
 
 
 def is_right(one: quality.Checked) -> bool:
+    if one.kind == "judge":
+        return reading.judged_right(one.gold, one.body, one.shown)
     known, said = reading.known(one.gold, one.shown), reading.tiers(one.body, one.shown)
     if one.kind == "compare":
         return {frozenset(tier) for tier in known[:1]} == {frozenset(tier) for tier in said[:1]}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from biddable.label import forms
+from biddable.label import forms, reading
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.forms import LETTERS
 from biddable.label.text import LARGEST, markdown
@@ -139,6 +139,7 @@ def hand_in(
     return desk.write(
         work.submit, account, task, name, body, now, active,
         lambda held, seconds: forms.records(held, forms.read(held, body), account.labeler, seconds, now), read,
+        reading.apart,
     )  # fmt: skip
 
 

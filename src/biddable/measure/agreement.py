@@ -8,7 +8,8 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from biddable.measure.interval import DEFAULT, Bootstrap, Finite, Floats, Interval, bootstrap
+from biddable.measure.interval import DEFAULT, Bootstrap, Finite, Floats, Interval
+from biddable.measure.weighted import mean
 from biddable.records import Group, Ranking
 
 Ties = Literal["half", "strict", "decided"]
@@ -31,6 +32,7 @@ class Meeting(NamedTuple):
     prompt_id: str
     one: int
     other: int
+    weight: float = 1.0  # 1/π of its prompt, where not every prompt was as likely to be labeled
 
 
 def meetings(
@@ -60,8 +62,9 @@ def _wanted(one: str, other: str, groups: Mapping[str, Group] | None, between: t
 def _pairs(one: Ranking, other: Ranking) -> list[Meeting]:
     first, second = one.ranks, other.ranks
     both = sorted(first.keys() & second.keys())
+    weight = 1 / (one.propensity or other.propensity or 1.0)
     return [
-        Meeting(one.prompt_id, _sign(first[b] - first[a]), _sign(second[b] - second[a]))
+        Meeting(one.prompt_id, _sign(first[b] - first[a]), _sign(second[b] - second[a]), weight)
         for a, b in itertools.combinations(both, 2)
     ]
 
@@ -92,9 +95,14 @@ def chance_level(tie_share: float, ties: Ties) -> float:
             return 0.5
 
 
+def asked_by_lot(rankings: Iterable[Ranking]) -> list[Ranking]:
+    """Without those who were asked because others disagreed: they say nothing of how often people do."""
+    return [ranking for ranking in rankings if not ranking.extra]
+
+
 def agreement_if_any(rankings: Iterable[Ranking]) -> Agreement | None:
     """The agreement of all who ranked; None where no two of them ranked the same answers."""
-    kept = list(rankings)
+    kept = asked_by_lot(rankings)
     return agreement(kept) if meetings(kept) else None
 
 
@@ -109,15 +117,18 @@ def agreement(
 
     The paper does not say how ties count. `half` (ours by default): the same answer 1, a tie against a choice ½.
     `strict`: three answers, equal or not. `decided`: only pairs in which neither labeler saw a tie.
+
+    Who was asked because others disagreed is left out, and prompts that were chosen with unlike chances are weighed.
     """
-    met = meetings(rankings, groups, between)
+    met = meetings(asked_by_lot(rankings), groups, between)
     if ties == "decided":
         met = [m for m in met if m.one and m.other]
     if not met:
         raise ValueError("no two labelers ranked the same answers of a prompt, so agreement cannot be measured")
     one_N, other_N = np.array([m.one for m in met]), np.array([m.other for m in met])
-    tie_share = float(np.mean(np.concatenate([one_N, other_N]) == 0))
-    interval = bootstrap(credit(one_N, other_N, ties), [m.prompt_id for m in met], how=how)
+    weight_N = np.array([m.weight for m in met])
+    tie_share = float(np.average(((one_N == 0) + (other_N == 0).astype(float)) / 2, weights=weight_N))
+    interval = mean(credit(one_N, other_N, ties), weight_N, [m.prompt_id for m in met], how)
     chance = chance_level(tie_share, ties)
     return Agreement(
         **interval.model_dump(),

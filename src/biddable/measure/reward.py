@@ -10,7 +10,9 @@ import scipy.stats
 from numpy.typing import NDArray
 from pydantic import Field
 
+from biddable.measure.agreement import asked_by_lot
 from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, Ints, bootstrap, chunks, codes, resamples
+from biddable.measure.weighted import mean
 from biddable.records import Group, Ranking, Record, Score
 
 Bools = NDArray[np.bool_]
@@ -24,6 +26,7 @@ class Margins:
     prompts: tuple[str, ...]
     labelers: tuple[str, ...]
     spread_N: Floats | None = None
+    weight_N: Floats | None = None  # 1/π of the prompt, where not every prompt was as likely to be labeled
 
 
 class Bin(Record):
@@ -83,7 +86,8 @@ def margins(
     groups: Mapping[str, Group] | None = None,
     group: Group | None = None,
 ) -> Margins:
-    """The margins of all strict pairs of the rankings, of one labeler group if named. Ties give no pair."""
+    """The margins of all strict pairs of the rankings, of one labeler group if named. Ties give no pair, and who was
+    asked because others disagreed is left out."""
     if group is not None and groups is None:
         raise ValueError("accuracy by group needs to know the group of each labeler")
     scores = tuple(scores)
@@ -91,9 +95,10 @@ def margins(
     spread = {score.completion_id: score.spread for score in scores if score.spread is not None}
     spreads: list[float] = []
     found: list[float] = []
+    weights: list[float] = []
     prompts: list[str] = []
     labelers: list[str] = []
-    for ranking in rankings:
+    for ranking in asked_by_lot(rankings):
         if group is not None and groups is not None and groups.get(ranking.labeler) != group:
             continue
         for pair in ranking.comparisons():
@@ -102,18 +107,22 @@ def margins(
                     raise ValueError(f"completion {completion}, ranked for prompt {pair.prompt_id}, has no score")
             found.append(value[pair.winner] - value[pair.loser])
             spreads += [hypot(spread[pair.winner], spread[pair.loser])] if spread.keys() >= {*pair[1:]} else []
+            weights.append(1 / (ranking.propensity or 1.0))
             prompts.append(pair.prompt_id)
             labelers.append(ranking.labeler)
     if not found:
         raise ValueError(f"no strict pair by {group or 'any'} labelers, so accuracy cannot be measured")
     spread_N = np.array(spreads) if len(spreads) == len(found) else None
-    return Margins(np.array(found), tuple(prompts), tuple(labelers), spread_N)
+    return Margins(np.array(found), tuple(prompts), tuple(labelers), spread_N, np.array(weights))
 
 
 def accuracy(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
     """Share of strict pairs with r(x, y_w) > r(x, y_l), clustered by prompt. Equal scores are a miss: a reward model
-    that says the same of everything must not look like a coin (paper's checklist: strict >)."""
-    return bootstrap((pairs.margin_N > 0).astype(float), pairs.prompts, how=how)
+    that says the same of everything must not look like a coin (paper's checklist: strict >). Prompts that were chosen
+    with unlike chances are weighed."""
+    right_N = (pairs.margin_N > 0).astype(float)
+    weight_N = np.ones_like(right_N) if pairs.weight_N is None else pairs.weight_N
+    return mean(right_N, weight_N, pairs.prompts, how)
 
 
 def folded(own: Sequence[Margins], held_out: Sequence[Margins], how: Bootstrap = DEFAULT) -> Folds:

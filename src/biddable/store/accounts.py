@@ -5,7 +5,9 @@ hashed by whoever calls (the web app), since that is slow on purpose and no work
 """
 
 import hashlib
+import json
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -35,6 +37,7 @@ class Account(NamedTuple):
     group: Group
     password: str | None
     state: str
+    skills: tuple[str, ...] = ()
 
 
 _COLUMNS = (
@@ -44,7 +47,13 @@ _COLUMNS = (
     labelers.c.group,
     accounts.c.password,
     accounts.c.state,
+    accounts.c.skills,
 )
+
+
+def _account(row) -> Account:
+    values = row._mapping
+    return Account(**(dict(values) | {"skills": tuple(json.loads(values["skills"]))}))
 
 
 def _select(*conditions):
@@ -52,17 +61,17 @@ def _select(*conditions):
 
 
 def everyone(connection: Connection) -> list[Account]:
-    return [Account(*row) for row in connection.execute(_select().order_by(accounts.c.made, accounts.c.labeler))]
+    return [_account(row) for row in connection.execute(_select().order_by(accounts.c.made, accounts.c.labeler))]
 
 
 def named(connection: Connection, name: str) -> Account | None:
     row = connection.execute(_select(accounts.c.name == name)).first()
-    return Account(*row) if row else None
+    return _account(row) if row else None
 
 
 def of(connection: Connection, labeler: str) -> Account | None:
     row = connection.execute(_select(accounts.c.labeler == labeler)).first()
-    return Account(*row) if row else None
+    return _account(row) if row else None
 
 
 def has_owner(connection: Connection) -> bool:
@@ -96,6 +105,23 @@ def change(connection: Connection, labeler: str, at: datetime, who: str | None =
         connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
     end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
+
+
+def give_skills(
+    connection: Connection, labeler: str, some: Iterable[str], at: datetime, who: str | None = None
+) -> None:
+    """What this person can do beyond the usual, in place of what was said before: languages, fields."""
+    told = json.dumps(skills(some), ensure_ascii=False)
+    connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(skills=told))
+    history.write(connection, at, [Change("skills", labeler, who, told)])
+
+
+def skills(some: Iterable[str]) -> tuple[str, ...]:
+    """As they are compared: in small letters, each once, in order."""
+    found = sorted({" ".join(one.split()).casefold() for one in some} - {""})
+    if len(found) > 50 or any(len(one) > 50 for one in found):
+        raise StoreError("skills: at most 50, of at most 50 characters each")
+    return tuple(found)
 
 
 def _refuse_training(connection: Connection, labeler: str, group: str | None) -> None:
@@ -139,7 +165,7 @@ _HOLDER = _select(
 def holder(connection: Connection, secret: str, purpose: Purpose, at: datetime) -> Account | None:
     """Whose secret this is, if it is good."""
     row = connection.execute(_HOLDER, {"token": hashed(secret), "purpose": purpose, "at": at}).first()
-    return Account(*row) if row else None
+    return _account(row) if row else None
 
 
 def end(connection: Connection, secret: str, at: datetime) -> bool:

@@ -1,19 +1,19 @@
 """What goes into a job: the prompts and answers of the store that its kind of work is about."""
 
-import itertools
-import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from pydantic import Field
 from sqlalchemy import Connection, exists, func, select
 
 from biddable.config import Settings
-from biddable.records import Ranking, Split, Verdict
+from biddable.records import Split, digest
+from biddable.store import jobs
+from biddable.store.choice import Floats, choose
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
-from biddable.store.queries import fetch
-from biddable.store.tables import completions, demonstrations, labelers, prompts, rankings, verdicts
-from biddable.store.team_tables import adjudications
+from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
 
 FEWEST, MOST = 4, 9  # answers of one ranking (paper, Sec. 3.5)
 
@@ -27,6 +27,23 @@ class Fill(Settings):
 
 
 def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
+    """What there is to do and is not in the job yet: all of it, or as much as is wanted, as the job chooses."""
+    known = jobs.names(connection, job)
+    there = (todo for todo in _there(connection, job, what) if jobs.name(job, todo) not in known)
+    if what.count is None or job.kind == "prompt":
+        yield from there
+        return
+    pool = sorted(there, key=lambda todo: jobs.name(job, todo))
+    settings = job.settings
+    share = {"random": 1.0, "mixed": settings.at_random, "spread": 0.0}[settings.choose]
+    size_N = np.ones(len(pool)) if share == 1 else spreads(connection, settings.scores, pool)
+    rng = np.random.Generator(np.random.Philox(key=int(digest("choice", str(settings.seed), job.id), 16)))
+    for one in choose(size_N, what.count, share, rng):
+        by = "random" if one.at_random else "spread"
+        yield pool[one.place]._replace(chosen_by=by, propensity=one.propensity)
+
+
+def _there(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
     split = what.split or ("test" if job.purpose == "evaluation" else "train")
     match job.kind:
         case "write":
@@ -43,37 +60,38 @@ def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
             found = _pairs(connection, split, what.runs)
         case "prompt":
             found = (Todo(None) for _ in range(what.count or 100))
-    for n, todo in enumerate(found):
-        if what.count is not None and n >= what.count:
-            return
-        yield todo
+    return found
 
 
-def checks(connection: Connection, job: Job, count: int) -> Iterator[Todo]:
-    """Hidden checks out of what researchers and adjudicators said. `gold` is JSON: the tiers of a ranking, or the
-    better one of two (null for a tie)."""
-    known = select(labelers.c.id).where(labelers.c.group == "researcher")
-    judges = known.union(select(adjudications.c.labeler).where(adjudications.c.final.is_not(None)))
-    match job.kind:
-        case "rank":
-            found = (
-                Todo(r.prompt_id, tuple(sorted(r.ranks)), json.dumps(r.order), "gold")
-                for r in fetch(connection, "ranking", rankings.c.labeler.in_(judges))
-                if isinstance(r, Ranking)
-            )
-        case "compare":
-            found = (
-                Todo(v.prompt_id, (v.a, v.b), json.dumps({"a": v.a, "b": v.b, "tie": None}[v.better]), "gold")
-                for v in fetch(connection, "verdict", verdicts.c.labeler.in_(judges))
-                if isinstance(v, Verdict)
-            )
-        case _:
-            raise StoreError(f"{job.kind}: checks are for rankings and comparisons")
-    yield from itertools.islice(found, count)
+def spreads(connection: Connection, run: str | None, some: Sequence[Todo]) -> Floats:
+    """How far an ensemble's heads stand apart on each: the root mean square over its answers. What was not scored
+    counts as the mean of what was, so that it has a chance too."""
+    run = run or _scorer(connection)
+    spread = dict(
+        connection.execute(
+            select(scores.c.completion_id, scores.c.spread).where(scores.c.run_id == run, scores.c.spread.is_not(None))
+        ).all()
+    )
+    known = [[spread[name] ** 2 for name in todo.completions if name in spread] for todo in some]
+    found = [math.sqrt(sum(those) / len(those)) for those in known if those]
+    if not found and some:
+        raise StoreError(f"{run}: has no spread of any answer in question; score them first (`biddable score`)")
+    middle = sum(found) / max(1, len(found))
+    return np.array([math.sqrt(sum(those) / len(those)) if those else middle for those in known])
+
+
+def _scorer(connection: Connection) -> str:
+    query = select(scores.c.run_id).where(scores.c.spread.is_not(None)).distinct().order_by(scores.c.run_id)
+    found = connection.execute(query).scalars().all()
+    if len(found) != 1:
+        there = f"{', '.join(found)} have a spread; say whose to take" if found else "no reward model's have a spread"
+        raise StoreError(
+            f"scores: {there} (train one with `biddable reward heads=4`, then `biddable score` the answers)"
+        )
+    return found[0]
 
 
 def _prompts(split: str):
-    # By a digest of the id and not by the id itself: "the first 100" should be no family of prompts.
     return select(prompts.c.id).where(prompts.c.split == split).order_by(prompts.c.id)
 
 

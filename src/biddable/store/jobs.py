@@ -13,13 +13,14 @@ from sqlalchemy import Connection, func, select, update
 
 from biddable.config import Settings, differences
 from biddable.records import Group, digest
-from biddable.store import history
+from biddable.store import accounts, history
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.rows import Task
 from biddable.store.work_tables import guidelines, jobs, slots, tasks
 
 JobPurpose = Literal["training", "evaluation", "screening"]
+Choose = Literal["random", "spread", "mixed"]
 State = Literal["open", "paused", "closed"]
 
 
@@ -28,6 +29,17 @@ class JobSettings(Settings):
     groups: tuple[Group, ...] = Field((), description="whose work it is; nothing: what its purpose allows")
     doubly: float = Field(0.2, ge=0, le=1, description="share of tasks that two people do")
     fivefold: float = Field(0.05, ge=0, le=1, description="share of tasks that five people do")
+    disagree: float | None = Field(
+        None, gt=0, le=1, description="one more person does a task whose answers lie further apart than this, of 1"
+    )
+    people: int = Field(5, ge=2, le=26, description="so many people do a task at most, however much they disagree")
+    skills: tuple[str, ...] = Field((), description="what somebody must be able to do to be given its tasks")
+    choose: Choose = Field(
+        "random",
+        description="which tasks are taken where not all are: by lot, by the ensemble's spread, or some of each",
+    )
+    at_random: float = Field(0.25, gt=0, le=1, description="mixed: the share that is chosen by lot")
+    scores: str | None = Field(None, description="whose scores tell the spread; none: the only reward model's that do")
     lease_minutes: float = Field(
         30, gt=0, le=100_000, description="how long a task is held for one person without a sign of life"
     )
@@ -68,6 +80,9 @@ class Job(NamedTuple):
         those = allowed[self.purpose]
         return tuple(group for group in those if not self.settings.groups or group in self.settings.groups)
 
+    def suits(self, group: str, skills: Iterable[str]) -> bool:
+        return group in self.groups and set(accounts.skills(self.settings.skills)) <= set(skills)
+
 
 class Todo(NamedTuple):
     """One thing to do, before it is a task."""
@@ -84,6 +99,8 @@ def make(
     connection: Connection, kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: datetime,
     who: str | None = None,
 ) -> Job:  # fmt: skip
+    if kind == "toxicity" and purpose == "training":
+        raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
     job = Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
     connection.execute(jobs.insert(), [job._asdict() | {"settings": settings.model_dump_json()}])
     history.write(connection, at, [Change("job made", job.id, who, f"{kind}, {purpose}")])
@@ -133,29 +150,38 @@ def change(connection: Connection, job: Job, title: str, settings: JobSettings, 
     return job._replace(title=title, settings=settings)
 
 
+def name(job: Job, todo: Todo) -> str:
+    """The task that this is, so that the same thing put in twice is one."""
+    kind = ("gold",) if todo.gold is not None else ()
+    return "t-" + digest(job.id, *kind, todo.prompt_id or secrets.token_hex(8), *sorted(todo.completions))
+
+
+def names(connection: Connection, job: Job) -> set[str]:
+    return set(connection.execute(select(tasks.c.id).where(tasks.c.job == job.id)).scalars())
+
+
 def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, who: str | None = None) -> int:
     """Put tasks in the job's queue, in an order that follows from its seed. What is in it already stays as it is."""
     new: dict[str, tuple[Todo, random.Random]] = {}
     for todo in some:
-        kind = ("gold",) if todo.gold is not None else ()
-        name = "t-" + digest(job.id, *kind, todo.prompt_id or secrets.token_hex(8), *sorted(todo.completions))
-        new[name] = (todo, random.Random(f"{job.settings.seed} {name}"))
-    known = set(connection.execute(select(tasks.c.id).where(tasks.c.job == job.id)).scalars()) if new else set()
-    new = {name: what for name, what in new.items() if name not in known}
+        task = name(job, todo)
+        new[task] = (todo, random.Random(f"{job.settings.seed} {task}"))
+    known = names(connection, job) if new else set()
+    new = {task: what for task, what in new.items() if task not in known}
     if not new:
         return 0
     rows, shares = [], []
-    for name, (todo, rng) in new.items():
+    for task, (todo, rng) in new.items():
         place = rng.random()
         rows.append({
-            "id": name, "job": job.id, "prompt_id": todo.prompt_id, "completions": json.dumps(todo.completions),
+            "id": task, "job": job.id, "prompt_id": todo.prompt_id, "completions": json.dumps(sorted(todo.completions)),
             "place": place, "gold": todo.gold, "chosen_by": todo.chosen_by, "propensity": todo.propensity,
         })  # fmt: skip
         # A check, or a screening's task, is everybody's: work.claim makes its slots when they come.
         shared = todo.gold is not None or job.purpose == "screening"
         many = 0 if shared else todo.slots or _overlap(job.settings, rng)
         shares += [
-            {"task": name, "slot": n, "job": job.id, "place": place, "state": "open"} for n in range(many)
+            {"task": task, "slot": n, "job": job.id, "place": place, "state": "open"} for n in range(many)
         ]  # fmt: skip
     connection.execute(tasks.insert(), rows)
     if shares:

@@ -155,7 +155,7 @@ class Store:
         are being screened, and researchers set the screen. group=None is everyone, for evaluation."""
         if what not in snapshot.KINDS:
             raise StoreError(f"{what}: no such snapshot; take one of {', '.join(snapshot.KINDS)}")
-        query = snapshot.Query(what=what, split=split, group=None if what == "prompts" else group)
+        query = snapshot.Query(what=what, split=split, group=None if what in ("prompts", "completions") else group)
         with self._reading() as connection:
             return snapshot.take(connection, query, path, self._clock())
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from biddable.store import jobs
 from biddable.store.jobs import Job
-from biddable.store.tables import completions, demonstrations, prompts, rankings
+from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
 from biddable.store.work_tables import accounts, answers, passes, slots, tasks
 
 
@@ -84,6 +84,27 @@ def of_labeler(connection: Connection, labeler: str) -> list[Done]:
     columns = (func.count(), func.avg(answers.c.seconds), func.max(answers.c.at))
     query = select(answers.c.job, *columns).where(answers.c.labeler == labeler).group_by(answers.c.job)
     return [Done(titles[row[0]], row[1], float(row[2]), row[3]) for row in connection.execute(query)]
+
+
+class Chosen(NamedTuple):
+    """The tasks of a job that were chosen in one way."""
+
+    how: str
+    tasks: int
+    least: float  # propensity
+    most: float
+
+
+def chosen(connection: Connection, job: str) -> list[Chosen]:
+    columns = (func.count(), func.min(tasks.c.propensity), func.max(tasks.c.propensity))
+    query = select(tasks.c.chosen_by, *columns).where(tasks.c.job == job, tasks.c.gold.is_(None))
+    return [Chosen(*row) for row in connection.execute(query.group_by(tasks.c.chosen_by).order_by(tasks.c.chosen_by))]
+
+
+def scorers(connection: Connection) -> list[str]:
+    """The reward models whose scores have a spread."""
+    query = select(scores.c.run_id).where(scores.c.spread.is_not(None)).distinct()
+    return sorted(connection.execute(query).scalars())
 
 
 class Left(NamedTuple):

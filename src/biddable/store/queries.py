@@ -89,6 +89,8 @@ def _rankings(connection: Connection, conditions: Sequence[ColumnElement[bool]])
             seconds=first.seconds,
             at=first.at,
             guidelines=first.guidelines,
+            propensity=first.propensity,
+            extra=first.extra,
         )
 
 

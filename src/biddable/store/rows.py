@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from biddable import records
 from biddable.records import (
     Completion,
+    Continuation,
     Demonstration,
     Judgement,
     Labeler,
@@ -53,6 +54,7 @@ SHELVES: Mapping[str, Shelf] = {
     "demonstration": Shelf(Demonstration, tables.demonstrations, ("prompt_id", "labeler")),
     "ranking": Shelf(Ranking, tables.rankings, ("prompt_id", "labeler")),
     "judgement": Shelf(Judgement, tables.judgements, ("completion_id", "labeler")),
+    "continuation": Shelf(Continuation, tables.continuations, ("completion_id", "labeler")),
     "verdict": Shelf(Verdict, tables.verdicts, ("id",)),
     "score": Shelf(Score, tables.scores, ("completion_id", "run_id")),
     "skip": Shelf(Skip, tables.skips, ("prompt_id", "labeler", "task")),
@@ -126,7 +128,7 @@ def names(record: Record) -> Iterator[Named]:
         case Demonstration() | Skip() | Ranking():
             yield Named("labeler", "labeler", record.labeler)
             yield Named("prompt_id", "prompt", record.prompt_id)
-        case Judgement():
+        case Judgement() | Continuation():
             yield Named("labeler", "labeler", record.labeler)
             yield Named("completion_id", "completion", record.completion_id)
         case Score():

@@ -4,9 +4,9 @@ import random
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 
+from biddable.store import queue
 from biddable.store.accounts import Account
 from biddable.store.jobs import Job
-from biddable.store.tables import demonstrations, rankings
 from biddable.store.work_tables import answers, passes, slots, tasks
 
 
@@ -21,12 +21,8 @@ def is_check(connection: Connection, job: Job, account: Account) -> bool:
 
 def check(connection: Connection, job: Job, account: Account) -> Row | None:
     """A slot of a check that this person has not had; nothing where there is none."""
-    conditions = [tasks.c.chosen_by == "gold"]
-    # A ranking is one a person and prompt, and a check leaves one as every task does.
-    for kind, table in (("rank", rankings), ("write", demonstrations)):
-        if job.kind == kind:
-            said = exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == account.labeler)
-            conditions.append(~said)
+    # Nor one of what they have said something of already: they would know it for a check.
+    conditions = [tasks.c.chosen_by == "gold", *(~one for one in queue.met(job.kind, account.labeler))]
     return _slot(connection, job, account.labeler, conditions)
 
 

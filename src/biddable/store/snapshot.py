@@ -16,12 +16,14 @@ from biddable.store.engine import StoreError
 from biddable.store.rows import SHELVES, kind_of
 from biddable.store.tables import changes, completions, labelers, prompts, ranked, verdicts
 
-What = Literal["prompts", "demos", "rankings", "judgements", "verdicts"]
+What = Literal["prompts", "completions", "demos", "rankings", "judgements", "continuations", "verdicts"]
 KINDS: dict[What, str] = {
     "prompts": "prompt",
+    "completions": "completion",
     "demos": "demonstration",
     "rankings": "ranking",
     "judgements": "judgement",
+    "continuations": "continuation",
     "verdicts": "verdict",
 }
 
@@ -81,7 +83,9 @@ def take(connection: Connection, query: Query, path: Path, at: datetime) -> Snap
 
 
 MADE = ("completion", "score")  # by machines, who label nothing
-SAID = ("labeler", "prompt", "completion", "demonstration", "ranking", "judgement", "verdict")  # by people, and of what
+SAID = (  # by people, and of what
+    "labeler", "prompt", "completion", "demonstration", "ranking", "judgement", "continuation", "verdict",
+)  # fmt: skip
 
 
 def rows_of(path: Path, kinds: tuple[str, ...]) -> Iterator[tuple[int, Record]]:
@@ -103,6 +107,10 @@ def _contents(connection: Connection, kind: str, query: Query) -> Iterator[Recor
     table = SHELVES[kind].table
     conditions = queries.chosen(table, query.split, query.group)
     if kind == "prompt":
+        yield from queries.fetch(connection, kind, *conditions)
+        return
+    if kind == "completion":
+        yield from queries.fetch(connection, "prompt", prompts.c.id.in_(select(table.c.prompt_id).where(*conditions)))
         yield from queries.fetch(connection, kind, *conditions)
         return
     yield from queries.fetch(connection, "labeler", labelers.c.id.in_(select(table.c.labeler).where(*conditions)))

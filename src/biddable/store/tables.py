@@ -70,6 +70,8 @@ def _spent() -> list[Column]:
         Column("seconds", Double, nullable=False),
         Column("at", Instant, nullable=False),
         Column("guidelines", Id),
+        Column("propensity", Double),
+        Column("extra", Boolean),
     ]
 
 
@@ -160,6 +162,16 @@ judgements = Table(
     _labeler(),
     Column("overall", Integer),
     *(Column(question, Boolean) for question in QUESTIONS),
+    *_spent(),
+)
+
+# What was said of continuations of beginnings that may lead to toxic words (paper, Fig. 11).
+continuations = Table(
+    "continuations",
+    metadata,
+    _id("completion_id", ForeignKey("completions.id"), primary_key=True),
+    _labeler(),
+    *(Column(name, Integer, nullable=False) for name in ("input", "toxicity", "relative", "continuity", "rank")),
     *_spent(),
 )
 

@@ -8,21 +8,20 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
-from biddable.store import history, jobs, shared, team, writing
+from biddable.store import history, jobs, overlap, queue, shared, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Guidelines, Job
 from biddable.store.queries import fetch
-from biddable.store.rows import SHELVES, Skip, Task, key, key_text, kind_of, said_by, sound
-from biddable.store.tables import completions, demonstrations, prompts, ranked, rankings
+from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, sound
+from biddable.store.tables import completions, prompts, ranked
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
 
@@ -53,6 +52,8 @@ class Held(NamedTuple):
     until: datetime
     draft: Draft | None
     changeable: datetime | None = None  # until when what was handed in can be changed; nothing when nothing was
+    propensity: float | None = None  # how likely the task was to be chosen; nothing where all were
+    extra: bool = False  # asked for because others disagreed
 
 
 class Answer(NamedTuple):
@@ -90,7 +91,11 @@ def claim(
     if (held := connection.execute(mine.order_by(slots.c.taken, slots.c.task).limit(1)).scalar()) is not None:
         return look(connection, account, held, at)
     for one in jobs.all_of(connection, "open"):
-        if (job is None or one.id == job) and account.group in one.groups and not _sated(connection, one, account):
+        if (
+            (job is None or one.id == job)
+            and one.suits(account.group, account.skills)
+            and not _sated(connection, one, account)
+        ):
             row = _first(connection, one, account, at)
             if row is not None:
                 return _take(connection, account, one, row, at)
@@ -102,7 +107,7 @@ def _first(connection: Connection, job: Job, account: Account, at: datetime):
     screening test, which candidates and researchers do whole."""
     if job.purpose == "screening":
         return None if team.waits(connection, account.labeler, at) else shared.part_of_test(connection, job, account)
-    row = connection.execute(_next(job.kind), {"job": job.id, "labeler": account.labeler}).first()
+    row = connection.execute(queue.first_open(job.kind), {"job": job.id, "labeler": account.labeler}).first()
     if row is not None and shared.is_check(connection, job, account):
         return shared.check(connection, job, account) or row
     return row
@@ -120,41 +125,6 @@ def _sated(connection: Connection, job: Job, account: Account) -> bool:
         return False
     mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
     return connection.execute(mine).scalar_one() >= job.settings.quota
-
-
-@cache
-def _next(kind: Task):
-    """The first open slot of a task that this person has not had, nor another task that says the same."""
-    other, labeler = slots.alias(), bindparam("labeler")
-    had = [
-        exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
-        exists().where(answers.c.task == slots.c.task, answers.c.labeler == labeler),
-        exists().where(passes.c.task == slots.c.task, passes.c.labeler == labeler),
-        *_said(kind, labeler),
-    ]
-    return (
-        select(slots.c.task, slots.c.slot)
-        .join(tasks, tasks.c.id == slots.c.task)
-        .where(slots.c.job == bindparam("job"), slots.c.state == "open", tasks.c.gold.is_(None), *(~one for one in had))
-        .order_by(slots.c.place, slots.c.task, slots.c.slot)
-        .limit(1)
-    )
-
-
-def _in_hand(labeler: ColumnElement[str]):
-    """Whether this person holds a task of the same prompt: its record is not there yet, but soon is."""
-    held, of = slots.alias(), tasks.alias()
-    mine = (held.c.labeler == labeler, held.c.state == "leased", of.c.id == held.c.task)
-    return exists().where(*mine, of.c.prompt_id == tasks.c.prompt_id)
-
-
-def _said(kind: Task, labeler: ColumnElement[str]) -> list:
-    """A ranking or a demonstration is one a person and prompt, whatever the job."""
-    tables = {"rank": rankings, "toxicity": rankings, "write": demonstrations}
-    if kind not in tables:
-        return []
-    table = tables[kind]
-    return [exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler), _in_hand(labeler)]
 
 
 def _take(connection: Connection, account: Account, job: Job, row, at: datetime) -> Held:
@@ -176,7 +146,7 @@ def _note(connection: Connection, account: Account, task: str | None, what: str,
 # One statement for what is known of a task and a person: a page or a submission asks for it each time.
 _HELD = (
     select(
-        tasks.c.job, tasks.c.prompt_id, tasks.c.completions, tasks.c.gold,
+        tasks.c.job, tasks.c.prompt_id, tasks.c.completions, tasks.c.gold, tasks.c.propensity,
         slots.c.state, slots.c.lease, slots.c.taken, slots.c.until, drafts.c.version, drafts.c.body,
         select(func.max(activity.c.at))
         .where(
@@ -215,6 +185,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
         row.lease if row.state == "leased" else None,
         row.taken or row.first, row.until or at,
         Draft(row.version, row.body) if row.version is not None else None, _changeable(connection, account, task, job),
+        row.propensity if row.propensity < 1 else None,
     )  # fmt: skip
 
 
@@ -296,10 +267,10 @@ def leave(connection: Connection, account: Account, task: str, what: str, reason
 
 def submit(
     connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float,
-    make: Callable[[Held, float], Sequence[Record]], read: str | None = None,
+    make: Callable[[Held, float], Sequence[Record]], read: str | None = None, apart: overlap.Apart | None = None,
 ) -> Answer:  # fmt: skip
     """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission; `read`
-    the guidelines that its author had before them, where others hold by now.
+    the guidelines that its author had before them, where others hold by now; `apart` how far answers to it differ.
 
     What this person has said of the same thing in another task stays; the answer itself is kept whole either way."""
     mine = and_(answers.c.labeler == account.labeler, answers.c.key == name)
@@ -316,6 +287,7 @@ def submit(
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
     seconds = _seconds(connection, account, held)
+    held = held._replace(extra=overlap.is_extra(connection, held.job, task, account.labeler))
     found = [sound(record) for record in make(held, seconds)]
     said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:
@@ -329,6 +301,8 @@ def submit(
     }  # fmt: skip
     number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
     history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
+    if apart is not None:
+        overlap.ask_again(connection, held.job, task, apart)
     return Answer(number, task, len(earlier) + 1, late, again=False)
 
 

@@ -50,6 +50,7 @@ accounts = Table(
     _text("role"),
     _text("password", nullable=True),
     _text("state"),  # active, or closed
+    Column("skills", Text, nullable=False, default="[]"),  # JSON list
     _at("made"),
     PrimaryKeyConstraint("labeler"),
     UniqueConstraint("name"),
@@ -104,8 +105,8 @@ tasks = Table(
     _text("completions"),  # JSON list of ids
     _real("place"),  # its place in the queue: least first
     _text("gold", nullable=True),  # the answer that is known, for a hidden check
-    _text("chosen_by"),  # random, spread, gold …
-    _real("propensity"),  # how likely it was to be chosen
+    _text("chosen_by"),  # random, spread, gold; of mixed choice which part of it
+    _real("propensity"),  # how likely it was to be chosen, of all that could be when it was
     PrimaryKeyConstraint("id"),
     Index("ix_tasks_job_place", "job", "place"),
     Index("ix_tasks_prompt_id", "prompt_id"),
@@ -123,6 +124,7 @@ slots = Table(
     _text("lease", nullable=True),
     _at("taken", nullable=True),
     _at("until", nullable=True),
+    Column("extra", Boolean, nullable=False, default=False),  # added because those before it disagreed
     PrimaryKeyConstraint("task", "slot"),
     UniqueConstraint("task", "labeler"),
     Index("ix_slots_job_state_place", "job", "state", "place"),

@@ -15,6 +15,7 @@ AT = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     _columns()
+    _continuations()
     _people()
     _jobs()
     _slots()
@@ -39,12 +40,29 @@ def _number(name: str, nullable: bool = False) -> sa.Column:
 
 
 def _columns() -> None:
-    """What was shown and under which guidelines; who changed what, and a hash that holds the history together."""
+    """What was shown, under which guidelines, and how it came to be asked; and the history's chain."""
     for table in ("demonstrations", "rankings", "judgements", "verdicts"):
         op.add_column(table, _id("guidelines", nullable=True))
+        op.add_column(table, sa.Column("propensity", sa.Double()))
+        op.add_column(table, sa.Column("extra", sa.Boolean()))
     op.add_column("ranked", _number("shown", nullable=True))
     for column in ("who", "detail", "hash"):
         op.add_column("changes", _text(column, nullable=True))
+
+
+def _continuations() -> None:
+    op.create_table(
+        "continuations",
+        _id("completion_id", "completions.id"),
+        _id("labeler", "labelers.id"),
+        *(_number(name) for name in ("input", "toxicity", "relative", "continuity", "rank")),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        _at("at"),
+        _id("guidelines", nullable=True),
+        sa.Column("propensity", sa.Double()),
+        sa.Column("extra", sa.Boolean()),
+        sa.PrimaryKeyConstraint("completion_id", "labeler"),
+    )
 
 
 def _people() -> None:
@@ -55,6 +73,7 @@ def _people() -> None:
         _text("role"),
         _text("password", nullable=True),
         _text("state"),
+        _text("skills"),
         _at("made"),
         sa.PrimaryKeyConstraint("labeler"),
         sa.UniqueConstraint("name"),
@@ -123,6 +142,7 @@ def _slots() -> None:
         _text("lease", nullable=True),
         _at("taken", nullable=True),
         _at("until", nullable=True),
+        sa.Column("extra", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("task", "slot"),
         sa.UniqueConstraint("task", "labeler"),
     )
