@@ -113,10 +113,20 @@ def test_five_wrong_tries_lock_a_name_and_twenty_an_address(app, visitor, monkey
     assert [come_in(visitor, "ann", "wrong wrong").status_code for _ in range(5)] == [401] * 5
     assert come_in(visitor, "ann").status_code == 429  # the right one, too: a guess is not told that it was right
     assert come_in(visitor, "ben").status_code == 303  # another person is not in the way
-    assert [come_in(visitor, f"n{n}").status_code for n in range(13)] == [401] * 13
+    assert [come_in(visitor, f"n{n}").status_code for n in range(14)] == [401] * 14
     assert come_in(visitor, "ben").status_code == 429
     now = itertools.count(2000.0, 0.001)
     assert come_in(visitor, "ann").status_code == 303
+
+
+def test_a_whole_team_comes_in_from_one_address(app, visitor):
+    """Thirty people join on their first morning behind one office's address; what was right is no try."""
+    app.state.by_address = signin.Patience(2)
+    for n in range(5):
+        joined(app, visitor, f"n{n}")
+    visitor.cookies.clear()
+    assert [come_in(visitor, f"n{n}").status_code for n in range(5)] == [303] * 5
+    assert [come_in(visitor, "n0", "wrong wrong").status_code for _ in range(3)] == [401, 401, 429]
 
 
 def test_a_flood_of_names_does_not_wash_a_lock_away():

@@ -41,6 +41,7 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", "/manage"): READERS,
     ("GET", "/manage/people"): READERS,
     ("GET", "/manage/jobs/{job}"): READERS,
+    ("GET", "/api/people"): READERS,
     ("POST", "/api/people"): MANAGERS,
     ("POST", "/api/people/{labeler}/invite"): MANAGERS,
     ("PATCH", "/api/people/{labeler}"): MANAGERS,

@@ -169,6 +169,7 @@ def test_the_report_stands_alone(walked):
     assert not re.findall(r"@import|url\(\s*['\"]?http", page)
     assert "PPO-ptx" in page
     assert "simulated" in page  # a wind tunnel says that it is one
+    assert "straight into the store" in page  # and which road the labels took
 
 
 def test_it_ends_with_where_the_report_is_and_five_numbers(walked):

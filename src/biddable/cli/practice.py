@@ -1,13 +1,14 @@
 """The verbs of the practice world."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from biddable.cli.complaints import Loop
-from biddable.cli.project import readable, recipe_and_words
+from biddable.cli.project import readable, recipe_and_words, say
 
 hamlet = typer.Typer(cls=Loop, no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -60,11 +61,30 @@ def prompts(
 
 
 @hamlet.command()
-def people(seed: Seed = 0) -> None:
-    """Show the candidates' report cards: how each did in the screening test, and who was hired.
+def people(
+    seed: Seed = 0,
+    url: Annotated[
+        str | None, typer.Option(help="A labeling server, at which they work until nothing is left to do.")
+    ] = None,
+    manager: Annotated[
+        str, typer.Option(help="Who lets them in there; asks for the password, or takes BIDDABLE_PASSWORD.")
+    ] = "owner",
+    links: Annotated[
+        Path | None, typer.Option(help="They join by these links, one a line, and no manager is needed.")
+    ] = None,
+    most: Annotated[int | None, typer.Option(help="So many labelers of each group, at most.", min=1)] = None,
+    patience: Annotated[float, typer.Option(help="Seconds for which a server that is away is waited for.")] = 300,
+) -> None:
+    """Show the candidates' report cards and who was hired; with --url, send the simulated team to work.
 
-    Example: `biddable hamlet people --seed 1`
+    They sign in to a running `biddable label`, take tasks, and hand in what they write, judge, rank and compare, as
+    people do in their browsers. Their accounts are named `hamlet …`. What they say is made by rule, and they skip what
+    is not of Hamlet: let them practise in a project of their own. Examples: `biddable hamlet people --seed 1`;
+    `biddable hamlet people --url http://localhost:8000`
     """
+    if url is not None or links is not None:
+        _go_to_work(seed, url, manager, links, most, patience)
+        return
     from biddable.hamlet import people as crowd
     from biddable.hamlet import screening
 
@@ -77,6 +97,28 @@ def people(seed: Seed = 0) -> None:
             f"{card.name:<12} {card.sensitive:>8.0%} {card.ranking:>8.0%} {card.demonstration:>12.1f} of 7   {verdict}"
         )
         typer.echo(row.rstrip())
+
+
+def _go_to_work(
+    seed: int, url: str | None, manager: str, links: Path | None, most: int | None, patience: float
+) -> None:
+    from biddable.hamlet import online
+    from biddable.hamlet.wire import Wire
+
+    if links is not None:
+        those = [line.strip() for line in links.read_text(encoding="utf-8").splitlines() if line.strip()]
+        seats = online.by_links(those, seed, patience)
+    else:
+        wire = Wire(url or "", 3)
+        wire.ask("GET", "/health")  # before anybody is asked for a password
+        wire.patience = patience
+        word = os.environ.get("BIDDABLE_PASSWORD") or typer.prompt(f"password of {manager}", hide_input=True, err=True)
+        seats = online.invited(url or "", online.sign_in(wire, manager, word), online.crew(seed, most), patience)
+        wire.ask("POST", "/sign-out")
+        wire.close()
+    say(f"{len(seats)} people of Hamlet are signed in, and work until nothing is left to do; Ctrl-C sends them home")
+    done = online.work(seats)
+    say("done: " + (", ".join(f"{count} {what}" for what, count in sorted(done.items())) or "there was nothing to do"))
 
 
 @hamlet.command()

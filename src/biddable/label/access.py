@@ -87,6 +87,7 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("POST", "/surveys/satisfaction"): WORKERS,
     ("POST", "/surveys/people"): WORKERS,
     ("GET", "/mine"): WORKERS,
+    ("GET", "/api/people"): READERS,
     ("POST", "/api/people"): MANAGERS,
     ("POST", "/api/people/{labeler}/invite"): MANAGERS,
     ("PATCH", "/api/people/{labeler}"): MANAGERS,

@@ -54,6 +54,12 @@ def may_make(who: Account, role: Role) -> None:
         raise HTTPException(403, "only an owner makes owners and managers")
 
 
+@router.get("/api/people")
+def people(desk: Here):
+    told = ("labeler", "name", "role", "group", "state")
+    return {"people": [{key: getattr(one, key) for key in told} for one in desk.read(accounts.everyone)]}
+
+
 @router.post("/api/people", status_code=201)
 def newcomer(sent: Newcomer, desk: Here, who: Who):
     may_make(who, sent.role)

@@ -43,6 +43,15 @@ class Patience:
             tries.append(now)
             return len(tries) > self.most
 
+    def forgive(self, key: str) -> None:
+        """The last try was right, and counts for nothing: a whole team comes in from one office's address."""
+        with self._lock:
+            tries = self._tries[key]
+            if tries:
+                tries.pop()
+            if not tries:
+                del self._tries[key]
+
 
 def right(password: str, kept: str | None) -> bool:
     with AT_ONCE:
@@ -87,6 +96,8 @@ def sign_in(request: Request, desk: Here, name: Name, password: Password, to: An
     if not right(password, account.password if account and account.state == "active" else None):
         return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
     assert account is not None
+    request.app.state.by_address.forgive(caller)
+    request.app.state.by_name.forgive(name)
     return _let_in(desk, account.labeler, to)
 
 
@@ -108,11 +119,13 @@ def join_page(request: Request, desk: Here, token: str):
 
 @router.post("/join/{token}")
 def join(request: Request, desk: Here, token: str, password: Password):
-    if request.app.state.by_address.lost(request.client.host if request.client else ""):
+    caller = request.client.host if request.client else ""
+    if request.app.state.by_address.lost(caller):
         return desk.page(request, "join.html", 429, invited=None, error="Too many tries. Wait a minute.")
     try:
         account = desk.write(accounts.join, token, hash_password(password), desk.now())
     except StoreError as error:
         invited = desk.read(accounts.holder, token, "invite", desk.now())
         return desk.page(request, "join.html", 400, invited=invited, error=str(error))
+    request.app.state.by_address.forgive(caller)
     return _let_in(desk, account.labeler, "/")

@@ -132,8 +132,9 @@ def loop(data: ReportData) -> Safe:
         "that it learns from people is what they wrote or how they ranked."
     )
     people = f" {counts.labelers} labelers took part." if counts.labelers else ""
+    road = f" {data.road}" if data.road else ""
     both = join(*(picture(counts, width) for width in (WIDE, NARROW)))
-    return section("loop", el("p", told + people), el("div", both, class_="picture"))
+    return section("loop", el("p", told + people + road), el("div", both, class_="picture"))
 
 
 def answers(data: ReportData) -> Safe:

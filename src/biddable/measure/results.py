@@ -114,6 +114,7 @@ class ReportData(Record):
     seed: int | None = None
     version: str = ""
     counts: Counts = Counts()
+    road: str = ""  # how the labels came into the store
     agreements: dict[str, Agreement] = Field(default_factory=dict)  # by who met: "training labelers", …
     reward_ceiling: Interval | None = None  # how often the truth itself foresees the same labelers' pairs
     calibration: Calibration | None = None

@@ -39,6 +39,10 @@ from biddable.runs import read_metrics
 
 MODELS = ("base", "sft", "ppo", "ppo_ptx")
 VERSUS = (("sft", "base"), ("ppo_ptx", "sft"), ("ppo_ptx", "base"), ("ppo", "sft"))
+ROAD = (
+    "Their labels went straight into the store, through the functions that the labeling app calls too, and not over "
+    "HTTP; “biddable hamlet people --url” sends the same people to work in the app."
+)
 SAMPLES = 12  # shown side by side in the report
 
 
@@ -93,6 +97,7 @@ def report(evidence: Evidence) -> Results:
         seed=evidence.seed,
         version=__version__,
         counts=_counts(files, groups, judgements, verdicts),
+        road=ROAD,
         agreements=_agreements(checked, groups),
         reward_ceiling=ceiling(files / "rankings-valid.jsonl"),
         calibration=reward.calibration(reward.margins(scores, checked)),
