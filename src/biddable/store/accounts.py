@@ -92,10 +92,18 @@ def change(connection: Connection, labeler: str, at: datetime, who: str | None =
         moved = Labeler.model_validate({"id": labeler, "group": values.pop("group")})
         connection.execute(update(labelers).where(labelers.c.id == labeler).values(group=moved.group))
         history.write(connection, at, [Change("labeler", labeler, who, history.content(moved))])
+    if values.get("role", "owner") != "owner" or values.get("state", "active") != "active":
+        _refuse_last_owner(connection, labeler)
     if values:
         connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
     end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
+
+
+def _refuse_last_owner(connection: Connection, labeler: str) -> None:
+    owners = select(accounts.c.labeler).where(accounts.c.role == "owner", accounts.c.state == "active")
+    if connection.execute(owners).scalars().all() == [labeler]:
+        raise StoreError(f"{labeler}: is the only owner; make another owner first, or nobody could manage this")
 
 
 def _refuse_training(connection: Connection, labeler: str, group: str | None) -> None:
