@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, bindparam, select, update
 
 from biddable.records import Group, Labeler
-from biddable.store import history, writing
+from biddable.store import history, kept, writing
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.tables import labelers
@@ -79,7 +79,7 @@ def make(connection: Connection, name: str, role: Role, group: Group, at: dateti
     labeler = "l-" + secrets.token_hex(6)
     writing.add(connection, [Labeler(id=labeler, group=group)], at)
     row = {"labeler": labeler, "name": name, "role": role, "password": None, "state": "active", "made": at}
-    connection.execute(accounts.insert(), [row])
+    kept.add(connection, accounts, [row], at, who)
     history.write(connection, at, [Change("account made", labeler, who, f"{role}, {group}")])
     return Account(labeler, name, role, group, None, "active")
 
@@ -95,7 +95,7 @@ def change(connection: Connection, labeler: str, at: datetime, who: str | None =
     if values.get("role", "owner") != "owner" or values.get("state", "active") != "active":
         _refuse_last_owner(connection, labeler)
     if values:
-        connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
+        kept.change(connection, accounts, (labeler,), values, at, who)
     end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
 
