@@ -76,7 +76,7 @@ def unguard(connection: Connection) -> None:
 
 
 def flip(connection: Connection, table: Table, number: int, columns: Sequence[str], rng: random.Random) -> str:
-    """Flip a bit of a column of this row that has any. What is two rows' then is no change that could be made."""
+    """Flip a bit of a column of this row that has any. What the database refuses, or keeps as it was, is no change."""
     while True:
         column = rng.choice(columns)
         query = f'SELECT CAST("{column}" AS BLOB) FROM "{table.name}" WHERE rowid = ?'
@@ -89,11 +89,12 @@ def flip(connection: Connection, table: Table, number: int, columns: Sequence[st
         one = connection.begin_nested()
         try:
             connection.exec_driver_sql(change, (bytes(changed), number))
+            if connection.exec_driver_sql(query, (number,)).scalar() != there:  # " .0" is kept as 0.0
+                one.commit()
+                return column
         except IntegrityError:
-            one.rollback()
-            continue
-        one.commit()
-        return column
+            pass
+        one.rollback()
 
 
 def main() -> None:
