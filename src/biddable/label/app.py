@@ -39,7 +39,7 @@ from biddable.label.counted import Counted
 from biddable.label.desk import HERE, STATIC, Desk, pages
 from biddable.label.guard import Guard
 from biddable.store import StoreError, open_store
-from biddable.store.engine import Full
+from biddable.store.engine import Away, Full
 from biddable.store.keeper import now
 from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
@@ -49,6 +49,7 @@ ROOMS = (
     guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router, plan.router,
     data.router, history.router, mine.router,
 )  # fmt: skip
+STATUS: dict[type[StoreError], int] = {Full: 507, Away: 503, Refused: 409}  # of what the store says; else 400
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
@@ -117,5 +118,5 @@ def _say_errors(app: FastAPI) -> None:
     def unfit(request: Request, error: StoreError) -> Response:
         if isinstance(error, Unread) and not request.url.path.startswith("/api/"):
             return RedirectResponse("/consent", 303)
-        status = 507 if isinstance(error, Full) else 409 if isinstance(error, Refused) else 400
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
         return say(request, status, str(error))

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from biddable.label import access
 from biddable.label.notice import NOTICES
 from biddable.records import digest
 from biddable.store import Store
@@ -59,7 +60,8 @@ class Desk:
     def page(self, request: Request, name: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         account = getattr(request.state, "account", None)
         did = NOTICES.get(request.query_params.get("did", ""))
-        common = {"request": request, "account": account, "did": did, "rooms": ROOMS, "practice": self.practice}
+        rooms = [room for room in ROOMS if access.may(account, "GET", room[0])]
+        common = {"request": request, "account": account, "did": did, "rooms": rooms, "practice": self.practice}
         text = self.pages.get_template(name).render(common | values)
         return HTMLResponse(text, status)
 

@@ -4,7 +4,7 @@ from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from biddable.label import charts
@@ -30,7 +30,10 @@ KINDS: dict[str, str] = {
 
 
 class SettingsForm(BaseModel):
-    """The settings as a page sends them: shares in percent; a box that is not ticked is not sent."""
+    """The settings as a page sends them: shares in percent; a box that is not ticked is not sent. What is lawful here
+    is lawful in `JobSettings` too."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     title: Annotated[str, Field(min_length=1, max_length=200), Plain]
     judge: bool = False
@@ -46,10 +49,10 @@ class SettingsForm(BaseModel):
     gold: Annotated[float, Field(ge=0, le=50)] = 5
     lease_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
     longest_hours: Annotated[float, Field(gt=0, le=168)] = 8
-    quota: int | None = None
+    quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     revise_minutes: Annotated[float, Field(ge=0, le=1440)] = 10
-    hourly: Annotated[float, Field(ge=0)] = 0
-    cap_minutes: Annotated[float, Field(gt=0)] = 60
+    hourly: Annotated[float, Field(ge=0, le=1_000_000)] = 0
+    cap_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
 
     def settings(self, now: JobSettings) -> JobSettings:
         percents = {key: getattr(self, key) for key in ("doubly", "fivefold", "gold", "disagree", "at_random")}

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, bindparam, select, update
 
 from biddable.records import Group, Labeler
-from biddable.store import history, writing
+from biddable.store import history, kept, writing
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.tables import labelers
@@ -88,7 +88,7 @@ def make(connection: Connection, name: str, role: Role, group: Group, at: dateti
     labeler = "l-" + secrets.token_hex(6)
     writing.add(connection, [Labeler(id=labeler, group=group)], at)
     row = {"labeler": labeler, "name": name, "role": role, "password": None, "state": "active", "made": at}
-    connection.execute(accounts.insert(), [row])
+    kept.add(connection, accounts, [row], at, who)
     history.write(connection, at, [Change("account made", labeler, who, f"{role}, {group}")])
     return Account(labeler, name, role, group, None, "active")
 
@@ -101,8 +101,10 @@ def change(connection: Connection, labeler: str, at: datetime, who: str | None =
         moved = Labeler.model_validate({"id": labeler, "group": values.pop("group")})
         connection.execute(update(labelers).where(labelers.c.id == labeler).values(group=moved.group))
         history.write(connection, at, [Change("labeler", labeler, who, history.content(moved))])
+    if values.get("role", "owner") != "owner" or values.get("state", "active") != "active":
+        _refuse_last_owner(connection, labeler)
     if values:
-        connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(**values))
+        kept.change(connection, accounts, (labeler,), values, at, who)
     end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
 
@@ -112,7 +114,7 @@ def give_skills(
 ) -> None:
     """What this person can do beyond the usual, in place of what was said before: languages, fields."""
     told = json.dumps(skills(some), ensure_ascii=False)
-    connection.execute(update(accounts).where(accounts.c.labeler == labeler).values(skills=told))
+    kept.change(connection, accounts, (labeler,), {"skills": told}, at, who)
     history.write(connection, at, [Change("skills", labeler, who, told)])
 
 
@@ -122,6 +124,12 @@ def skills(some: Iterable[str]) -> tuple[str, ...]:
     if len(found) > 50 or any(len(one) > 50 for one in found):
         raise StoreError("skills: at most 50, of at most 50 characters each")
     return tuple(found)
+
+
+def _refuse_last_owner(connection: Connection, labeler: str) -> None:
+    owners = select(accounts.c.labeler).where(accounts.c.role == "owner", accounts.c.state == "active")
+    if connection.execute(owners).scalars().all() == [labeler]:
+        raise StoreError(f"{labeler}: is the only owner; make another owner first, or nobody could manage this")
 
 
 def _refuse_training(connection: Connection, labeler: str, group: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from biddable.records import Record
 
@@ -33,9 +33,24 @@ class Full(StoreError):
     """There is no room on the disk. Nothing of the change is kept, and it can be tried again when there is."""
 
 
-def is_full(error: DatabaseError) -> bool:
+class Away(StoreError):
+    """The database does not answer now: it is stopped, busy for too long, or its disk refuses. Whether the change is
+    kept is not known, and it can be tried again."""
+
+
+def is_full(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == "53100"
+
+
+_AWAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+
+
+def is_away(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _AWAY  # the rest of an IOERR says at which of its calls
+    return error.connection_invalidated or isinstance(error, OperationalError)
 
 
 def locate(where: str | Path) -> URL:

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from biddable.config import Settings, differences
 from biddable.records import Group, digest
-from biddable.store import accounts, history
+from biddable.store import accounts, history, kept
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.rows import Task
@@ -102,7 +102,7 @@ def make(
     if kind == "toxicity" and purpose == "training":
         raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
     job = Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
-    connection.execute(jobs.insert(), [job._asdict() | {"settings": settings.model_dump_json()}])
+    kept.add(connection, jobs, [job._asdict() | {"settings": settings.model_dump_json()}], at, who)
     history.write(connection, at, [Change("job made", job.id, who, f"{kind}, {purpose}")])
     return job
 
@@ -129,7 +129,7 @@ def _settings(text: str) -> JobSettings:
 
 
 def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:
-    connection.execute(update(jobs).where(jobs.c.id == job).values(state=state))
+    kept.change(connection, jobs, (job,), {"state": state}, at, who)
     history.write(connection, at, [Change(f"job {state}", job, who)])
 
 
@@ -144,7 +144,7 @@ def change(connection: Connection, job: Job, title: str, settings: JobSettings, 
         said.insert(0, ("title", job.title, title))
     if said:
         values = {"title": title, "settings": settings.model_dump_json()}
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(**values))
+        kept.change(connection, jobs, (job.id,), values, at, who)
         detail = "; ".join(f"{key}: {old} → {new}" for key, old, new in said)
         history.write(connection, at, [Change("job changed", job.id, who, detail)])
     return job._replace(title=title, settings=settings)
@@ -183,7 +183,7 @@ def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, wh
         shares += [
             {"task": task, "slot": n, "job": job.id, "place": place, "state": "open"} for n in range(many)
         ]  # fmt: skip
-    connection.execute(tasks.insert(), rows)
+    kept.add(connection, tasks, rows, at, who)
     if shares:
         connection.execute(slots.insert(), shares)
     history.write(connection, at, [Change("tasks added", job.id, who, str(len(rows)))])
@@ -192,8 +192,9 @@ def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, wh
 
 def retire(connection: Connection, task: str, at: datetime, who: str | None) -> None:
     """A hidden check that too many have seen is not handed out any more."""
-    known = update(tasks).where(tasks.c.id == task, tasks.c.chosen_by == "gold").values(chosen_by="gold, retired")
-    if connection.execute(known).rowcount:
+    known = select(tasks.c.id).where(tasks.c.id == task, tasks.c.chosen_by == "gold")
+    if connection.execute(known).first():
+        kept.change(connection, tasks, (task,), {"chosen_by": "gold, retired"}, at, who)
         history.write(connection, at, [Change("check retired", task, who)])
 
 
@@ -239,7 +240,7 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
         return now
     number = now.number + 1 if now else 1
     made = Guidelines("g-" + digest(purpose, str(number), text), purpose, number, text, who, at)
-    connection.execute(guidelines.insert(), [made._asdict()])
+    kept.add(connection, guidelines, [made._asdict()], at, who)
     history.write(connection, at, [Change("guidelines", made.id, who, f"{purpose}, version {number}")])
     return made
 

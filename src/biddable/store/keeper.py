@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from biddable.records import (
     AnyRecord,
@@ -249,9 +249,10 @@ def _plainly(where: str) -> Iterator[None]:
     """What the database says of itself (full, locked, unreachable, no database) as one line for a person."""
     try:
         yield
-    except DatabaseError as error:
-        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+    except DBAPIError as error:
+        away = engine.is_away(error)
+        if not away and not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise  # a constraint, a wrong statement: ours to prevent, not the user's to mend
         reason = str(error.orig).strip().splitlines()
-        kind = engine.Full if engine.is_full(error) else StoreError
+        kind = engine.Full if engine.is_full(error) else engine.Away if away else StoreError
         raise kind(f"{where}: {reason[0] if reason else error}") from error

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, select
 
 from biddable.records import Completion, Prompt, Ranking
-from biddable.store import history, jobs, writing
+from biddable.store import history, jobs, kept, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -85,7 +85,7 @@ def begin(connection: Connection, account: Account, task: str, blind: Tiers, at:
         raise StoreError(f"{task}: you have ranked this yourself; somebody else should decide")
     Ranking(prompt_id=found.prompt.id, labeler=account.labeler, order=blind)  # lawful, or it says why
     row = {"task": task, "labeler": account.labeler, "blind": json.dumps(blind), "begun": at}
-    connection.execute(adjudications.insert(), [row])
+    kept.add(connection, adjudications, [row], at, account.labeler)
     history.write(connection, at, [Change("review begun", task, account.labeler)])
 
 
@@ -105,8 +105,7 @@ def decide(
     )  # fmt: skip
     writing.add(connection, [sound(ranking)], at)
     values = {"final": json.dumps(final), "cause": cause, "note": note, "at": at}
-    mine = (adjudications.c.task == task, adjudications.c.labeler == account.labeler)
-    connection.execute(update(adjudications).where(*mine).values(**values))
+    kept.change(connection, adjudications, (task, account.labeler), values, at, account.labeler)
     history.write(connection, at, [Change("adjudicated", task, account.labeler, cause)])
 
 

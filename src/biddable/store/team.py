@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, exists, func, select
 
-from biddable.store import accounts, history, jobs
+from biddable.store import accounts, history, jobs, kept
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Guidelines
@@ -35,8 +35,7 @@ def consent(connection: Connection, labeler: str, version: str, at: datetime) ->
         return
     if text.id != version:
         raise StoreError("consent: there is a newer text; read it first")
-    connection.execute(consents.insert(), [{"labeler": labeler, "guidelines": text.id, "at": at}])
-    history.write(connection, at, [Change("consent", labeler, labeler, text.id)])
+    kept.add(connection, consents, [{"labeler": labeler, "guidelines": text.id, "at": at}], at, labeler)
 
 
 # Screening.
@@ -75,7 +74,7 @@ def decide(
     row = {
         "labeler": labeler, "accepted": accepted, "card": json.dumps(card), "note": note, "who": who, "at": at,
     }  # fmt: skip
-    connection.execute(screenings.insert(), [row])
+    kept.add_numbered(connection, screenings, row, at, who)
     history.write(connection, at, [Change("screened", labeler, who, "taken" if accepted else "not taken")])
     if accepted:
         accounts.change(connection, labeler, at, who, group="training")
@@ -83,8 +82,7 @@ def decide(
 
 def say_topics(connection: Connection, labeler: str, text: str, at: datetime) -> None:
     connection.execute(delete(topics).where(topics.c.labeler == labeler))
-    connection.execute(topics.insert(), [{"labeler": labeler, "text": text, "at": at}])
-    history.write(connection, at, [Change("topics said", labeler, labeler)])
+    kept.add(connection, topics, [{"labeler": labeler, "text": text, "at": at}], at, labeler)
 
 
 def topics_of(connection: Connection) -> dict[str, str]:
@@ -126,8 +124,7 @@ def rate(connection: Connection, answer: int, labeler: str, overall: int, at: da
         raise StoreError(f"{answer}: no such answer")
     connection.execute(delete(ratings).where(ratings.c.answer == answer, ratings.c.labeler == labeler))
     row = {"answer": answer, "labeler": labeler, "overall": overall, "at": at}
-    connection.execute(ratings.insert(), [row])
-    history.write(connection, at, [Change("demonstration rated", str(answer), labeler, str(overall))])
+    kept.add(connection, ratings, [row], at, labeler)
 
 
 def rated(connection: Connection) -> list[tuple[int, str, int]]:

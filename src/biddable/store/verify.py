@@ -1,19 +1,20 @@
-"""Whether a store is what its history says: the chain is whole, and every record and answer is what was written."""
+"""Whether a store is what its history says: the chain is whole, and every record and row is what was written."""
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.exc import DBAPIError
 
-from biddable.records import digest
-from biddable.store import history, queries
+from biddable.store import history, kept, queries
 from biddable.store.history import Fault, content
+from biddable.store.kept import KEPT, plain, raw
 from biddable.store.queries import among, fetch
-from biddable.store.rows import SHELVES, Shelf, key_text
-from biddable.store.tables import changes
-from biddable.store.work_tables import answers
+from biddable.store.rows import SHELVES, key, key_text, ranked_rows, to_row
+from biddable.store.tables import changes, ranked
 
 T = TypeVar("T")
 
@@ -34,27 +35,44 @@ def verify(connection: Connection, known: str | None = None) -> Verdict:
     """`known` is a hash that was written down before and must still be in the history."""
     newest = connection.execute(select(changes.c.hash).order_by(changes.c.id.desc()).limit(1)).scalar()
     rows = connection.execute(select(func.count()).select_from(changes)).scalar_one()
-    checks = (history.faults, lambda connection: _kept(connection, known), _records, _answers)
-    found = (fault for check in checks for fault in check(connection))
-    return Verdict(rows, newest or "", next(found, None))
+    return Verdict(rows, newest or "", next(faults(connection, known), None))
 
 
-def _kept(connection: Connection, known: str | None) -> Iterator[Fault]:
+def faults(connection: Connection, known: str | None = None) -> Iterator[Fault]:
+    yield from history.faults(connection)
+    yield from _cut_off(connection, known)
+    for kind, shelf in SHELVES.items():
+        yield from _unlike(connection, kind, shelf.table, partial(_records, connection, kind))
+    for kind, table in KEPT.items():
+        yield from _unlike(connection, kind, table, partial(_rows, connection, table))
+
+
+def _cut_off(connection: Connection, known: str | None) -> Iterator[Fault]:
     """A history whose end was cut off is whole in itself; only who has kept a hash of it can tell."""
     if known is not None and not connection.execute(select(changes.c.id).where(changes.c.hash == known)).first():
         yield Fault(0, f"the history has no line with the hash {known}: its end was cut off, or it is another store's")
 
 
-def _records(connection: Connection) -> Iterator[Fault]:
-    """Each record is the one that its last line in the history tells of, and each has such a line."""
-    for kind, shelf in SHELVES.items():
-        told = 0
-        for lines in _batched(_last_lines(connection, kind), CHUNK):
-            told += len(lines)
-            yield from _unlike(connection, kind, shelf, lines)
-        there = queries.count(connection, shelf.table)
-        if there != told:
-            yield Fault(0, f"there are {there} records of kind {kind}, and the history tells of {told}")
+# Each row is the one that the last line of its key tells of, and each has such a line.
+
+Digests = dict[str, str]  # by key; what is there, as a line of the history would tell of it
+
+
+def _unlike(
+    connection: Connection, kind: str, table: Table, there: Callable[[Sequence[str]], Digests]
+) -> Iterator[Fault]:  # fmt: skip
+    told = 0
+    for lines in _batched(_last_lines(connection, kind), CHUNK):
+        told += len(lines)
+        found = _readable(there, [line.key for line in lines])
+        for line in lines:
+            if line.key not in found:
+                yield Fault(line.row, f"tells of the {kind} {line.key}, which is not there")
+            elif line.detail is not None and found[line.key] != line.detail:
+                yield Fault(line.row, f"tells of another {kind} {line.key} than is there")
+    if (count := queries.count(connection, table)) != told:
+        yield from _untold(connection, kind, table)
+        yield Fault(0, f"there are {count} of kind {kind}, and the history tells of {told}")
 
 
 def _batched(some: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -79,32 +97,62 @@ def _last_lines(connection: Connection, kind: str) -> Iterator[_Line]:
             yield _Line(row.id, row.key, row.detail)
 
 
-def _unlike(connection: Connection, kind: str, shelf: Shelf, lines: Sequence[_Line]) -> Iterator[Fault]:
-    keys = [(line.key,) if len(shelf.key) == 1 else tuple(json.loads(line.key)) for line in lines]
-    found = {
-        key_text(r): content(r) for some in among(shelf.table, shelf.key, keys) for r in fetch(connection, kind, some)
+def _readable(there: Callable[[Sequence[str]], Digests], keys: Sequence[str]) -> Digests:
+    """A row that cannot even be read must be named, and hide no other."""
+    try:
+        return there(keys)
+    except (ValueError, TypeError, DBAPIError):
+        if len(keys) == 1:
+            return {keys[0]: "what cannot be read"}
+        half = len(keys) // 2
+        return _readable(there, keys[:half]) | _readable(there, keys[half:])
+
+
+def _untold(connection: Connection, kind: str, table: Table) -> Iterator[Fault]:
+    told = {line.key for line in _last_lines(connection, kind)}
+    for row in connection.execute(select(*table.primary_key), execution_options={"yield_per": CHUNK}):
+        if (name := kept.name(row)) not in told:
+            yield Fault(0, f"the {kind} {name} is there, and the history does not tell of it")
+
+
+def _rows(connection: Connection, table: Table, keys: Sequence[str]) -> Digests:
+    return kept.digests(connection, table, [kept.key(table, name) for name in keys])
+
+
+def _records(connection: Connection, kind: str, names: Sequence[str]) -> Digests:
+    """Of a record that does not stand in its tables as it would be written, nothing that a line could tell of."""
+    shelf = SHELVES[kind]
+    keys = [(name,) if len(shelf.key) == 1 else tuple(json.loads(name)) for name in names]
+    records = [one for those in among(shelf.table, shelf.key, keys) for one in fetch(connection, kind, those)]
+    standing = [(table, rows, _standing(connection, table, shelf.key, keys)) for table, rows in _tables_of(kind)]
+    return {
+        key_text(one): content(one)
+        if all(there.get(key(one)) == _written(table, rows(one)) for table, rows, there in standing)
+        else "other rows than it would be written as"
+        for one in records
     }
-    for line in lines:
-        if line.key not in found:
-            yield Fault(line.row, f"tells of the {kind} {line.key}, which is not there")
-        elif line.detail is not None and found[line.key] != line.detail:
-            yield Fault(line.row, f"tells of another {kind} {line.key} than is there")
 
 
-def _answers(connection: Connection) -> Iterator[Fault]:
-    """Each answer's body is the one whose digest the history has."""
-    told = 0
-    query = (
-        select(changes.c.id, changes.c.key, changes.c.detail).where(changes.c.what == "answer").order_by(changes.c.id)
-    )
-    for lines in _batched(connection.execute(query, execution_options={"yield_per": CHUNK}), CHUNK):
-        told += len(lines)
-        numbers = [int(line.key.rpartition("/")[2]) for line in lines]
-        bodies = select(answers.c.id, answers.c.task, answers.c.body).where(answers.c.id.in_(numbers))
-        there = {f"{row.task}/{row.id}": digest(row.body) for row in connection.execute(bodies)}
-        for line in lines:
-            if there.get(line.key) != line.detail:
-                yield Fault(line.id, f"tells of another answer {line.key} than is there")
-    count = queries.count(connection, answers)
-    if count != told:
-        yield Fault(0, f"there are {count} answers, and the history tells of {told}")
+Rows = set[frozenset[tuple[str, Any]]]  # of each its columns with their values
+
+
+def _tables_of(kind: str) -> Iterator[tuple[Table, Callable[[Any], Iterable[Mapping[str, Any]]]]]:
+    """Where a record of this kind stands, and as which rows."""
+    yield SHELVES[kind].table, lambda record: [to_row(record)]
+    if kind == "ranking":
+        yield ranked, ranked_rows
+
+
+def _standing(
+    connection: Connection, table: Table, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], Rows]:  # fmt: skip
+    found: dict[tuple[str, ...], Rows] = {}
+    for those in among(table, columns, keys):
+        for row in connection.execute(select(*raw(table)).where(those)):
+            its = {str(name): plain(value) for name, value in row._mapping.items()}
+            found.setdefault(tuple(its[column] for column in columns), set()).add(frozenset(its.items()))
+    return found
+
+
+def _written(table: Table, rows: Iterable[Mapping[str, Any]]) -> Rows:
+    return {frozenset((column.name, plain(row.get(column.name))) for column in table.c) for row in rows}

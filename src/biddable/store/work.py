@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, or_, select, update
 
 from biddable.records import Completion, Prompt, Ranking, Record, digest
-from biddable.store import history, jobs, overlap, queue, shared, team, writing
+from biddable.store import history, jobs, kept, overlap, queue, shared, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -255,11 +255,10 @@ def leave(connection: Connection, account: Account, task: str, what: str, reason
     free = update(slots).where(slots.c.task == task, slots.c.labeler == account.labeler, slots.c.state == "leased")
     connection.execute(free.values(state="open", labeler=None, lease=None, taken=None, until=None))
     row = {"task": task, "labeler": account.labeler, "what": what, "reason": reason, "note": note, "at": at}
-    connection.execute(passes.insert(), [row])
+    kept.add(connection, passes, [row], at, account.labeler)
     if held.prompt is not None:
         skip = Skip(prompt_id=held.prompt.id, labeler=account.labeler, task=held.job.kind, reason=reason, at=at)
         writing.add(connection, [sound(skip)], at)
-    history.write(connection, at, [Change(what, task, account.labeler, reason)])
 
 
 # Handing in.
@@ -299,8 +298,7 @@ def submit(
         "shown": json.dumps([c.id for c in held.completions]), "guidelines": held.guidelines and held.guidelines.id,
         "seconds": seconds, "wall": (at - held.taken).total_seconds(), "late": late, "at": at,
     }  # fmt: skip
-    number = connection.execute(answers.insert().returning(answers.c.id), row).scalar_one()
-    history.write(connection, at, [Change("answer", f"{task}/{number}", account.labeler, digest(body))])
+    number = kept.add_numbered(connection, answers, row, at, account.labeler)
     if apart is not None:
         overlap.ask_again(connection, held.job, task, apart)
     return Answer(number, task, len(earlier) + 1, late, again=False)
