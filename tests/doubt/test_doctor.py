@@ -334,6 +334,16 @@ def test_too_short_a_run_is_not_judged():
     assert doctor.diagnose(log) == []
 
 
+def test_an_estimate_of_the_kl_may_be_below_0_by_luck():
+    """The last four: mean −0.0488, deviation 0.0725, so an error of 0.036; then with a third of the scatter."""
+    seen = [0.0, 0.027, 0.056, 0.015, -0.088, 0.157, -0.047, 0.039, -0.108, -0.015, 0.04, -0.112]
+    log = doctor.Log("ppo", {}, {"kl": seen, "score": [0.0] * 12}, 12)
+    assert doctor.kl_negative(log) is None
+    steady = [*seen[:8], *(-0.04875 + (x + 0.04875) / 3 for x in seen[8:])]
+    told = doctor.kl_negative(doctor.Log("ppo", {}, {"kl": steady, "score": [0.0] * 12}, 12))
+    assert told == "-0.049 nats an answer on average of late"
+
+
 def test_rank_correlation():
     """By hand: ranks of y are 0, 2, 1; Σ(a−1)(b−1) = 1·1 + 0 + 1·0 = 1, over √(2·2) = 2. Equals share a place."""
     assert doctor.rank_correlation([1.0, 2.0, 3.0], [10.0, 30.0, 20.0]) == pytest.approx(0.5)

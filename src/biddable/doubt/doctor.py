@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 from biddable import runs
 
 FEWEST = 6  # logged numbers below which nothing is said of how they went
-KL_SLACK = 0.02  # nats an answer that the estimate may be below 0 by its own noise
+KL_SLACK = 0.02  # nats an answer that the estimate may be below 0 in a sound run
 SCORE_OFF = 5.0  # a centred reward model's mean score of the start model's answers; σ(5) is 99.3 %
 SCORE_SPAN = 30.0  # how far the mean score may move in a run
 EXPLAINS = 0.05  # of the returns' variance: a constant explains 0
@@ -97,10 +97,13 @@ def diagnose(log: Log) -> list[Finding]:
 
 
 def kl_negative(log: Log) -> str | None:
-    """A KL is never negative. An estimate is, where the answers are not drawn from the policy that is compared."""
-    if log.has("kl", "score") and (mean := fmean(log.late("kl"))) < -KL_SLACK:
-        return f"{mean:.2g} nats an answer on average of late"
-    return None
+    """A KL is never negative. An estimate is, where the answers are not drawn from the policy that is compared; and by
+    luck, hence two standard errors."""
+    if not log.has("kl", "score"):
+        return None
+    late = log.late("kl")
+    mean, error = fmean(late), stdev(late) / math.sqrt(len(late))
+    return f"{mean:.2g} nats an answer on average of late" if mean < -max(KL_SLACK, 2 * error) else None
 
 
 def ratio_off(log: Log) -> str | None:
