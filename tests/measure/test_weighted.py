@@ -34,8 +34,8 @@ def test_agreement_weighs_prompts_by_their_chances():
 
 def test_agreement_leaves_out_who_was_asked_because_others_disagreed():
     said = [ranking("p", "ann", "ab"), ranking("p", "ben", "ba"), ranking("q", "ann", "ab"), ranking("q", "ben", "ab")]
-    third = ranking("p", "cy", "ab", extra=True)
-    assert agreement([*said, third]).value == agreement(said).value == 0.5
+    more = [ranking("p", who, "ab", extra=True) for who in ("cy", "di")]  # counted in, 4 of 7 meetings would agree
+    assert agreement([*said, *more]).value == agreement(said).value == 0.5
 
 
 def test_accuracy_weighs_too():
