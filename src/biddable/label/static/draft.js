@@ -70,8 +70,9 @@ export class Draft {
   async push() {
     clearTimeout(this.timer);
     const body = this.body;
-    if (this.stopped || body === null || body === this.stored) return;
+    if (this.stopped || body === null) return;
     if (this.pushing) return void (this.more = true);
+    if (body === this.stored) return this.tell.shown("Saved"); // changed, and changed back
     this.pushing = true;
     try {
       const said = await call("PUT", `/api/tasks/${this.work.task.task}/draft`, { version: this.version + 1, body });
