@@ -1,5 +1,6 @@
 """The rules together: what goes, what stays and where, and what the report says."""
 
+import tracemalloc
 from collections import Counter, defaultdict
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biddable.config import ConfigError, load
-from biddable.gather import GatherConfig, gather
+from biddable.gather import Again, GatherConfig, gather, sift
 from biddable.records import Prompt, Turn
 
 PLAIN = GatherConfig(valid=0.2, test=0.2)
@@ -218,3 +219,32 @@ def test_a_chat_sent_again_with_another_turn_is_a_near_duplicate():
     kept, report, _ = gather([Prompt.make(said, user="a"), Prompt.make("go on", user="a", before=told)], PLAIN)
     assert [p.before for p in kept] == [None]
     assert report["dropped"]["near_duplicate"] == 1
+
+
+def test_more_prompts_take_no_more_memory():
+    """A million prompts are gathered beside people at work: what is held are owners, not prompts."""
+    some = Again(lambda: (Prompt.make(f"{n}: " + "say it kindly " * 60, user=f"u{n % 50}") for n in range(3000)))
+    report: dict = {}
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in sift(some, GatherConfig(), [], report))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == report["kept"] == 3000
+    assert most < 1_000_000  # their texts alone are 2.5 million characters
+
+
+def test_what_is_gone_through_again_gives_the_same_as_a_list():
+    came = [Prompt.make(f"what is {n % 7} and {n % 5} and all that goes with it?", user=f"u{n % 9}") for n in range(60)]
+    whole = gather(came[20:], PLAIN.model_copy(update={"cap": 3}), known=came[:20])
+    report: dict = {}
+    fell: list[tuple[str, str]] = []
+    kept = sift(
+        Again(lambda: iter(came[20:])), PLAIN.model_copy(update={"cap": 3}), Again(lambda: iter(came[:20])), report,
+        lambda rule, prompt: fell.append((rule, prompt.id)),
+    )  # fmt: skip
+    assert list(kept) == whole.prompts
+    assert report == whole.report
+    assert sorted(fell) == sorted((rule, one.id) for rule, those in whole.dropped.items() for one in those)
+    assert fell

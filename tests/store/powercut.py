@@ -7,7 +7,8 @@ acknowledged; from time to time a checkpoint copies the log into the database, s
 the log be written from its beginning again. So of two copies of both files, one after each of two commits that follow
 one another, the disk holds after a power cut
 
-- during the commit, the older database, and of the log some sectors as they were and some as they became;
+- during the commit, the older database, and of the log some sectors as they were and some as they became (where the log
+  begins anew, SQLite syncs its head first: then that alone, or that and some of the rest);
 - during a checkpoint, the newer log, and of the database some sectors as they were and some as they became.
 
 Here such disks are put together, at random, after every commit of a team at work, opened, and held against what had
@@ -33,12 +34,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import JUDGED, stock, team
 
 from biddable.label import forms
-from biddable.store import Store, fill, jobs, open_store, verify, work
+from biddable.store import Store, StoreError, fill, jobs, open_store, verify, work
 from biddable.store.jobs import JobSettings
 from biddable.store.work_tables import answers
 from biddable.store.writer import Writer
 
 SECTOR = 512  # what a disk writes whole
+HEAD = 32  # bytes of the log's own head; when it begins anew this is synced before what follows
 
 
 class Disk(NamedTuple):
@@ -115,7 +117,13 @@ def cut(before: Disk, after: Disk, rng: random.Random) -> Disk:
     """What the disk may hold when the power went between these two."""
     if before.database != after.database and rng.random() < 0.5:  # during the checkpoint: the commit before it is whole
         return Disk(torn(before.database, after.database, rng), after.log, after.acknowledged)
-    return Disk(before.database, torn(before.log, after.log, rng), before.acknowledged)
+    log = before.log
+    if log[:HEAD] != after.log[:HEAD]:  # it begins anew
+        anew = after.log[:HEAD] + log[HEAD:]
+        if rng.random() < 0.5:
+            return before._replace(log=torn(log, anew, rng))
+        log = anew
+    return before._replace(log=torn(log, after.log, rng))
 
 
 def faults(disk: Disk, folder: Path) -> list[str]:
@@ -125,6 +133,13 @@ def faults(disk: Disk, folder: Path) -> list[str]:
         old.unlink()
     path.write_bytes(disk.database)
     Path(f"{path}-wal").write_bytes(disk.log)
+    try:
+        return _faults(path, disk)
+    except StoreError as error:
+        return [f"store: {error}"]
+
+
+def _faults(path: Path, disk: Disk) -> list[str]:
     with open_store(path) as store, store.reading() as connection:
         found = [f"file: {row[0]}" for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
         found += [f"key: {row}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]

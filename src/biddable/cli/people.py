@@ -83,9 +83,9 @@ def gather(
     if not file.is_file():
         raise ConfigError(f"{file}: no such file")
     mapping = dict(config.parse_word(word) for word in columns or [])
-    came = list(room.read_prompts(file, source=source, mapping=mapping))
+    came = room.Again(lambda: room.read_prompts(file, source=source, mapping=mapping))
     if dry_run:
-        _rehearse(here, came, settings)
+        _rehearse(here, list(came), settings)
         return
     # A file gathered with other rules is another run, so the name follows from both.
     rules = (settings.model_dump_json(), source, repr(sorted(mapping.items())))
@@ -99,11 +99,12 @@ def gather(
             project.open_store(here) as store,
         ):
             # Stopped after its prompts were stored, it would now find them all to be duplicates of themselves.
-            if not kept.exists():
-                gathered = room.gather(came, settings, known=store.prompts())
-                runs.write_aside(report, json.dumps(gathered.report, indent=2, ensure_ascii=False) + "\n")
-                records.write(kept, gathered.prompts)
-            store.add_prompts(prompt for prompt in records.read(kept) if isinstance(prompt, Prompt))
+            if not (kept.exists() and report.exists()):
+                counted: dict[str, Any] = {}
+                records.write(kept, room.sift(came, settings, room.Again(store.prompts), counted))
+                runs.write_aside(report, json.dumps(counted, indent=2, ensure_ascii=False) + "\n")
+            if kept.stat().st_size:  # people may be at work: a large file goes in by parts
+                store.add_file(kept)
             run.output("prompts", kept)
             run.output("report", report)
     counts = json.loads(report.read_text(encoding="utf-8"))

@@ -6,9 +6,10 @@ gathered = gather(read_prompts(Path("prompts.csv")), GatherConfig())
 from biddable.gather.labels import holds_records, read_labels
 from biddable.gather.personal import Span, personal_data
 from biddable.gather.reading import read_prompts
-from biddable.gather.rules import GatherConfig, Gathered, gather
+from biddable.gather.rules import Again, GatherConfig, Gathered, gather, sift
 
 __all__ = [
+    "Again",
     "GatherConfig",
     "Gathered",
     "Span",
@@ -17,4 +18,5 @@ __all__ = [
     "personal_data",
     "read_labels",
     "read_prompts",
+    "sift",
 ]

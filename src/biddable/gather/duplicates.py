@@ -14,10 +14,14 @@ another), so in sorted order a new head need be compared with its two neighbours
 pairs of 100,000 prompts would be five thousand million.
 """
 
-import bisect
+import hashlib
 import math
+import sqlite3
 import unicodedata
 from typing import Literal
+
+CACHE_KB = 32_000
+UTF8 = ("utf-8", "surrogatepass")  # its bytes sort as the characters do
 
 
 def normal(text: str) -> str:
@@ -25,32 +29,43 @@ def normal(text: str) -> str:
 
 
 class Seen:
-    """The prompts that stayed so far."""
+    """The prompts that stayed so far. They are in a file aside that goes when this does: there may be more than there
+    is memory. What the system turn says stands before each, so that only prompts of one are compared."""
 
     def __init__(self, prefix_share: float, prefix_chars: int) -> None:
         self._share = prefix_share
         self._chars = prefix_chars
-        self._texts: set[str] = set()
-        self._heads: list[str] = []  # sorted, prefix-free
+        aside = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for word in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
+            aside.execute(f"PRAGMA {word}")
+        aside.execute("CREATE TABLE texts (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+        aside.execute("CREATE TABLE heads (head BLOB PRIMARY KEY) WITHOUT ROWID")  # prefix-free
+        aside.execute("BEGIN")
+        self._ask = aside.execute
 
-    def add(self, text: str) -> Literal["new", "duplicate", "near_duplicate"]:
+    def add(self, text: str, system: str = "") -> Literal["new", "duplicate", "near_duplicate"]:
         """Whether a prompt is new, and then it stays."""
-        plain = normal(text)
-        if plain in self._texts:
+        plain, before = normal(text), _hash(system.encode(*UTF8))
+        whole = (_hash(before + plain.encode(*UTF8)),)
+        if self._ask("SELECT 1 FROM texts WHERE hash = ?", whole).fetchone():
             return "duplicate"
         head = self._head(plain)
-        place = bisect.bisect_left(self._heads, head)
-        if head and self._near(head, place):
+        if head and self._near(before + head):
             return "near_duplicate"
-        self._texts.add(plain)
+        self._ask("INSERT INTO texts VALUES (?)", whole)
         if head:
-            self._heads.insert(place, head)
+            self._ask("INSERT INTO heads VALUES (?)", (before + head,))
         return "new"
 
-    def _head(self, plain: str) -> str:
+    def _head(self, plain: str) -> bytes:
         length = max(math.ceil(self._share * len(plain)), self._chars)
-        return plain[:length] if length <= len(plain) else ""
+        return plain[:length].encode(*UTF8) if length <= len(plain) else b""
 
-    def _near(self, head: str, place: int) -> bool:
-        before, after = self._heads[max(place - 1, 0) : place], self._heads[place : place + 1]
-        return any(head.startswith(other) for other in before) or any(other.startswith(head) for other in after)
+    def _near(self, head: bytes) -> bool:
+        before = self._ask("SELECT head FROM heads WHERE head < ? ORDER BY head DESC LIMIT 1", (head,)).fetchone()
+        after = self._ask("SELECT head FROM heads WHERE head >= ? ORDER BY head LIMIT 1", (head,)).fetchone()
+        return (before is not None and head.startswith(before[0])) or (after is not None and after[0].startswith(head))
+
+
+def _hash(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -1,18 +1,21 @@
 """The paper's rules for prompts, in its order: duplicates, cap, split, personal data (Sec. 3.2, App. A.2)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from biddable.config import Settings
 from biddable.gather.duplicates import Seen
-from biddable.gather.owners import Key, owners, place
-from biddable.gather.personal import personal_data
+from biddable.gather.owners import Key, is_nobodys, owner_of, place
+from biddable.gather.personal import Span, personal_data
 from biddable.records import Prompt, Split
 
 Dropped = dict[str, list[Prompt]]  # by rule
+RULES = ("duplicate", "near_duplicate", "over_cap", "two_splits", "personal")
+KEPT = ""  # the rule to which those fall that stay
 
 
 class GatherConfig(Settings):
@@ -53,70 +56,110 @@ class Gathered(NamedTuple):
 
 def gather(prompts: Iterable[Prompt], config: GatherConfig, known: Iterable[Prompt] = ()) -> Gathered:
     """Apply the rules. `known` are prompts gathered before: they stay as they are, are not returned, and count."""
-    came, before = list(prompts), list(known)
-    dropped: Dropped = {rule: [] for rule in ("duplicate", "near_duplicate", "over_cap", "two_splits", "personal")}
-    owner = owners([*before, *came], config.key)
-
-    distinct = _distinct(came, before, config, dropped)
-    capped = _capped(distinct, before, owner, config.cap, dropped)
-    placed = _placed(capped, before, owner, config, dropped)
-    kept, spans = _without_personal(placed, config, dropped)
-
-    splits = Counter(prompt.split for prompt in kept)
-    report = {
-        "read": len(came),
-        "dropped": {rule: len(those) for rule, those in dropped.items()},
-        "kept": len(kept),
-        "splits": {split: splits[split] for split in ("train", "valid", "test")},
-        "owners": len({owner[prompt.id] for prompt in kept}),
-        "personal": spans,
-    }
+    dropped: Dropped = {rule: [] for rule in RULES}
+    report: dict[str, Any] = {}
+    kept = list(sift(list(prompts), config, list(known), report, lambda rule, prompt: dropped[rule].append(prompt)))
     return Gathered(kept, report, dropped)
 
 
-def _distinct(came: Sequence[Prompt], before: Sequence[Prompt], config: GatherConfig, dropped: Dropped) -> list[Prompt]:
-    """A product's system turn is the same before everybody's question, and may be longer than all of them: prompts are
-    compared with those of the same system turn, by what follows it."""
-    seen: defaultdict[str, Seen] = defaultdict(lambda: Seen(config.prefix_share, config.prefix_chars))
-    for prompt in before:
-        seen[prompt.system].add(prompt.talk)
-    kept = []
+def sift(
+    came: Iterable[Prompt], config: GatherConfig, known: Iterable[Prompt], report: dict[str, Any],
+    drop: Callable[[str, Prompt], object] | None = None,
+) -> Iterator[Prompt]:  # fmt: skip
+    """The prompts that stay, one by one; what does not goes to `drop`, and `report` is filled at the end.
+
+    `came` and `known` are gone through twice (as a list, or `Again`), for whose a prompt is can follow from the last of
+    them. Memory grows with the owners and not with the prompts."""
+    sieve = Sieve(config, owner_of(chain(known, came), config.key))
+    for prompt in known:
+        sieve.know(prompt)
+    fell, splits, spans = Counter[str](), Counter[Split | None](), list[dict[str, Any]]()
     for prompt in came:
-        if (verdict := seen[prompt.system].add(prompt.talk)) == "new":
-            kept.append(prompt)
-        else:
-            dropped[verdict].append(prompt)
-    return kept
+        rule, placed, found = sieve.judge(prompt)
+        fell[rule] += 1
+        removed = rule == "personal"
+        spans += [{"prompt": placed.id, "split": placed.split, "removed": removed} | span._asdict() for span in found]
+        if rule == KEPT:
+            splits[placed.split] += 1
+            yield placed
+        elif drop is not None:
+            drop(rule, placed)
+    report |= {
+        "read": fell.total(),
+        "dropped": {rule: fell[rule] for rule in RULES},
+        "kept": fell[KEPT],
+        "splits": {split: splits[split] for split in ("train", "valid", "test")},
+        "owners": sieve.owners,
+        "personal": spans,
+    }
 
 
-def _capped(
-    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], cap: int, dropped: Dropped
-) -> list[Prompt]:
-    """The first `cap` of each owner: gathered again with more, they are the same."""
-    has = Counter(owner[prompt.id] for prompt in before)
-    kept = []
-    for prompt in came:
-        has[owner[prompt.id]] += 1
-        if has[owner[prompt.id]] <= cap:
-            kept.append(prompt)
-        else:
-            dropped["over_cap"].append(prompt)
-    return kept
+class Again(Iterable[Prompt]):
+    """What can be gone through from its beginning each time."""
+
+    def __init__(self, begin: Callable[[], Iterable[Prompt]]) -> None:
+        self._begin = begin
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self._begin())
 
 
-def _placed(
-    came: Sequence[Prompt], before: Sequence[Prompt], owner: dict[str, str], config: GatherConfig, dropped: Dropped
-) -> list[Prompt]:
-    """Each with the split of its owner; one that was gathered before stays where it was."""
-    splits = settled(before, owner)
-    kept = []
-    for prompt in came:
-        split = split_of(owner[prompt.id], splits, config)
+class Sieve:
+    """What was let through so far, and what that means for the next."""
+
+    def __init__(self, config: GatherConfig, owner: Callable[[Prompt], str]) -> None:
+        self._config, self._owner = config, owner
+        self._seen = Seen(config.prefix_share, config.prefix_chars)
+        self._has = Counter[str]()  # of each owner; nobody's prompt is an owner of its own, and the only one of it
+        self._splits: defaultdict[str, set[Split]] = defaultdict(set)
+        self._kept, self._nobodys = set[str](), 0
+
+    @property
+    def owners(self) -> int:
+        """Of those that stayed."""
+        return len(self._kept) + self._nobodys
+
+    def know(self, prompt: Prompt) -> None:
+        """It stays, whatever the rules say now."""
+        self._seen.add(prompt.talk, prompt.system)
+        owner = self._owner(prompt)
+        if not is_nobodys(owner):
+            self._has[owner] += 1
+            if prompt.split is not None:
+                self._splits[owner].add(prompt.split)
+
+    def judge(self, prompt: Prompt) -> tuple[str, Prompt, list[Span]]:
+        """The rule to which it falls, or KEPT; itself, with its split where it came so far; what is personal in it.
+
+        A product's system turn is the same before everybody's question, and may be longer than all of them: prompts are
+        compared with those of the same system turn, by what follows it."""
+        if (verdict := self._seen.add(prompt.talk, prompt.system)) != "new":
+            return verdict, prompt, []
+        owner = self._owner(prompt)
+        if self._over_cap(owner):
+            return "over_cap", prompt, []
+        split = split_of(owner, self._splits, self._config)
         if split is None:
-            dropped["two_splits"].append(prompt)
+            return "two_splits", prompt, []
+        placed = prompt.model_copy(update={"split": split})
+        spans = personal_data(prompt.whole, self._config.region) if self._config.pii != "off" else []
+        if spans and self._config.pii in ("all", split):
+            return "personal", placed, spans
+        self._count(owner)
+        return KEPT, placed, spans
+
+    def _over_cap(self, owner: str) -> bool:
+        """The first `cap` of each owner stay: gathered again with more, they are the same."""
+        if is_nobodys(owner):
+            return False
+        self._has[owner] += 1
+        return self._has[owner] > self._config.cap
+
+    def _count(self, owner: str) -> None:
+        if is_nobodys(owner):
+            self._nobodys += 1
         else:
-            kept.append(prompt.model_copy(update={"split": split}))
-    return kept
+            self._kept.add(owner)
 
 
 def settled(prompts: Iterable[Prompt], owner: Mapping[str, str]) -> Mapping[str, set[Split]]:
@@ -142,20 +185,3 @@ def _split(at: float, config: GatherConfig) -> Split:
     if at < config.valid:
         return "valid"
     return "test" if at < config.valid + config.test else "train"
-
-
-def _without_personal(
-    came: Sequence[Prompt], config: GatherConfig, dropped: Dropped
-) -> tuple[list[Prompt], list[dict[str, Any]]]:
-    """Spans are reported of every split, and never their text: a report is read by more people than a prompt."""
-    kept, report = [], []
-    for prompt in came:
-        spans = personal_data(prompt.whole, config.region) if config.pii != "off" else []
-        removed = bool(spans) and config.pii in ("all", prompt.split)
-        for span in spans:
-            report.append({"prompt": prompt.id, "split": prompt.split, "removed": removed} | span._asdict())
-        if removed:
-            dropped["personal"].append(prompt)
-        else:
-            kept.append(prompt)
-    return kept, report

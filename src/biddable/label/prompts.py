@@ -1,7 +1,8 @@
 """Prompts come in, pasted or as a file, by the rules of `gather`. The app fetches nothing by itself."""
 
+import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,13 +90,14 @@ def _ending(name: str) -> str:
 
 
 def _gather(desk: Desk, path: Path, source: Source) -> dict[str, Any]:
-    return _take(desk, list(gather.read_prompts(path, source=source)))
+    return _take(desk, gather.Again(lambda: gather.read_prompts(path, source=source)))
 
 
-def _take(desk: Desk, came: Sequence[Prompt]) -> dict[str, Any]:
-    """Stopped in the middle, the same file again adds the rest."""
-    found = gather.gather(came, GatherConfig(), known=desk.store.prompts())
-    ready = [sound(prompt) for prompt in found.prompts]
-    for start in range(0, len(ready), PIECE):
-        desk.write(writing.add, ready[start : start + PIECE], desk.now())
-    return found.report
+def _take(desk: Desk, came: Iterable[Prompt]) -> dict[str, Any]:
+    """All is read once before the first is kept, so a bad row is told of before. Stopped in the middle, the same file
+    again adds the rest."""
+    report: dict[str, Any] = {}
+    kept = gather.sift(came, GatherConfig(), gather.Again(desk.store.prompts), report)
+    while part := [sound(prompt) for prompt in itertools.islice(kept, PIECE)]:
+        desk.write(writing.add, part, desk.now())
+    return report

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from biddable.config import Settings, differences
 from biddable.records import Group, digest
@@ -115,8 +115,12 @@ def all_of(connection: Connection, *states: State) -> list[Job]:
 
 
 def find(connection: Connection, name: str) -> Job | None:
-    row = connection.execute(select(jobs).where(jobs.c.id == name)).first()
+    row = connection.execute(_FIND, {"name": name}).first()
     return _job(row) if row else None
+
+
+_FIND = select(jobs).where(jobs.c.id == bindparam("name"))  # what every request asks for is put together once
+_GUIDE = select(guidelines).where(guidelines.c.purpose == bindparam("of")).order_by(guidelines.c.number.desc()).limit(1)
 
 
 def _job(row) -> Job:
@@ -219,8 +223,7 @@ def guided_by(job: Job) -> str:
 
 def guide(connection: Connection, purpose: str) -> Guidelines | None:
     """The version that holds."""
-    query = select(guidelines).where(guidelines.c.purpose == purpose).order_by(guidelines.c.number.desc()).limit(1)
-    row = connection.execute(query).first()
+    row = connection.execute(_GUIDE, {"of": purpose}).first()
     return Guidelines(*row) if row else None
 
 

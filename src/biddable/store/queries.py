@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select, tuple_
 
 from biddable.records import Group, Ranking, Record, Split
 from biddable.store.rows import SHELVES, from_row
@@ -23,6 +24,18 @@ def fetch(connection: Connection, kind: str, *conditions: ColumnElement[bool]) -
     query = select(shelf.table).where(*conditions).order_by(*(shelf.table.c[column] for column in shelf.key))
     for row in _stream(connection, query):
         yield from_row(kind, row._mapping)
+
+
+def named(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Record]:
+    """The records with these ids. What is asked for at every page and submission is put together once."""
+    rows: Iterable[Any] = connection.execute(_by_id(kind), {"ids": list(ids)}) if ids else ()
+    return {row.id: from_row(kind, row._mapping) for row in rows}
+
+
+@cache
+def _by_id(kind: str) -> Select[Any]:
+    table = SHELVES[kind].table
+    return select(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def among(table: Table, columns: Sequence[str], keys: Iterable[tuple[str, ...]]) -> Iterator[ColumnElement[bool]]:

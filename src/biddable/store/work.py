@@ -19,9 +19,9 @@ from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Guidelines, Job
-from biddable.store.queries import fetch
+from biddable.store.queries import named
 from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, sound
-from biddable.store.tables import completions, prompts, ranked
+from biddable.store.tables import ranked
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
 
@@ -143,6 +143,13 @@ def _note(connection: Connection, account: Account, task: str | None, what: str,
     connection.execute(activity.insert(), [row])
 
 
+_MINE = (bindparam("task"), bindparam("labeler"))
+_ANSWERED = select(func.min(answers.c.at)).where(answers.c.task == _MINE[0], answers.c.labeler == _MINE[1])
+_SECONDS = select(func.sum(activity.c.seconds)).where(activity.c.task == _MINE[0], activity.c.labeler == _MINE[1])
+_HEARD = select(func.max(activity.c.at)).where(
+    activity.c.labeler == _MINE[1], or_(activity.c.what != "taken", activity.c.task == _MINE[0])
+)
+
 # One statement for what is known of a task and a person: a page or a submission asks for it each time.
 _HELD = (
     select(
@@ -174,10 +181,8 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
     job = jobs.find(connection, row.job)
     assert job is not None
     ids = shown(job.settings.seed, task, account.labeler, json.loads(row.completions))
-    some = fetch(connection, "completion", completions.c.id.in_(ids)) if ids else ()
-    found = {c.id: c for c in some if isinstance(c, Completion)}
-    of = list(fetch(connection, "prompt", prompts.c.id == row.prompt_id)) if row.prompt_id else [None]
-    prompt = of[0]
+    found = {name: c for name, c in named(connection, "completion", ids).items() if isinstance(c, Completion)}
+    prompt = named(connection, "prompt", [row.prompt_id])[row.prompt_id] if row.prompt_id else None
     assert prompt is None or isinstance(prompt, Prompt)
     return Held(
         task, job, prompt, tuple(found[name] for name in ids), row.gold,
@@ -190,8 +195,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
 
 
 def _changeable(connection: Connection, account: Account, task: str, job: Job) -> datetime | None:
-    mine = and_(answers.c.task == task, answers.c.labeler == account.labeler)
-    first = connection.execute(select(func.min(answers.c.at)).where(mine)).scalar()
+    first = connection.execute(_ANSWERED, {"task": task, "labeler": account.labeler}).scalar()
     return first and first + timedelta(minutes=job.settings.revise_minutes)
 
 
@@ -218,10 +222,7 @@ def beat(connection: Connection, account: Account, task: str, lease: str, active
 def _active(connection: Connection, account: Account, task: str, seconds: float, at: datetime) -> None:
     """Never more than has passed since this person was last heard of, so that two tabs are not two people. Taking
     another task is no such word: the next one is taken while this one is still under their hands."""
-    heard = or_(activity.c.what != "taken", activity.c.task == task)
-    last = connection.execute(
-        select(func.max(activity.c.at)).where(activity.c.labeler == account.labeler, heard)
-    ).scalar()  # fmt: skip
+    last = connection.execute(_HEARD, {"task": task, "labeler": account.labeler}).scalar()
     passed = (at - last).total_seconds() if last else 0.0
     _note(connection, account, task, "active", max(0.0, min(seconds, passed)), at)
 
@@ -282,7 +283,7 @@ def submit(
         raise Refused(f"{task}: was never yours")
     if read is not None:
         held = held._replace(guidelines=_version(connection, held.job, read))
-    earlier = _earlier(connection, account, held, at)
+    earlier = _earlier(connection, account, held, at) if held.changeable else ()
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
     seconds = _seconds(connection, account, held)
@@ -291,7 +292,8 @@ def submit(
     said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:
         _take_back(connection, said, earlier, at)
-    writing.add(connection, said, at, first_stays=True)
+    # All that these name stands in the task that was just read; the foreign keys are there in any case.
+    writing.add(connection, said, at, first_stays=True, all_known=True)
     row = {
         "task": task, "job": held.job.id, "labeler": account.labeler, "revision": len(earlier) + 1, "key": name,
         "body": body,
@@ -323,19 +325,17 @@ def _earlier(connection: Connection, account: Account, held: Held, at: datetime)
 
 def _fill(connection: Connection, account: Account, held: Held, at: datetime) -> bool:
     """Mark this person's slot done, or one that is free; False when all have gone to others."""
+    done = update(slots).values(state="done", labeler=account.labeler, lease=None, until=None)
+    done = done.where(slots.c.task == held.task)
+    if connection.execute(done.where(slots.c.labeler == account.labeler)).rowcount:
+        return True
     free = or_(slots.c.state == "open", and_(slots.c.state == "leased", slots.c.until < at))
-    for which in (slots.c.labeler == account.labeler, free):
-        row = connection.execute(select(slots.c.slot).where(slots.c.task == held.task, which).limit(1)).first()
-        if row is not None:
-            done = update(slots).where(slots.c.task == held.task, slots.c.slot == row.slot)
-            connection.execute(done.values(state="done", labeler=account.labeler, lease=None, until=None))
-            return True
-    return False
+    slot = connection.execute(select(slots.c.slot).where(slots.c.task == held.task, free).limit(1)).scalar()
+    return slot is not None and connection.execute(done.where(slots.c.slot == slot)).rowcount == 1
 
 
 def _seconds(connection: Connection, account: Account, held: Held) -> float:
-    mine = and_(activity.c.task == held.task, activity.c.labeler == account.labeler)
-    return float(connection.execute(select(func.coalesce(func.sum(activity.c.seconds), 0.0)).where(mine)).scalar_one())
+    return float(connection.execute(_SECONDS, {"task": held.task, "labeler": account.labeler}).scalar() or 0.0)
 
 
 def _take_back(connection: Connection, said: Sequence[Record], moments: Sequence[datetime], at: datetime) -> None:

@@ -28,10 +28,13 @@ from biddable.store.tables import completions, ranked
 CHUNK = 5000  # records looked up and inserted at once
 
 
-def add(connection: Connection, batch: Iterable[Record], at: datetime, *, first_stays: bool = False) -> dict[str, int]:
+def add(
+    connection: Connection, batch: Iterable[Record], at: datetime, *, first_stays: bool = False, all_known: bool = False
+) -> dict[str, int]:
     """Add sound records, those that are named before those that name them. Returns how many of each kind are new.
 
-    Another record under a key that is taken is refused; or left out, where the first stays."""
+    Another record under a key that is taken is refused; or left out, where the first stays. Whether what they name is
+    there is not looked up where all is known to be."""
     by_kind: dict[str, list[Record]] = {kind: [] for kind in SHELVES}
     for record in batch:
         by_kind[kind_of(record)].append(record)
@@ -39,7 +42,7 @@ def add(connection: Connection, batch: Iterable[Record], at: datetime, *, first_
     news: list[Change] = []
     for kind, group in by_kind.items():
         for chunk in _chunks(group):
-            new = _add_chunk(connection, kind, chunk, first_stays)
+            new = _add_chunk(connection, kind, chunk, first_stays, all_known)
             counts[kind] = counts.get(kind, 0) + len(new)
             news += [Change(kind, key_text(r), said_by(r), content(r)) for r in new]
     history.write(connection, at, news)
@@ -47,7 +50,7 @@ def add(connection: Connection, batch: Iterable[Record], at: datetime, *, first_
 
 
 def _add_chunk(
-    connection: Connection, kind: str, chunk: Sequence[Record], first_stays: bool
+    connection: Connection, kind: str, chunk: Sequence[Record], first_stays: bool, all_known: bool
 ) -> Sequence[Record]:  # fmt: skip
     """Returns those that are new."""
     shelf = SHELVES[kind]
@@ -61,7 +64,8 @@ def _add_chunk(
                 _refuse_another(again, stored)
     if not new:
         return []
-    _refuse_unknown(connection, new.values())
+    if not all_known:
+        _refuse_unknown(connection, new.values())
     connection.execute(shelf.table.insert(), [to_row(record) for record in new.values()])
     if kind == "ranking":
         connection.execute(
