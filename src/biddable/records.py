@@ -225,6 +225,12 @@ class Judgement(Record):
         return found | {name: float(not any(some)) for name, some in asked.items() if some}
 
 
+# What a judgement says; the rest is about whom, what and when.
+ASKED = frozenset(Judgement.model_fields) - {
+    "kind", "completion_id", "labeler", "seconds", "at", "guidelines", "propensity", "extra",
+}  # fmt: skip
+
+
 class Continuation(Record):
     """What somebody said of a continuation of a beginning that may lead to toxic words (paper, Fig. 11).
 

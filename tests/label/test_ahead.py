@@ -63,16 +63,24 @@ def test_a_quota_holds_for_what_lies_ready_too(app, person):
 def test_no_second_task_of_a_prompt_that_is_at_hand(app, person):
     job(app, person, "rank", judge=False, fill={"count": 1})
     owner, _ = person("olga", "owner", "researcher")
-    other = {
-        "kind": "rank",
-        "title": "Again",
-        "settings": {"doubly": 0, "fivefold": 0, "judge": False},
-        "what": {"count": 1},
-    }
-    assert owner.post("/api/jobs", json=other).json()["tasks"] == 1  # the same prompt, in another job
+    settings = {"doubly": 0, "fivefold": 0, "judge": False}
+    other = owner.post("/api/jobs", json={"kind": "rank", "title": "Again", "settings": settings, "what": {}}).json()
+    assert other["tasks"] == 3  # that prompt among them
     ann, _ = person("ann")
-    first = ann.post("/api/claim", json={}).json()["task"]["task"]
-    assert "Nothing to do now" in ann.get("/work", params={"besides": first}).text
+    first = ann.post("/api/claim", json={}).json()["task"]
+    others = set()
+    for _ in range(2):
+        ready = shown(ann.get("/work", params={"besides": first["task"]}))
+        others.add(ready["prompt"]["text"])
+        assert ann.post(f"/api/tasks/{ready['task']}/answer", json={"key": ready["task"], "body": order()}).is_success
+    assert first["prompt"]["text"] not in others
+    assert len(others) == 2
+    assert "Nothing to do now" in ann.get("/work", params={"besides": first["task"]}).text
+    with app.state.desk.store.reading() as connection:
+        left = (
+            select(slots).join(tasks, tasks.c.id == slots.c.task).where(tasks.c.job == other, slots.c.state == "open")
+        )
+        assert len(connection.execute(left).all()) == 1
 
 
 def test_taking_the_next_task_costs_no_seconds_of_this_one(app, person, ahead):

@@ -23,11 +23,10 @@ from biddable.hamlet import people, screening, tasks
 from biddable.hamlet.people import Person
 from biddable.hamlet.wire import Wire, address
 from biddable.progress import Bar, note, progress
-from biddable.records import Completion, Group, Judgement, Prompt
+from biddable.records import ASKED, Completion, Group, Prompt
 
 MARK = "hamlet "  # before the name of an account: nobody takes these people for real ones
 RUN = "seen"  # of an answer whose model they do not know
-ASKED = frozenset(Judgement.model_fields) - {"kind", "completion_id", "labeler", "seconds", "at", "guidelines"}
 
 
 # Coming in.

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from biddable.records import Continuation, Judgement, Ranking, Verdict
+from biddable.records import ASKED, Continuation, Judgement, Ranking, Verdict
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
 from biddable.store.queries import fetch
@@ -56,11 +56,8 @@ def _judged(connection: Connection) -> Iterator[Todo]:
     whole = (judgements.c.labeler.in_(_known()), judgements.c.overall.is_not(None), judgements.c.opinion.is_not(None))
     for one in fetch(connection, "judgement", *whole):
         assert isinstance(one, Judgement)
-        said = one.model_dump(include=set(Judgement.model_fields) - _NOT_SAID, exclude_none=True)
+        said = one.model_dump(include=set(ASKED), exclude_none=True)
         yield _gold(prompt[one.completion_id], (one.completion_id,), said)
-
-
-_NOT_SAID = {"kind", "completion_id", "labeler", "seconds", "at", "guidelines", "propensity", "extra"}
 
 
 def _continued(connection: Connection) -> Iterator[Todo]:
