@@ -1,5 +1,6 @@
 """Who is given what: skills, another person where others disagree, hidden checks of every kind that can have them."""
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -13,7 +14,7 @@ from biddable.label import forms, reading
 from biddable.label.quality import agreements, is_right
 from biddable.measure.agreement import agreement
 from biddable.records import Judgement
-from biddable.store import Store, accounts, fill, golds, jobs, open_store, overlap, quality, work
+from biddable.store import Store, accounts, fill, golds, jobs, open_store, overlap, quality, shared, work
 from biddable.store.jobs import JobSettings
 from biddable.store.overlap import Said
 from biddable.store.work_tables import answers, slots, tasks
@@ -176,9 +177,9 @@ def test_judgements_and_continuations_have_checks_too(store):
         work_off(store, rita, lambda held: judged(5) if held.job.kind == "judge" else toxic(held, "ABCD"), made)
         with store.writing() as connection:
             jobs.set_state(connection, made.id, "closed", store.clock())
-            later = jobs.make(
-                connection, kind, kind, "evaluation", JobSettings(gold=0.5, doubly=0, fivefold=0), store.clock()
-            )
+            lots = (JobSettings(gold=0.5, doubly=0, fivefold=0, seed=seed) for seed in itertools.count())
+            drawn = next(lot for lot in lots if shared.is_check(connection, made._replace(settings=lot), ann))
+            later = jobs.make(connection, kind, kind, "evaluation", drawn, store.clock())
             jobs.add(connection, later, fill.todos(connection, later, fill.Fill()), store.clock())
             assert jobs.add(connection, later, golds.checks(connection, later, 9), store.clock()) == {
                 "judge": 8, "toxicity": 2,

@@ -38,7 +38,7 @@ def test_a_slow_count_runs_once_and_its_last_figure_is_shown_meanwhile(counted):
     assert counted.get("a", slow, NOW, fresh=-1).value == "old"
     assert counted.get("a", slow, NOW, fresh=-1).value == "old"
     go.set()
-    for _ in range(200):
+    for _ in range(2000):
         if (found := counted.get("a", slow, NOW)).value == "new":
             break
         threading.Event().wait(0.01)
