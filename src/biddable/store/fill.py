@@ -11,6 +11,7 @@ from biddable.config import Settings
 from biddable.records import Ranking, Split, Verdict
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
+from biddable.store.quality import of_quality
 from biddable.store.queries import fetch
 from biddable.store.tables import completions, demonstrations, labelers, prompts, rankings, verdicts
 from biddable.store.team_tables import adjudications
@@ -58,7 +59,7 @@ def checks(connection: Connection, job: Job, count: int) -> Iterator[Todo]:
         case "rank":
             found = (
                 Todo(r.prompt_id, tuple(sorted(r.ranks)), json.dumps(r.order), "gold")
-                for r in fetch(connection, "ranking", rankings.c.labeler.in_(judges))
+                for r in fetch(connection, "ranking", rankings.c.labeler.in_(judges), *of_quality(connection))
                 if isinstance(r, Ranking)
             )
         case "compare":

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from sqlalchemy import Connection, exists, select, update
 
 from biddable.records import Completion, Prompt, Ranking
-from biddable.store import history, jobs, writing
+from biddable.store import history, jobs, quality, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -66,7 +66,7 @@ def _tiers(text: str) -> Tiers:
 
 
 def _rankings(connection: Connection, prompt: str) -> list[Ranking]:
-    return [r for r in fetch(connection, "ranking", rankings.c.prompt_id == prompt) if isinstance(r, Ranking)]
+    return said_of(connection, [prompt])
 
 
 def has_ranked(connection: Connection, account: Account, prompt: str) -> bool:
@@ -145,11 +145,11 @@ def rulings(connection: Connection) -> list[Ruling]:
 
 
 def said_of(connection: Connection, names: Sequence[str]) -> list[Ranking]:
-    """Everybody's rankings of these prompts."""
-    found: list[Ranking] = []
+    """Everybody's rankings of these prompts, by how good the answers are."""
+    apart, found = quality.of_quality(connection), list[Ranking]()
     for start in range(0, len(names), 5000):
         those = rankings.c.prompt_id.in_(names[start : start + 5000])
-        found += [r for r in fetch(connection, "ranking", those) if isinstance(r, Ranking)]
+        found += [r for r in fetch(connection, "ranking", those, *apart) if isinstance(r, Ranking)]
     return found
 
 

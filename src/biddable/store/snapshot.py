@@ -7,14 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, func, select, union
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, union
 
 from biddable import records
 from biddable.records import Group, Record, Split
 from biddable.store import migrate, queries
 from biddable.store.engine import StoreError
+from biddable.store.quality import of_quality
 from biddable.store.rows import SHELVES, kind_of
-from biddable.store.tables import changes, completions, labelers, prompts, ranked, verdicts
+from biddable.store.tables import changes, completions, labelers, prompts, ranked, rankings, verdicts
 
 What = Literal["prompts", "demos", "rankings", "judgements", "verdicts"]
 KINDS: dict[What, str] = {
@@ -54,7 +55,7 @@ def take(connection: Connection, query: Query, path: Path, at: datetime) -> Snap
     """Write a snapshot and its manifest. The same store and query give the same bytes, on either engine."""
     kind = KINDS[query.what]
     table = SHELVES[kind].table
-    conditions = queries.chosen(table, query.split, query.group)
+    conditions = _conditions(connection, table, query)
     if not queries.count(connection, table, *conditions):
         by = f" by {query.group} labelers" if query.group and kind != "prompt" else ""
         of = f" on {query.split} prompts" if query.split else ""
@@ -98,10 +99,15 @@ def rows_of(path: Path, kinds: tuple[str, ...]) -> Iterator[tuple[int, Record]]:
         raise StoreError(f"{path}: holds no records; nothing was taken")
 
 
+def _conditions(connection: Connection, table: Table, query: Query) -> list[ColumnElement[bool]]:
+    chosen = queries.chosen(table, query.split, query.group)
+    return [*chosen, *of_quality(connection)] if table is rankings else chosen
+
+
 def _contents(connection: Connection, kind: str, query: Query) -> Iterator[Record]:
     """The chosen records, after everything that they name."""
     table = SHELVES[kind].table
-    conditions = queries.chosen(table, query.split, query.group)
+    conditions = _conditions(connection, table, query)
     if kind == "prompt":
         yield from queries.fetch(connection, kind, *conditions)
         return
@@ -109,18 +115,18 @@ def _contents(connection: Connection, kind: str, query: Query) -> Iterator[Recor
     if kind == "demonstration":
         yield from queries.fetch(connection, "prompt", prompts.c.id.in_(select(table.c.prompt_id).where(*conditions)))
     else:
-        its = _its_completions(kind, query, conditions)
+        its = _its_completions(kind, conditions)
         of = select(completions.c.prompt_id).where(its)
         yield from queries.fetch(connection, "prompt", prompts.c.id.in_(of))
         yield from queries.fetch(connection, "completion", its)
     yield from queries.fetch(connection, kind, *conditions)
 
 
-def _its_completions(kind: str, query: Query, conditions: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+def _its_completions(kind: str, conditions: list[ColumnElement[bool]]) -> ColumnElement[bool]:
     match kind:
         case "ranking":
-            of_group = queries.chosen(ranked, query.split, query.group)
-            return completions.c.id.in_(select(ranked.c.completion_id).where(*of_group))
+            its = and_(rankings.c.prompt_id == ranked.c.prompt_id, rankings.c.labeler == ranked.c.labeler)
+            return completions.c.id.in_(select(ranked.c.completion_id).join(rankings, its).where(*conditions))
         case "verdict":
             both = (select(column).where(*conditions) for column in (verdicts.c.a, verdicts.c.b))
             return completions.c.id.in_(union(*both))
