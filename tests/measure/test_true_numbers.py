@@ -15,11 +15,11 @@ def test_intervals_hold_the_planted_truth():
 
 def test_an_interval_for_other_people_holds_their_truth_and_one_over_prompts_alone_does_not():
     found = worlds.coverage_of_others(WORLDS)
-    assert 0.92 <= found["prompts and people"] <= 0.97  # twelve people, unlike by a skewed law
+    assert 0.93 <= found["prompts and people"] <= 0.97
     assert found["prompts alone"] < 0.85
 
 
-@pytest.mark.parametrize(("fault", "least"), zip(list(worlds.FAULTS)[1:], (0.95, 0.95, 0.95, 0.7), strict=True))
+@pytest.mark.parametrize(("fault", "least"), list(zip(list(worlds.FAULTS)[1:], (0.95, 0.95, 0.95, 0.7), strict=True)))
 def test_a_planted_fault_is_found_in_a_thousand_rankings(fault, least):
     """Drift is told by two halves of what a person says beside others, and takes the most rankings."""
     found = worlds.finding(60, fault, 4000)
@@ -36,4 +36,4 @@ def test_the_planted_lean_is_as_large_as_its_name_says():
     of = worlds.with_fault(worlds.team(rng, worlds.PEOPLE), pull=0.3)
     assert worlds.truth_of(rng, of, 20_000).first[0] == pytest.approx(0.58, abs=0.01)
     of = worlds.with_fault(worlds.team(rng, worlds.PEOPLE), stretch=0.6)
-    assert worlds.truth_of(rng, of, 20_000).longer[0] == pytest.approx(0.62, abs=0.01)
+    assert worlds.truth_of(rng, of, 20_000).longer[0] == pytest.approx(0.60, abs=0.01)

@@ -20,7 +20,6 @@ from biddable.store import quality
 
 OVERLAP = 5000  # prompts, those ranked last: agreement is known to less than a point, and counted in seconds
 ANSWERS = 20_000  # of these the judgements, those judged last
-FEWEST_PEOPLE = 4  # before one is held against the others: of two, either may be the odd one
 QUEUE = 200  # prompts that are kept for review
 
 # Section 5.2 of the paper; of researchers, what it quotes of Stiennon et al.
@@ -71,6 +70,7 @@ def overlap_of(connection: Connection) -> Overlap:
             told, halved = _one_by_one(mine)
             people += told
             of_time.update(halved)
+    people.sort(key=lambda one: one.alike.drawn.value)
     return Overlap(agreements(kept, groups), people, of_time, most, len({ranking.prompt_id for ranking in kept}))
 
 
@@ -136,7 +136,7 @@ def leans(
     for row in rows:
         of[row.labeler].append(row)
     every = [row for some in of.values() for row in some]
-    longer = _sum(row.longer for row in every) if len(of) >= FEWEST_PEOPLE else NOTHING
+    longer = {name: _sum(row.longer for row in some) for name, some in of.items()}
     told = [
         one for name, some in of.items()
         for one in _signs(name, some, longer, (again or {}).get(name, {}), (halved or {}).get(name))
@@ -153,14 +153,14 @@ def _sum(some: Iterable[tuple[float, ...]]) -> Sums:
 
 
 def _signs(
-    name: str, rows: list[quality.Leaning], longer: Sums, again: Mapping[tuple[int, ...], int],
+    name: str, rows: list[quality.Leaning], longer: Mapping[str, Sums], again: Mapping[tuple[int, ...], int],
     halved: tuple[Sums, Sums] | None,
 ) -> list[Sign]:  # fmt: skip
-    mine, of_pairs = _sum(row.longer for row in rows), Counter({row.pairs: row.rankings for row in rows})
-    others = Sums(*(a - b for a, b in zip(longer, mine, strict=True)))
+    of_pairs = Counter({row.pairs: row.rankings for row in rows})
+    others = [sums for other, sums in longer.items() if other != name]
     found: dict[signs.What, tuple[float, float] | None] = {
         "place": signs.place(_sum(row.first for row in rows)),
-        "length": signs.length(mine, others) if longer.clusters else None,
+        "length": signs.length(longer[name], others),
         "as shown": signs.as_shown(sum(row.as_shown for row in rows), of_pairs),
         "same order": signs.same_order(again, of_pairs),
         "too fast": signs.too_fast(sum(row.fast for row in rows), sum(row.timed for row in rows)),

@@ -38,12 +38,13 @@ def page(request: Request, desk: Here, counts: Counts):
     leaned = counts.get("leanings", lambda: desk.read(lambda c: _leans(c, halves)), now) if agreed else None
     rated = counts.get("questions", lambda: desk.read(questions_of), now)
     names = desk.read(_names) | {"": "everyone"}
+    rows = sorted(leaned.value if leaned else [], key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
     return desk.page(
-        request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rated=rated, names=names,
-        rate=RATE, asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
+        request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rows=rows, rated=rated,
+        names=names, rate=RATE, asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
         agreement_chart=_agreement_chart(agreed.value.agreed) if agreed and agreed.value.agreed else None,
         people_chart=_people_chart(agreed.value, names) if agreed else None,
-        position_chart=_position_chart(leaned.value, names) if leaned else None,
+        position_chart=_position_chart(rows, names),
     )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ MOST = 40  # labelers on one chart
 
 def _people_chart(found: Overlap, names: dict[str, str]):
     """Those who agree least come first: they are whom to look at."""
-    least = sorted(found.people, key=lambda one: one.alike.drawn.value)[:MOST]
+    least = found.people[:MOST]
     rows = [(names.get(one.alike.labeler, one.alike.labeler), [("ours", one.alike.drawn)]) for one in least]
     return charts.intervals("people", "How much each person agrees with the others", rows) if rows else None
 

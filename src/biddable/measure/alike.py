@@ -48,7 +48,8 @@ def beyond_these(said: Said, half: bool = True, level: float = 0.95) -> Interval
     with V_person = Σ_l S_l² − Σ_{l<l'} S_ll'² over the sums S of errors (Aronow, Samii and Assenova 2015, eq. 5, put
     into the two-way form of Cameron, Gelbach and Miller 2011), and t with as many degrees as the fewer of both, less
     one. In a team of L the middle part comes out too small, since the mean is taken out of it: where people alone
-    differ, and each meets each, it is (L−2)(L−3)/L(L−1) of what it should be (by hand), so it is divided by that."""
+    differ, and each meets each, it is (L−2)(L−3)/L(L−1) of what it should be (by hand), so it is divided by that. The
+    interval is made on the scale of log odds: few careless people pull a team down further than good ones lift it."""
     one_M, other_M, prompt_M, credit_M = dyads(said, half)
     people, prompts = len(np.unique([one_M, other_M])), len(np.unique(prompt_M))
     if people < 4 or prompts < 2:
@@ -60,8 +61,12 @@ def beyond_these(said: Said, half: bool = True, level: float = 0.95) -> Interval
     of_both = _shared(one_M, other_M, prompt_M, error_M)
     variance = max(of_prompt + of_people - of_both, of_prompt, of_people)
     value = float(credit_M.mean())
+    if not 0 < value < 1:
+        return None
     half_width = float(scipy.stats.t.ppf((1 + level) / 2, min(people, prompts) - 1)) * variance**0.5
-    return Interval(value=value, low=max(0.0, value - half_width), high=min(1.0, value + half_width), n=len(credit_M))
+    wide = half_width / (value * (1 - value))
+    low, high = scipy.special.expit(scipy.special.logit(value) + np.array([-wide, wide]))
+    return Interval(value=value, low=float(low), high=float(high), n=len(credit_M))
 
 
 def dyads(said: Said, half: bool) -> tuple:
@@ -179,8 +184,15 @@ def _quantiles(tails: Sequence[float], centre_T: Floats, spread_T: Floats, weigh
 
 
 def halves(said: Said, when_N: Floats, half: bool = True) -> dict[str, tuple[Sums, Sums]]:
-    """Each person's agreement in the newer and in the older half of their prompts, as sums for `signs.drift`."""
+    """Each person's agreement in the newer and in the older half of their prompts, as sums for `signs.drift`.
+
+    Who meets careless people later seems to agree less. So of each meeting the other one's agreement with everybody is
+    taken off: what is left is about this person."""
     hits_N, tries_N = meetings(said, half)
+    of_all_L = np.bincount(said.labeler_N, weights=hits_N, minlength=len(said.labelers))
+    met_L = np.bincount(said.labeler_N, weights=tries_N, minlength=len(said.labelers))
+    mean_N = (of_all_L / np.maximum(met_L, 1))[said.labeler_N]
+    hits_N = hits_N - (np.bincount(said.item_N, weights=mean_N, minlength=len(said.prompt_I))[said.item_N] - mean_N)
     order = np.lexsort((when_N, said.labeler_N))
     start_L = np.searchsorted(said.labeler_N[order], np.arange(len(said.labelers) + 1))
     newer_N = np.zeros(len(when_N), dtype=bool)

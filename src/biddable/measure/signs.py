@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 from scipy.special import bdtrc, stdtr
 
 from biddable.measure.shares import Estimate, Sums, estimate
@@ -22,6 +23,7 @@ LENGTH = 0.05  # longer ones preferred by so much more or less than others prefe
 FAST = 0.05  # of the rankings; so many may be faster than reading
 DRIFT = 0.02  # by so much somebody may agree less than before
 FEWEST = 20  # rankings, before anything is said of a person
+FEWEST_OTHERS = 3  # people, before one is held against the others: of two, either may be the odd one
 
 
 class Sign(NamedTuple):
@@ -73,18 +75,25 @@ def place(sums: Sums) -> tuple[float, float] | None:
     return outside(off, found.variance, found.freedom, PLACE), off
 
 
-def length(sums: Sums, others: Sums) -> tuple[float, float] | None:
-    """How much more, or less, often than the others somebody prefers the longer answer: those may be better ones."""
-    mine, theirs = _enough(sums), _enough(others)
-    if mine is None or theirs is None:
+def length(sums: Sums, others: Sequence[Sums]) -> tuple[float, float] | None:
+    """How much more, or less, often somebody prefers the longer answer than the others do: those may be better ones.
+
+    The others are their median, so that one of them who leans makes nobody else look odd. Its variance is π/2 · s²/n
+    with s = 1.4826 · the median distance from it (normal spread; Rousseeuw and Croux 1993, eq. 1.2)."""
+    mine = _enough(sums)
+    theirs = [found.value for one in others if (found := _enough(one)) is not None]
+    if mine is None or len(theirs) < FEWEST_OTHERS:
         return None
-    off, variance = mine.value - theirs.value, mine.variance + theirs.variance
-    freedom = _satterthwaite(mine, theirs)
-    return (outside(off, variance, freedom, LENGTH), off) if variance else None
+    middle = float(np.median(theirs))
+    s = 1.4826 * float(np.median(np.abs(np.array(theirs) - middle)))
+    of_middle = Estimate(middle, math.pi / 2 * s * s / len(theirs), len(theirs) - 1, len(theirs))
+    off, variance = mine.value - middle, mine.variance + of_middle.variance
+    return (outside(off, variance, _satterthwaite(mine, of_middle), LENGTH), off) if variance else None
 
 
 def drift(newer: Sums, older: Sums) -> tuple[float, float] | None:
-    """How much less somebody agrees with the others in the newer half of their work than in the older."""
+    """How much less somebody agrees with the others in the newer half of their work than in the older, beside what
+    these others' own agreement leads to expect (`alike.halves`)."""
     now, before = _enough(newer, FEWEST // 2), _enough(older, FEWEST // 2)
     if now is None or before is None:
         return None
