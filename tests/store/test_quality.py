@@ -88,7 +88,8 @@ def test_hasty_rankings_and_orders_that_come_again_are_counted(store):
     def habit(held) -> str:
         return ranked(held, lambda _answer, place: -[1, 0, 2, 3][place])
 
-    work_on(store, ann, lambda held: ranked(held, taste(random.Random(0))), NOON, job, seconds=60)
+    rng = random.Random(0)
+    work_on(store, ann, lambda held: ranked(held, taste(rng)), NOON, job, seconds=60)
     work_on(store, ben, habit, NOON, job, seconds=2)
     with store.reading() as connection:
         rows = {one.labeler: one for one in quality.leanings(connection)}
@@ -104,7 +105,8 @@ def test_hasty_rankings_and_orders_that_come_again_are_counted(store):
         assert again.get(ann.labeler, {}) == {tiers: count for tiers, count in slow.items() if count > 1}
         found = {one.labeler: one for one in measured.leans(rows.values(), again)}
     assert {one.what for one in found[ben.labeler].marks} >= {"too fast", "same order"}
-    assert found[ann.labeler].marks == []
+    assert "too fast" not in {one.what for one in found[ann.labeler].marks}
+    assert {one.labeler: one.p for one in found[ben.labeler].signs if one.what == "same order"}[ben.labeler] < 1e-20
 
 
 def test_reading_takes_as_long_as_there_is_text(store):
