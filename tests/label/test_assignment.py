@@ -11,7 +11,8 @@ from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, true_worth
 
 from biddable.label import forms, reading
-from biddable.label.quality import agreements, is_right
+from biddable.label.measured import agreements
+from biddable.label.quality import is_right
 from biddable.measure.agreement import agreement
 from biddable.records import Judgement
 from biddable.store import Store, accounts, fill, golds, jobs, open_store, overlap, quality, shared, work

@@ -11,8 +11,7 @@ import httpx2
 import pytest
 from team import hire, rank_job, ranked, stock, taste, team, true_worth, work_on
 
-from biddable.label import forms
-from biddable.label import quality as quality_room
+from biddable.label import forms, measured
 from biddable.label.access import ACCESS
 from biddable.records import Ranking
 from biddable.store import accounts, jobs, pay, quality, verify, work
@@ -96,7 +95,7 @@ def test_who_leans_to_the_first_place_is_found_and_who_does_not_is_not(store):
     work_on(store, ann, lambda held: ranked(held, taste(rng)), NOON)
     work_on(store, bea, lambda held: ranked(held, taste(rng, pull=1.0)), NOON)
     with store.reading() as connection:
-        found = {one.labeler: one for one in quality_room.leans(quality.leanings(connection))}
+        found = {one.labeler: one for one in measured.leans(quality.leanings(connection))}
     assert not found[ann.labeler].leans
     assert found[bea.labeler].leans
     assert found[bea.labeler].first.low > 0.6
@@ -121,7 +120,7 @@ def test_leanings_are_what_a_slow_count_says(store):
             first += place[pair.winner] < place[pair.loser]
             longer += length[pair.winner] > length[pair.loser]
     with store.reading() as connection:
-        (lean,) = quality_room.leans(quality.leanings(connection))
+        (lean,) = measured.leans(quality.leanings(connection))
     assert lean.first.value == pytest.approx(first / pairs)
     assert lean.longer.value == pytest.approx(longer / pairs)
     assert lean.as_shown == pytest.approx(as_shown / 25)

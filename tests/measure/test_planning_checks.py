@@ -10,7 +10,7 @@ from biddable.measure.checks import matches, overlap, sequential
 from biddable.measure.disputes import disputes, surprise
 from biddable.measure.planning import plan
 from biddable.measure.screening import flag_agreement
-from biddable.measure.shares import NOTHING, Sums, leaning, share
+from biddable.measure.shares import NOTHING, Sums, share
 from biddable.records import Ranking
 
 
@@ -42,16 +42,6 @@ def test_shares_cover_the_truth_as_often_as_they_say():
         found = share(sums(rng.binomial(6, lean), np.full(60, 6)))
         covered += found.low <= 0.5 <= found.high
     assert 0.925 <= covered / 600 <= 0.975  # 95 % ± 2.8 standard errors
-
-
-def test_only_a_lean_of_more_than_two_points_is_an_alarm():
-    def interval(low, high):
-        return share(sums([1, 1], [2, 2])).model_copy(update={"value": (low + high) / 2, "low": low, "high": high})
-
-    assert not leaning(interval(0.51, 0.6))
-    assert leaning(interval(0.53, 0.6))
-    assert leaning(interval(0.3, 0.47))
-    assert not leaning(None)
 
 
 def test_the_sequential_test_decides_where_wald_says():

@@ -1,8 +1,8 @@
-"""How good the labels are: who agrees with whom, who leans to the place or the length of an answer, hidden checks."""
+"""How good the labels are: who agrees with whom, what each person does, hidden checks. What is counted, `measured`."""
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import Connection
@@ -11,126 +11,45 @@ from biddable.label import charts, reading
 from biddable.label.counted import Counted, Counts, Figure
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
+from biddable.label.measured import ANSWERS, OVERLAP, Agreed, Halves, Lean, Overlap, leans, overlap_of, questions_of
 from biddable.label.notice import done
+from biddable.label.questions import QUESTIONS
 from biddable.measure import checks as measured
-from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meetings
-from biddable.measure.disputes import Dispute, disputes
 from biddable.measure.interval import Interval
-from biddable.measure.shares import NOTHING, Sums, leaning, share
-from biddable.records import Group, Ranking
+from biddable.measure.signs import RATE
 from biddable.store import accounts, jobs, quality
 
 router = APIRouter()
-
-# Section 5.2 of the paper; of researchers, what it quotes of Stiennon et al.
-PAPER: dict[tuple[Group, Group], tuple[str, tuple[float, float] | None]] = {
-    ("training", "training"): ("training labelers", (0.726, 0.015)),
-    ("held_out", "held_out"): ("held-out labelers", (0.773, 0.013)),
-    ("researcher", "researcher"): ("researchers", (0.73, 0.04)),
-    ("training", "researcher"): ("training labelers and researchers", None),
-}
-
-
-class Agreed(NamedTuple):
-    who: str
-    half: Agreement
-    strict: Agreement
-    paper: Interval | None
-
-
-def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agreed]:
-    """Who met whom often enough to say something, beside the paper's figure. Of those whose meeting was drawn by lot:
-    who was asked because others disagreed says nothing of how often people do."""
-    kept, found = asked_by_lot(rankings), []
-    for between, (who, said) in PAPER.items():
-        if not meetings(kept, groups, between):
-            continue
-        half_credit = agreement(kept, groups, between, "half")
-        strict = agreement(kept, groups, between, "strict")
-        paper = Interval(value=said[0], low=said[0] - said[1], high=said[0] + said[1], n=1) if said else None
-        found.append(Agreed(who, half_credit, strict, paper))
-    return found
-
-
-class Lean(NamedTuple):
-    labeler: str
-    rankings: int
-    first: Interval | None
-    longer: Interval | None
-    as_shown: float
-    by_chance: float  # how often a random order would be the displayed one
-
-    @property
-    def leans(self) -> bool:
-        return leaning(self.first)
-
-
-def leans(rows: Iterable[quality.Leaning]) -> list[Lean]:
-    """Of each labeler, and of all together in the last place. The statistics are `measure`'s, called here alone."""
-    by_labeler: dict[str, list[quality.Leaning]] = defaultdict(list)
-    for row in rows:
-        by_labeler[row.labeler].append(row)
-    every = [row for some in by_labeler.values() for row in some]
-    groups = [*sorted(by_labeler.items()), *([("", every)] if len(by_labeler) > 1 else [])]
-    return [_lean(labeler, some) for labeler, some in groups]
-
-
-def _lean(labeler: str, rows: list[quality.Leaning]) -> Lean:
-    first = sum((Sums(*row.first) for row in rows), NOTHING)
-    longer = sum((Sums(*row.longer) for row in rows), NOTHING)
-    count = sum(row.rankings for row in rows)
-    chance = sum(row.rankings * _one_order(row.pairs) for row in rows) / count
-    shown = sum(row.as_shown for row in rows) / count
-    return Lean(labeler, count, share(first), share(longer), shown, chance)
-
-
-def _one_order(pairs: int) -> float:
-    """1/K! where K(K−1)/2 = pairs."""
-    k = round((1 + (1 + 8 * pairs) ** 0.5) / 2)
-    product = 1
-    for n in range(2, k + 1):
-        product *= n
-    return 1 / product
 
 
 def _names(connection: Connection) -> dict[str, str]:
     return {one.labeler: one.name for one in accounts.everyone(connection)}
 
 
-class Overlap(NamedTuple):
-    """What can be said where more than one person ranked."""
-
-    agreed: list[Agreed]
-    disputes: list[Dispute]
-    prompts: int
-
-
-OVERLAP = 5000  # prompts, those ranked last: agreement is known to less than a point, and counted in seconds
-QUEUE = 200  # prompts that are kept for review
-
-
 def overlap(desk: Desk, counts: Counted) -> Figure[Overlap] | None:
-    return counts.get("overlap", lambda: desk.read(_overlap), desk.now())
-
-
-def _overlap(connection: Connection) -> Overlap:
-    kept = list(quality.overlapping(connection, OVERLAP))
-    names = sorted({name for ranking in kept for name in ranking.ranks})
-    most = disputes(kept, quality.rewards(connection, names))[:QUEUE]
-    return Overlap(agreements(kept, quality.groups(connection)), most, len({ranking.prompt_id for ranking in kept}))
+    return counts.get("overlap", lambda: desk.read(overlap_of), desk.now())
 
 
 @router.get("/manage/quality")
 def page(request: Request, desk: Here, counts: Counts):
     now = desk.now()
     agreed = overlap(desk, counts)
-    leaned = counts.get("leanings", lambda: leans(desk.read(quality.leanings)), now)
+    halves = agreed.value.halves if agreed else {}
+    leaned = counts.get("leanings", lambda: desk.read(lambda c: _leans(c, halves)), now) if agreed else None
+    rated = counts.get("questions", lambda: desk.read(questions_of), now)
     names = desk.read(_names) | {"": "everyone"}
+    rows = sorted(leaned.value if leaned else [], key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
     return desk.page(
-        request, "quality.html", most=OVERLAP, agreed=agreed, leaned=leaned, names=names,
+        request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rows=rows, rated=rated,
+        names=names, rate=RATE, asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
         agreement_chart=_agreement_chart(agreed.value.agreed) if agreed and agreed.value.agreed else None,
-        position_chart=_position_chart(leaned.value, names) if leaned else None,
+        people_chart=_people_chart(agreed.value, names) if agreed else None,
+        position_chart=_position_chart(rows, names),
     )  # fmt: skip
+
+
+def _leans(connection: Connection, halves: Halves) -> list[Lean]:
+    return leans(quality.leanings(connection), quality.again_and_again(connection), halves)
 
 
 def _agreement_chart(found: list[Agreed]):
@@ -144,6 +63,13 @@ def _agreement_chart(found: list[Agreed]):
 
 
 MOST = 40  # labelers on one chart
+
+
+def _people_chart(found: Overlap, names: dict[str, str]):
+    """Those who agree least come first: they are whom to look at."""
+    least = found.people[:MOST]
+    rows = [(names.get(one.alike.labeler, one.alike.labeler), [("ours", one.alike.drawn)]) for one in least]
+    return charts.intervals("people", "How much each person agrees with the others", rows) if rows else None
 
 
 def _position_chart(found: list[Lean], names: dict[str, str]):

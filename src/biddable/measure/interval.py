@@ -193,6 +193,34 @@ def bootstrap(
     return Interval(value=value, low=float(low), high=float(high), n=len(value_N))
 
 
+def resampled(
+    sums_PC: Floats, statistic: Callable[[Floats], Floats], n: int, how: Bootstrap = DEFAULT,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+) -> Interval | None:  # fmt: skip
+    """A statistic of sums over prompts, with its interval from prompts drawn again; nothing where it is not defined.
+
+    `statistic` takes rows of sums. The draws are stretched, as those of `bootstrap` are, to the jackknife's variance
+    V = (P−1)/P Σ_p (θ₍₋ₚ₎ − mean)² and to t with P−1 degrees (Efron and Stein 1981)."""
+    sums_PC = sums_PC[np.any(sums_PC != 0, axis=1)]  # prompts that say nothing are no witnesses
+    prompts, total_C = len(sums_PC), sums_PC.sum(axis=0)
+    if not prompts or not math.isfinite(value := float(statistic(total_C[None])[0])):
+        return None
+    without_P = statistic(total_C - sums_PC) if prompts > 1 else np.array([math.nan])
+    without_P = without_P[np.isfinite(without_P)]
+    rng = how.generator()
+    draw_D = np.concatenate([statistic(resamples(prompts, d, rng) @ sums_PC) for d in chunks(how.draws, prompts)])
+    draw_D = draw_D[np.isfinite(draw_D)]
+    if prompts < 2 or len(without_P) < 2 or len(draw_D) < 2:
+        return Interval(value=value, low=bounds[0], high=bounds[1], n=n)
+    influence_P = np.asarray(np.mean(without_P) - without_P, dtype=np.float64)
+    noise = Spread((prompts - 1) / prompts * float(np.sum(influence_P**2)), prompts - 1, influence_P)
+    if np.ptp(draw_D) < 1e-12:
+        low, high = _unanimous(value, prompts, how.level, bounds)
+    else:
+        low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, influence_P, how), *bounds)
+    return Interval(value=value, low=float(low), high=float(high), n=n)
+
+
 def stretched(draw_D: Floats, value: float, noise: Spread, level: float) -> Floats:
     """Draws moved away from or towards `value` until their spread is √V · t/z."""
     drawn = float(np.std(draw_D))

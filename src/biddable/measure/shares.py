@@ -25,26 +25,35 @@ class Sums(NamedTuple):
 NOTHING = Sums(0, 0, 0, 0, 0, 0)
 
 
-def share(sums: Sums, level: float = 0.95) -> Interval | None:
-    """p = Σw/Σm and its interval p ± t √V, V = n/(n−1) Σ(w − p m)² / (Σm)²: the ratio estimator with clusters drawn
-    (Cochran 1977, eq. 6.13), t with n−1 degrees. Nothing where there are fewer than two clusters or no tries.
+class Estimate(NamedTuple):
+    """A share, its variance, and the degrees of freedom of that variance."""
 
-    Where nothing varies the interval is Clopper and Pearson's over clusters, as elsewhere in this room."""
+    value: float
+    variance: float
+    freedom: float
+    tries: int
+
+
+def estimate(sums: Sums) -> Estimate | None:
+    """p = Σw/Σm and V = n/(n−1) Σ(w − p m)² / (Σm)²: the ratio estimator with clusters drawn (Cochran 1977, eq. 6.13).
+    Nothing where there are fewer than two clusters or no tries."""
     n, w, m, w2, wm, m2 = sums
     if n < 2 or m == 0:
         return None
     p = w / m
+    return Estimate(p, n / (n - 1) * max(0.0, w2 - 2 * p * wm + p * p * m2) / m**2, n - 1, int(m))
+
+
+def share(sums: Sums, level: float = 0.95) -> Interval | None:
+    """The share and its interval p ± t √V with n−1 degrees. Nothing where there is no estimate.
+
+    Where nothing varies the interval is Clopper and Pearson's over clusters, as elsewhere in this room."""
+    found = estimate(sums)
+    if found is None:
+        return None
+    p = found.value
     if p in (0.0, 1.0):
-        room = 1 - ((1 - level) / 2) ** (1 / n)
-        return Interval(value=p, low=max(0.0, p - room), high=min(1.0, p + room), n=int(m))
-    variance = n / (n - 1) * max(0.0, w2 - 2 * p * wm + p * p * m2) / m**2
-    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance)
-    return Interval(value=p, low=max(0.0, p - half), high=min(1.0, p + half), n=int(m))
-
-
-ALARM = 0.02  # points beyond which a bias is worth a word
-
-
-def leaning(found: Interval | None, even: float = 0.5) -> bool:
-    """Whether an interval leaves `even` out by more than two points: less is no alarm."""
-    return found is not None and (found.low > even + ALARM or found.high < even - ALARM)
+        room = 1 - ((1 - level) / 2) ** (1 / sums.clusters)
+        return Interval(value=p, low=max(0.0, p - room), high=min(1.0, p + room), n=found.tries)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, found.freedom)) * math.sqrt(found.variance)
+    return Interval(value=p, low=max(0.0, p - half), high=min(1.0, p + half), n=found.tries)

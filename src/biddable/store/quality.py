@@ -5,13 +5,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from biddable.records import Ranking
 from biddable.store.queries import among, fetch
-from biddable.store.tables import completions, labelers, ranked, rankings, scores
+from biddable.store.tables import QUESTIONS, completions, judgements, labelers, ranked, rankings, scores
+from biddable.store.team_tables import adjudications
 from biddable.store.work_tables import answers, tasks
+
+
+def independent(connection: Connection) -> list[ColumnElement[bool]]:
+    """Conditions on `rankings` that leave out those made with the others' before their author's eyes: an adjudicator's
+    last word."""
+    last = select(adjudications.c.task).where(adjudications.c.final.is_not(None)).limit(1)
+    if connection.execute(last).first() is None:
+        return []
+    here = and_(tasks.c.prompt_id == rankings.c.prompt_id, adjudications.c.labeler == rankings.c.labeler)
+    seen = select(adjudications.c.task).join(tasks, tasks.c.id == adjudications.c.task).where(here)
+    return [~exists(seen.where(adjudications.c.at == rankings.c.at))]
 
 
 class Leaning(NamedTuple):
@@ -21,28 +33,39 @@ class Leaning(NamedTuple):
     pairs: int
     rankings: int
     as_shown: int  # handed in exactly in the displayed order
+    timed: int  # whose time is known
+    fast: int  # handed in sooner than their answers can be looked at
     first: tuple[float, ...]  # of decided pairs, those in which the answer shown first is preferred
     longer: tuple[float, ...]  # of decided pairs of unlike length, those in which the longer is preferred
 
 
+LEAST_SECONDS, LETTERS_A_SECOND = 3.0, 90.0  # nobody looks at answers faster than fifteen words a second
+
+
 def leanings(connection: Connection) -> list[Leaning]:
     """By labeler and number of pairs. Rankings whose displayed order is not known are left out."""
-    each = _each_ranking().subquery()
+    each = _each_ranking(independent(connection)).subquery()
     columns: list[ColumnElement] = []
     for hits, tries in ((each.c.first, each.c.strict), (each.c.longer, each.c.unlike)):
         counts = func.sum(case((tries > 0, 1), else_=0))
         columns += [counts, *(func.sum(x) for x in (hits, tries, hits * hits, hits * tries, tries * tries))]
-    as_shown = func.sum(case((each.c.first == each.c.pairs, 1), else_=0))
-    query = select(each.c.labeler, each.c.pairs, func.count(), as_shown, *columns)
+    least = case(
+        (each.c.letters > LEAST_SECONDS * LETTERS_A_SECOND, each.c.letters / LETTERS_A_SECOND), else_=LEAST_SECONDS
+    )
+    fast = and_(each.c.seconds > 0, each.c.seconds < least)
+    counted = (each.c.first == each.c.pairs, each.c.seconds > 0, fast)
+    some = [func.sum(case((condition, 1), else_=0)) for condition in counted]
+    query = select(each.c.labeler, each.c.pairs, func.count(), *some, *columns)
     found = []
     for row in connection.execute(query.group_by(each.c.labeler, each.c.pairs)):
-        sums = [float(x) for x in row[4:]]
-        found.append(Leaning(row[0], row[1], row[2], int(row[3]), tuple(sums[:6]), tuple(sums[6:])))
+        as_shown, timed, hasty = (int(x) for x in row[3:6])
+        sums = [float(x) for x in row[6:]]
+        found.append(Leaning(row[0], row[1], row[2], as_shown, timed, hasty, tuple(sums[:6]), tuple(sums[6:])))
     return found
 
 
-def _each_ranking():
-    """One row a ranking: its pairs, and in how many the first shown, or the longer, won."""
+def _each_ranking(conditions: Sequence[ColumnElement[bool]]):
+    """One row a ranking: its pairs, in how many the first shown, or the longer, won, its letters and seconds."""
     a, b = ranked.alias("a"), ranked.alias("b")
     of_a, of_b = completions.alias("of_a"), completions.alias("of_b")
     far, near = func.length(of_a.c.text), func.length(of_b.c.text)
@@ -52,6 +75,7 @@ def _each_ranking():
 
     decided = a.c.tier != b.c.tier
     longer = and_(decided, (a.c.tier < b.c.tier) == (far > near), far != near)
+    on_top = a.c.shown == 0  # with it each of the others makes one pair
     return (
         select(
             a.c.labeler,
@@ -60,12 +84,69 @@ def _each_ranking():
             count(decided).label("strict"),
             count(longer).label("longer"),
             count(and_(decided, far != near)).label("unlike"),
+            (func.max(case((on_top, far), else_=0)) + func.sum(case((on_top, near), else_=0))).label("letters"),
+            func.max(rankings.c.seconds).label("seconds"),
         )
         .join(b, and_(a.c.prompt_id == b.c.prompt_id, a.c.labeler == b.c.labeler, a.c.shown < b.c.shown))
         .join(of_a, of_a.c.id == a.c.completion_id)
         .join(of_b, of_b.c.id == b.c.completion_id)
+        .join(rankings, and_(rankings.c.prompt_id == a.c.prompt_id, rankings.c.labeler == a.c.labeler))
+        .where(*conditions)
         .group_by(a.c.prompt_id, a.c.labeler)
     )
+
+
+def again_and_again(connection: Connection) -> dict[str, dict[tuple[int, ...], int]]:
+    """Of each labeler, the orders that they handed in more than once: tiers by place on the screen → how often."""
+    digit = 1  # each place on the screen is a digit, its tier the digit's value: at most nine of either
+    power = case(*((ranked.c.shown == n, digit * 10**n) for n in range(1, MOST_SHOWN)), else_=1)
+    mine = and_(rankings.c.prompt_id == ranked.c.prompt_id, rankings.c.labeler == ranked.c.labeler)
+    each = (
+        select(ranked.c.labeler, func.count().label("k"), func.sum(power * ranked.c.tier).label("code"))
+        .join(rankings, mine)
+        .where(*independent(connection))
+        .group_by(ranked.c.prompt_id, ranked.c.labeler)
+        .having(func.count(ranked.c.shown) == func.count(), func.count() <= MOST_SHOWN)
+        .subquery()
+    )
+    query = select(each.c.labeler, each.c.k, each.c.code, func.count()).group_by(each.c.labeler, each.c.k, each.c.code)
+    found: dict[str, dict[tuple[int, ...], int]] = {}
+    for labeler, k, code, count in connection.execute(query.having(func.count() > 1)):
+        tiers = tuple(int(code) // 10**n % 10 for n in range(k))
+        found.setdefault(labeler, {})[tiers] = int(count)
+    return found
+
+
+MOST_SHOWN = 9
+
+
+class Rated(NamedTuple):
+    """What somebody said of one answer."""
+
+    prompt_id: str
+    completion_id: str
+    labeler: str
+    overall: int | None
+    questions: dict[str, bool | None]
+
+
+def judged(connection: Connection, most: int) -> list[Rated]:
+    """Of the answers that more than one person judged, as many as `most`, those judged last."""
+    of_answer = select(judgements.c.completion_id).group_by(judgements.c.completion_id)
+    twice = of_answer.having(func.count() > 1).order_by(func.max(judgements.c.at).desc(), judgements.c.completion_id)
+    names = connection.execute(twice.limit(most)).scalars().all()
+    columns = [judgements.c[name] for name in QUESTIONS]
+    query = select(
+        completions.c.prompt_id, judgements.c.completion_id, judgements.c.labeler, judgements.c.overall, *columns
+    )
+    query = query.join(completions, completions.c.id == judgements.c.completion_id)
+    found = []
+    for condition in among(judgements, ("completion_id",), ((name,) for name in names)):
+        for row in connection.execute(
+            query.where(condition).order_by(judgements.c.completion_id, judgements.c.labeler)
+        ):
+            found.append(Rated(*row[:4], dict(zip(QUESTIONS, row[4:], strict=True))))
+    return found
 
 
 def groups(connection: Connection) -> dict[str, str]:
@@ -74,11 +155,12 @@ def groups(connection: Connection) -> dict[str, str]:
 
 def overlapping(connection: Connection, most: int) -> Iterator[Ranking]:
     """The rankings of the prompts that more than one person ranked, as many as `most`, those ranked last."""
-    of_prompt = select(rankings.c.prompt_id).group_by(rankings.c.prompt_id)
+    apart = independent(connection)
+    of_prompt = select(rankings.c.prompt_id).where(*apart).group_by(rankings.c.prompt_id)
     twice = of_prompt.having(func.count() > 1).order_by(func.max(rankings.c.at).desc(), rankings.c.prompt_id)
     names = connection.execute(twice.limit(most)).scalars().all()
     for condition in among(rankings, ("prompt_id",), ((name,) for name in names)):
-        for ranking in fetch(connection, "ranking", condition):
+        for ranking in fetch(connection, "ranking", condition, *apart):
             assert isinstance(ranking, Ranking)
             yield ranking
 

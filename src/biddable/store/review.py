@@ -66,7 +66,7 @@ def _tiers(text: str) -> Tiers:
 
 
 def _rankings(connection: Connection, prompt: str) -> list[Ranking]:
-    return [r for r in fetch(connection, "ranking", rankings.c.prompt_id == prompt) if isinstance(r, Ranking)]
+    return said_of(connection, [prompt])
 
 
 def has_ranked(connection: Connection, account: Account, prompt: str) -> bool:
@@ -144,7 +144,7 @@ def rulings(connection: Connection) -> list[Ruling]:
 
 
 def said_of(connection: Connection, names: Sequence[str]) -> list[Ranking]:
-    """Everybody's rankings of these prompts."""
+    """Everybody's rankings of these prompts, by how good the answers are."""
     found: list[Ranking] = []
     for start in range(0, len(names), 5000):
         those = rankings.c.prompt_id.in_(names[start : start + 5000])

@@ -1,0 +1,216 @@
+"""What the quality page counts: the store's rows in, the figures of `measure` out. Nothing here knows of pages."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from biddable.measure import coefficients, signs
+from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meetings
+from biddable.measure.alike import Alike, beyond_these, halves, leave_one_out
+from biddable.measure.dawid_skene import skills
+from biddable.measure.disputes import Dispute, disputes
+from biddable.measure.interval import Interval
+from biddable.measure.said import answers, moments, pairs
+from biddable.measure.shares import NOTHING, Sums, share
+from biddable.measure.signs import Sign
+from biddable.records import Group, Ranking
+from biddable.store import quality
+
+OVERLAP = 5000  # prompts, those ranked last: agreement is known to less than a point, and counted in seconds
+ANSWERS = 20_000  # of these the judgements, those judged last
+QUEUE = 200  # prompts that are kept for review
+
+# Section 5.2 of the paper; of researchers, what it quotes of Stiennon et al.
+PAPER: dict[tuple[Group, Group], tuple[str, tuple[float, float] | None]] = {
+    ("training", "training"): ("training labelers", (0.726, 0.015)),
+    ("held_out", "held_out"): ("held-out labelers", (0.773, 0.013)),
+    ("researcher", "researcher"): ("researchers", (0.73, 0.04)),
+    ("training", "researcher"): ("training labelers and researchers", None),
+}
+Halves = Mapping[str, tuple[Sums, Sums]]
+
+
+class Agreed(NamedTuple):
+    who: str
+    half: Agreement
+    strict: Agreement
+    paper: Interval | None
+    others: Interval | None = None  # the same share, for other people of this kind
+    alpha: Interval | None = None
+    tau: Interval | None = None
+    w: Interval | None = None
+
+
+class Person(NamedTuple):
+    alike: Alike
+    skill: Interval | None  # Dawid and Skene's
+
+
+class Overlap(NamedTuple):
+    """What can be said where more than one person ranked."""
+
+    agreed: list[Agreed]
+    people: list[Person]
+    halves: Halves  # of each person's agreement: the newer, the older
+    disputes: list[Dispute]
+    prompts: int
+
+
+def overlap_of(connection: Connection) -> Overlap:
+    kept = list(quality.overlapping(connection, OVERLAP))
+    names = sorted({name for ranking in kept for name in ranking.ranks})
+    most = disputes(kept, quality.rewards(connection, names))[:QUEUE]
+    groups = quality.groups(connection)
+    people: list[Person] = []
+    of_time: dict[str, tuple[Sums, Sums]] = {}
+    for group in ("training", "held_out", "researcher"):
+        if mine := [ranking for ranking in asked_by_lot(kept) if groups[ranking.labeler] == group]:
+            told, halved = _one_by_one(mine)
+            people += told
+            of_time.update(halved)
+    people.sort(key=lambda one: one.alike.drawn.value)
+    return Overlap(agreements(kept, groups), people, of_time, most, len({ranking.prompt_id for ranking in kept}))
+
+
+def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agreed]:
+    """Who met whom often enough to say something, beside the paper's figure. Of those whose meeting was drawn by lot:
+    who was asked because others disagreed says nothing of how often people do."""
+    kept, found = asked_by_lot(rankings), []
+    for between, (who, said) in PAPER.items():
+        if not meetings(kept, groups, between):
+            continue
+        half_credit = agreement(kept, groups, between, "half")
+        strict = agreement(kept, groups, between, "strict")
+        paper = Interval(value=said[0], low=said[0] - said[1], high=said[0] + said[1], n=1) if said else None
+        one = Agreed(who, half_credit, strict, paper)
+        if between[0] == between[1]:
+            mine = [ranking for ranking in kept if groups[ranking.labeler] == between[0]]
+            told, whole = pairs(mine), coefficients.rank_correlations(mine)
+            one = one._replace(
+                others=beyond_these(told),
+                alpha=coefficients.alpha_of_pairs(told),
+                tau=whole.get("tau"),
+                w=whole.get("w"),
+            )
+        found.append(one)
+    return found
+
+
+def _one_by_one(rankings: Sequence[Ranking]) -> tuple[list[Person], Halves]:
+    told = pairs(rankings)
+    alike = leave_one_out(told)
+    skilled = skills(told, symmetric=True) if len(alike) > 2 else {}  # two people cannot tell who of them is right
+    people = [Person(one, skilled.get(one.labeler)) for one in alike]
+    return people, halves(told, moments(told, rankings))
+
+
+# What each person does, whoever else ranked the same.
+
+
+class Lean(NamedTuple):
+    labeler: str
+    rankings: int
+    first: Interval | None
+    longer: Interval | None
+    as_shown: float
+    by_chance: float  # how often a random order would be the displayed one
+    fast: float | None  # of those whose time is known
+    signs: list[Sign]
+
+    @property
+    def marks(self) -> list[Sign]:
+        return [one for one in self.signs if one.marked]
+
+    @property
+    def leans(self) -> bool:
+        return any(one.what == "place" for one in self.marks)
+
+
+def leans(
+    rows: Iterable[quality.Leaning], again: Mapping[str, Mapping[tuple[int, ...], int]] | None = None,
+    halved: Halves | None = None,
+) -> list[Lean]:  # fmt: skip
+    """Of each labeler, and of all together in the last place; the signs of all are one family."""
+    of: dict[str, list[quality.Leaning]] = defaultdict(list)
+    for row in rows:
+        of[row.labeler].append(row)
+    every = [row for some in of.values() for row in some]
+    longer = {name: _sum(row.longer for row in some) for name, some in of.items()}
+    told = [
+        one for name, some in of.items()
+        for one in _signs(name, some, longer, (again or {}).get(name, {}), (halved or {}).get(name))
+    ]  # fmt: skip
+    by_name: dict[str, list[Sign]] = defaultdict(list)
+    for one in signs.marked(told):
+        by_name[one.labeler].append(one)
+    groups = [*sorted(of.items()), *([("", every)] if len(of) > 1 else [])]
+    return [_lean(labeler, some, by_name[labeler]) for labeler, some in groups]
+
+
+def _sum(some: Iterable[tuple[float, ...]]) -> Sums:
+    return sum((Sums(*one) for one in some), NOTHING)
+
+
+def _signs(
+    name: str, rows: list[quality.Leaning], longer: Mapping[str, Sums], again: Mapping[tuple[int, ...], int],
+    halved: tuple[Sums, Sums] | None,
+) -> list[Sign]:  # fmt: skip
+    of_pairs = Counter({row.pairs: row.rankings for row in rows})
+    others = [sums for other, sums in longer.items() if other != name]
+    found: dict[signs.What, tuple[float, float] | None] = {
+        "place": signs.place(_sum(row.first for row in rows)),
+        "length": signs.length(longer[name], others),
+        "as shown": signs.as_shown(sum(row.as_shown for row in rows), of_pairs),
+        "same order": signs.same_order(again, of_pairs),
+        "too fast": signs.too_fast(sum(row.fast for row in rows), sum(row.timed for row in rows)),
+        "drift": signs.drift(*halved) if halved else None,
+    }
+    return [Sign(name, what, *one) for what, one in found.items() if one is not None]
+
+
+def _lean(labeler: str, rows: list[quality.Leaning], told: list[Sign]) -> Lean:
+    count, timed = sum(row.rankings for row in rows), sum(row.timed for row in rows)
+    return Lean(
+        labeler, count, share(_sum(row.first for row in rows)), share(_sum(row.longer for row in rows)),
+        sum(row.as_shown for row in rows) / count,
+        sum(row.rankings * signs.one_order(row.pairs) for row in rows) / count,
+        sum(row.fast for row in rows) / timed if timed else None, told,
+    )  # fmt: skip
+
+
+# Ratings and yes/no questions.
+
+
+class Asked(NamedTuple):
+    question: str
+    said: int
+    mean: float  # of yes as 1, or of the rating
+    alpha: Interval | None  # ordinal for the rating, else nominal
+    other: Interval | None  # interval alpha for the rating, else Fleiss' kappa
+
+
+def questions_of(connection: Connection) -> list[Asked]:
+    """Each question of which two people spoke over some answer."""
+    rows = quality.judged(connection, ANSWERS)
+    found = []
+    rated = [
+        (row.prompt_id, row.completion_id, row.labeler, row.overall - 1) for row in rows if row.overall is not None
+    ]
+    if rated:
+        told = answers(rated, 7)
+        mean = float(told.value_N.mean()) + 1
+        alphas = coefficients.alpha(told, "ordinal"), coefficients.alpha(told, "interval")
+        found.append(Asked("overall", len(rated), mean, *alphas))
+    for question in rows[0].questions if rows else ():
+        said = [
+            (row.prompt_id, row.completion_id, row.labeler, int(yes))
+            for row in rows
+            if (yes := row.questions[question]) is not None
+        ]
+        if said:
+            told = answers(said, 2)
+            both = coefficients.alpha(told, "nominal"), coefficients.fleiss(told)
+            found.append(Asked(question, len(said), float(told.value_N.mean()), *both))
+    return found
