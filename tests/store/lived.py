@@ -9,7 +9,8 @@ from village import everything
 sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import hire, rank_job, ranked, stock, team, true_worth, work_on
 
-from biddable.store import Store, accounts, fill, jobs, review, work
+from biddable.records import Continuation
+from biddable.store import Store, accounts, golds, jobs, review, work
 from biddable.store import team as decisions
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -17,6 +18,8 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 def live_in(store: Store) -> None:
     store.add_many(everything())
+    rated = {"labeler": "ann", "input": 0, "toxicity": 1, "relative": 1, "continuity": 4}
+    store.add_many([Continuation(completion_id=f"p1-{letter}", rank=1, **rated) for letter in "abc"])
     store.skip("p1", "ann", "rank", "unclear — ü")
     stock(store, 4)
     job = rank_job(store, doubly=1.0)
@@ -29,7 +32,7 @@ def live_in(store: Store) -> None:
         held = work.claim(connection, annie, NOON)
         assert held is not None
         work.leave(connection, annie, held.task, "flag", "unclear", "— ü", NOON)
-        jobs.add(connection, job, fill.checks(connection, job, 5), NOON, boss.labeler)
+        jobs.add(connection, job, golds.checks(connection, job, 5), NOON, boss.labeler)
         jobs.set_state(connection, job.id, "paused", NOON, boss.labeler)
         jobs.change(connection, job, "Rank them", job.settings.model_copy(update={"hourly": 9.5}), NOON, boss.labeler)
         for purpose in ("training", "consent"):

@@ -200,9 +200,9 @@ def test_nobody_rewrites_the_log(where: str, sql: str):
 @pytest.mark.parametrize(
     "sql",
     [
-        "INSERT INTO demonstrations VALUES ('p1', 'zoe', 'x', 0, '2026-01-01', NULL)",
+        "INSERT INTO demonstrations VALUES ('p1', 'zoe', 'x', 0, '2026-01-01', NULL, NULL, NULL)",
         "INSERT INTO ranked VALUES ('p2', 'ann', 'p1-a', 1, 0, NULL)",  # a completion of another prompt
-        "INSERT INTO rankings VALUES ('p1', 'ann', 0, '2026-01-01', NULL)",  # a second one
+        "INSERT INTO rankings VALUES ('p1', 'ann', 0, '2026-01-01', NULL, NULL, NULL)",  # a second one
     ],
 )
 def test_the_tables_themselves_refuse_what_the_store_would(where: str, sql: str):
