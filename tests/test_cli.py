@@ -350,6 +350,38 @@ def test_another_run_in_the_folder_is_refused(base):
     assert "runs/sft: holds another run: batch was 32 and is now 7; choose another out=" in result.stderr
 
 
+def test_rankings_and_prompts_that_are_left_out_are_told(base, tmp_path):
+    rankings(Path("ranked.jsonl"), [("say red", [["red"], ["no"]]), ("say no", [["no"], ["red " * 20]])])
+    short = ["data=ranked.jsonl", "max_tokens=12", "batch=2"]
+    for words in (["reward", f"model={base}", *short, "center=answers"], ["dpo", f"model={base}", *short]):
+        result = ask(*words)
+        assert result.exit_code == 0, result.output
+        told = "ranked.jsonl: 1 of 2 rankings are learnt from; 1 left out (1 have an answer that ends after more than "
+        assert told + "12 tokens)" in result.stderr
+    prompts(Path("asked.jsonl"), ["say red", "say " + "no " * 30])
+    words = [f"start={base}", "reward_model=reward", "data=asked.jsonl", "gamma_ptx=0", "batch=2", "minibatch=2"]
+    result = ask("ppo", *words, "episodes=2", "answer_tokens=4", "prompt_tokens=16")
+    assert result.exit_code == 0, result.output
+    assert "asked.jsonl: 1 of 2 prompts fit; 1 left out (prompt_tokens=16, and " in result.stderr
+
+
+def test_sigterm_before_a_run_begins_is_told_from_ctrl_c():
+    """While torch is still being loaded."""
+    code = (
+        "import os, signal, sys, typing; from biddable import cli\n"
+        "from biddable.cli import machines\n"
+        "@cli.app.command()\n"
+        "def slow() -> None: os.kill(os.getpid(), signal.Signals[os.environ['WITH']])\n"
+        "cli.main()"
+    )
+    for name, status in (("SIGTERM", 75), ("SIGINT", 130)):
+        environ = os.environ | {"WITH": name}
+        command = [sys.executable, "-c", code, "slow"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status, done.stderr
+        assert done.stderr == "biddable: stopped; run the same command again to go on\n"
+
+
 def test_ctrl_c_says_how_to_go_on(base):
     demonstrations(Path("demos.jsonl"), [("say red", "red")] * 64)
     words = [

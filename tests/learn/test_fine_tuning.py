@@ -146,12 +146,15 @@ def test_sft_goes_on_where_it_was_stopped(tmp_path, base, demos, monkeypatch):
     assert runs.read_metrics(again.parent) == runs.read_metrics(whole.parent)
 
 
-def test_demonstrations_that_are_too_long_are_left_out_and_none_left_is_an_error(tmp_path, base):
+def test_demonstrations_that_are_too_long_are_left_out_and_none_left_is_an_error(tmp_path, base, capsys):
     demos = tiny.demonstrations(tmp_path / "d.jsonl", [("say red", "red " * 20), ("say no", "no")])
     lm, tok = causal.load(base)
     examples = snapshots.demonstrations(demos, tok)
     assert len(sft.fitting(examples, demos, lm, 100, 21)) == 2  # 20 words and the end token
+    assert capsys.readouterr().err == ""
     assert len(sft.fitting(examples, demos, lm, 100, 20)) == 1
+    told = f"{demos}: 1 of 2 demonstrations fit; 1 left out (prompt_tokens=100, answer_tokens=20, "
+    assert told in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"d\.jsonl: all 2 demonstrations are too long"):
         sft.fitting(examples, demos, lm, 2, 20)
 

@@ -13,7 +13,7 @@ def test_after_a_failed_gate_it_is_said_that_the_walk_goes_on_and_why():
         "gate: passed: It can read. 97 %",
         "gate: FAILED: It can read. 12 %",
         "1 of 2 gates failed: a real project would stop here and mend that; the walk goes on, to show in its report "
-        "what comes of it",
+        "what comes of it (docs/results.md, Gates, has the one that the recipe misses)",
     ]
 
 

@@ -5,13 +5,14 @@ the other statuses stand below, in --help.
 """
 
 import signal
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from biddable import __version__
 from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling
 from biddable.cli.complaints import Loop
+from biddable.runs import Preempted
 
 app = typer.Typer(
     name="biddable",
@@ -73,7 +74,10 @@ def biddable(
     del version  # its callback has spoken
 
 
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    raise Preempted("stopped")
+
+
 def main() -> None:
-    # Outside a run, SIGTERM is as Ctrl-C; a run has its own way of leaving (`runs.start`).
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)  # until a run hears it, which has its own way of leaving (`runs.start`)
     app(prog_name="biddable")

@@ -347,12 +347,16 @@ def fitting(config: EpisodeSettings, actors: Actors, asked: Sequence[Prompt], pa
     contexts = [causal.context(actors.policy), *([] if actors.read else [causal.context(actors.judge.lm)])]
     room = min(contexts) - config.answer_tokens
     if room < 1:
-        raise ConfigError(f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in the model's context")
+        raise ConfigError(
+            f"answer_tokens: {config.answer_tokens} leaves no room for a prompt in a context of {min(contexts)} tokens"
+        )
     every = prompt_ids(actors.tokenizer, asked)
     pool = [ids for ids in every if len(ids) <= min(room, config.prompt_tokens)]
     pool = [ids for ids in pool if actors.read is None or actors.read.fits(ids)]
     if not pool:
         raise ValueError(f"{path}: all {len(every)} prompts are longer than {min(room, config.prompt_tokens)} tokens")
+    why = f"prompt_tokens={config.prompt_tokens}, and {room} are left beside an answer"
+    loop.tell_left_out(path, "prompts fit", len(pool), len(every), why)
     return pool
 
 

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from pydantic import Field
@@ -17,6 +18,7 @@ from torch.optim import AdamW, Optimizer
 from biddable.config import Settings
 from biddable.model import checkpoint
 from biddable.model.checkpoint import Checkpoint
+from biddable.progress import note
 from biddable.runs import NotFinite, Run
 
 CURE = "a smaller learning rate is the usual cure"
@@ -180,3 +182,9 @@ def put(model: nn.Module, values: Iterable[Tensor]) -> None:
     """Set a model's trained parameters."""
     for parameter, value in zip(checkpoint.trained(model).values(), values, strict=True):
         parameter.copy_(value)
+
+
+def tell_left_out(path: Path, what: str, kept: int, every: int, why: str) -> None:
+    """A setting that is too small should not throw data away in silence."""
+    if kept < every:
+        note(f"{path}: {kept:,} of {every:,} {what}; {every - kept:,} left out ({why})")

@@ -286,6 +286,9 @@ def usable(sets: list[RankedSet], longest: int, ties: str, path: Path) -> list[R
     said = [s for s in short if ties != "drop" or len(set(s.ranks)) > 1]
     if not said:
         raise ValueError(f"{path}: every ranking is one great tie, so there is nothing to learn")
+    why = f"{len(sets) - len(short):,} have an answer that ends after more than {longest} tokens"
+    why += f", {len(short) - len(said):,} are one great tie" if len(said) < len(short) else ""
+    loop.tell_left_out(path, "rankings are learnt from", len(said), len(sets), why)
     return said
 
 

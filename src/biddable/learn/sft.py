@@ -191,6 +191,8 @@ def fitting(
     ]
     if not kept:
         raise ValueError(f"{path}: all {len(examples)} demonstrations are too long (prompt_tokens, answer_tokens)")
+    why = f"prompt_tokens={prompt_tokens}, answer_tokens={answer_tokens}, the model's context is {room}"
+    loop.tell_left_out(path, "demonstrations fit", len(kept), len(examples), why)
     return kept
 
 

@@ -55,7 +55,7 @@ def told(found: Iterable[Gate]) -> list[str]:
     if failed := sum(not gate.passed for gate in found):
         lines.append(
             f"{failed} of {len(found)} gates failed: a real project would stop here and mend that; the walk goes on, "
-            "to show in its report what comes of it"
+            "to show in its report what comes of it (docs/results.md, Gates, has the one that the recipe misses)"
         )
     return lines
 
