@@ -49,16 +49,17 @@ def command(folder: Path, *words: str) -> tuple[str, float]:
     """What a command says, and the most memory that its process ever had, in bytes."""
     environ = os.environ | {"BIDDABLE_QUIET": "1", "OMP_NUM_THREADS": "1"}
     code = (
-        "import resource, sys, torch; torch.set_num_threads(1); from biddable.cli import main\n"
+        "import re, torch; torch.set_num_threads(1); from biddable.cli import main\n"
         "try: main()\n"
-        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        # and not ru_maxrss, which a child inherits from the process that begat it
+        "finally: print('peak', *re.findall(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stderr
     told, _, peak = done.stdout.rpartition("peak ")
-    return told, float(peak) * 1024  # Linux counts it in kilobytes
+    return told, float(peak) * 1024  # counted in kilobytes
 
 
 # Little but a pass is held besides the weights where adapters learn, hence more layers: one of them is on its way, and
