@@ -80,7 +80,8 @@ def _serve(here: project.Project, host: str, port: int, behind_proxy: bool, prac
     )
     server = uvicorn.Server(settings)
     _settle()
-    server.run(sockets=[address])
+    with contextlib.suppress(KeyboardInterrupt):  # raised again when all who were being served have been
+        server.run(sockets=[address])
 
 
 def _settle() -> None:
