@@ -19,7 +19,7 @@ quickstart: $(VENV)/.learn  ## the whole loop on the practice world, then its re
 	@$(BIN)/biddable quickstart $(ARGS)
 
 test: check $(VENV)/.browser  ## everything that CI runs: the checks, then the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 	@$(BIN)/ruff check .

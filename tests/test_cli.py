@@ -366,10 +366,9 @@ def test_rankings_and_prompts_that_are_left_out_are_told(base, tmp_path):
 
 
 def test_sigterm_before_a_run_begins_is_told_from_ctrl_c():
-    """While torch is still being loaded."""
+    """As while a verb still loads its room."""
     code = (
-        "import os, signal, sys, typing; from biddable import cli\n"
-        "from biddable.cli import machines\n"
+        "import os, signal; from biddable import cli\n"
         "@cli.app.command()\n"
         "def slow() -> None: os.kill(os.getpid(), signal.Signals[os.environ['WITH']])\n"
         "cli.main()"

@@ -151,7 +151,8 @@ def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
     assert foretold == pytest.approx(measured, rel=0.2)
     # And without the libraries, which anyone could foretell. Where adapters learn, the holes that unlike passes leave
     # in the heap are a fifth to a quarter of the rest, and are not foretold.
-    assert foretold - libraries == pytest.approx(measured - libraries, rel=0.3 if words else 0.2)
+    bound = 0.2 if not words else 0.3 if stage == "dpo" else 0.25
+    assert foretold - libraries == pytest.approx(measured - libraries, rel=bound)
     assert measured > 1.5 * libraries
 
 

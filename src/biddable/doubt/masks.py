@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biddable.config import ConfigError, Settings
-from biddable.doubt.work import method_of, ptx_text
+from biddable.doubt.work import method_of
 from biddable.learn import dpo, episodes, group, loop, ppo, raft, sft
 from biddable.learn import reward as ranking
 from biddable.learn.dpo import DpoConfig
@@ -137,7 +137,8 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], rows: int) -> Ma
 def of_dpo(config: DpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, policy: Path | None) -> Masks:
     lm, tokenizer = causal.load(inputs["model"])
     now = causal.load(policy)[0] if policy else lm
-    said, beside = dpo.sets_of(lm, config, tokenizer, inputs["rankings"], seed, 0)
+    every = dpo.rankings_of(config, tokenizer, inputs["rankings"])
+    said, beside = dpo.sets_of(lm, config, every, inputs["rankings"], seed, 0)
     sets, strays = said[:rows], beside[:rows]
     asked = [*sets, *strays]
     reference = torch.zeros(sum(len(s.answers) for s in asked))
@@ -150,7 +151,7 @@ def of_dpo(config: DpoConfig, inputs: Mapping[str, Path], seed: int, rows: int, 
     if strays:
         other = plant(ranking.answers_of(strays))
         shown += laid_out(other, tokenizer, leaning(lm, now, config, other), "For the reference point")
-    text = ptx_text(config, inputs, lm, tokenizer)
+    text = dpo.ptx_pages(lm, config, tokenizer, inputs.get("pages"))
     shown += pretraining(now, tokenizer, text, rows)
     judged = f"judged answers to {len(said)} prompts fit max_tokens."
     ranked = f"{len(said)} rankings fit max_tokens and are not one great tie."

@@ -153,22 +153,21 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
 def of_dpo(config: DpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     lm, tokenizer = causal.load(inputs["model"])
     every = dpo.rankings_of(config, tokenizer, inputs["rankings"])
-    kept, beside = dpo.sets_of(lm, config, tokenizer, inputs["rankings"], seed, 0)
-    text = ptx_text(config, inputs, lm, tokenizer)
+    kept, beside = dpo.sets_of(lm, config, every, inputs["rankings"], seed, 0)
+    text = dpo.ptx_pages(lm, config, tokenizer, inputs.get("pages"))
     # The start model has not been asked: for time and memory its answers are as good as 0.
     answers = sum(len(one.answers) for one in (*kept, *beside))
     lessons = dpo.lessons_of(kept, beside, torch.zeros(answers))
     turns, strays = ranking.answers_of(kept), ranking.answers_of(beside)
     per_epoch = -(-len(kept) // config.batch)
-    steps, mixed = config.epochs * per_epoch, round(config.batch * config.ptx_ratio) if text else 0
+    steps, mixed = config.epochs * per_epoch, dpo.mixed(config, text)
     optimizer = loop.adamw(tuning.adapt(lm, config, seed, "dpo"), config.learning_rate, config)
 
     def step(i: int) -> None:
         order = loop.shuffled(len(kept), loop.stream(seed, "dpo", "order", 0))
         dpo.gradient(lm, config, lessons.take(loop.batches(order, config.batch)[i % per_epoch]))
         if mixed:
-            some = [text[j] for j in loop.endless(len(text), i * mixed, mixed, seed, "dpo", "pages")]
-            sft.gradient(lm, unprompted(some), config.micro_tokens, config.gamma_ptx)
+            dpo.mix(lm, config, text, seed, i)
         loop.step(optimizer, config, "trying a step")
 
     says = (
@@ -338,13 +337,6 @@ def ranked(every: Sequence[snapshots.RankedSet], kept: Sequence[snapshots.Ranked
         f"data: {len(kept):,} of {len(every):,} rankings fit and say something; {len(turns) / len(kept):.1f} answers "
         f"each, {pairs:,} strict pairs; {tokens_of(turns):,} tokens, each prompt read once"
     )
-
-
-def ptx_text(config: DpoConfig, inputs: Mapping[str, Path], lm: PreTrainedModel, tokenizer: Tokenizer) -> list[Ids]:
-    """The pages of a mix, if there is one."""
-    if not config.gamma_ptx or "pages" not in inputs:
-        return []
-    return snapshots.pages(inputs["pages"], tokenizer, min(config.ptx_tokens, causal.context(lm)))
 
 
 def of_mix(

@@ -44,7 +44,7 @@ from biddable.records import Aspect, Ranking
 from biddable.runs import Run
 from biddable.text import snapshots
 from biddable.text.snapshots import RankedSet
-from biddable.text.tokenizer import Tokenizer
+from biddable.text.tokenizer import Ids, Tokenizer
 
 FREE = ("orpo", "simpo")  # of a reference
 
@@ -126,8 +126,7 @@ def train(
     """The whole stage; returns the folder of the trained model."""
     check(config, valid, pages, reward_model)
     lm, tokenizer = causal.load(model)
-    text = snapshots.pages(pages, tokenizer, min(config.ptx_tokens, causal.context(lm))) if pages else []
-    mixed = round(config.batch * config.ptx_ratio) if config.gamma_ptx else 0
+    text = ptx_pages(lm, config, tokenizer, pages)
     saved = loop.resume(run)
     tuning.adapt(lm, config, run.seed, "dpo")
     lessons, checks, ref_N = remember(lm, config, tokenizer, rankings, valid, run.seed, saved)
@@ -142,9 +141,8 @@ def train(
             order = loop.shuffled(len(lessons.said), stream(run.seed, "dpo", "order", epoch))
             loop.set_rate(optimizer, config.learning_rate * loop.cosine(i, steps))
             seen = gradient(lm, config, lessons.take(loop.batches(order, config.batch)[nth]))
-            if mixed:
-                some = [text[j] for j in loop.endless(len(text), i * mixed, mixed, run.seed, "dpo", "pages")]
-                seen["ptx_loss"] = sft.gradient(lm, unprompted(some), config.micro_tokens, config.gamma_ptx)
+            if mixed(config, text):
+                seen["ptx_loss"] = mix(lm, config, text, run.seed, i)
             loop.finite(f"step {i + 1}", **seen)
             seen["gradient"] = loop.step(optimizer, config, f"step {i + 1}")
             if nth + 1 == per_epoch and checks.said:
@@ -172,6 +170,25 @@ def check(config: DpoConfig, valid: Path | None, pages: Path | None, reward_mode
         raise ConfigError(f"gamma_ptx: is {config.gamma_ptx}, but no pretraining text is given; give pages")
     if config.label_smoothing and config.method not in ("dpo", "ipo", "hinge"):
         raise ConfigError(f"label_smoothing: {config.method} has none; it is of dpo, ipo and hinge")
+
+
+def ptx_pages(lm: PreTrainedModel, config: DpoConfig, tokenizer: Tokenizer, path: Path | None) -> list[Ids]:
+    """The pretraining text; none without the mix."""
+    if not config.gamma_ptx or path is None:
+        return []
+    return snapshots.pages(path, tokenizer, min(config.ptx_tokens, causal.context(lm)))
+
+
+def mixed(config: DpoConfig, text: Sequence[Ids]) -> int:
+    """How many pages go with each update."""
+    return round(config.batch * config.ptx_ratio) if text else 0
+
+
+def mix(lm: PreTrainedModel, config: DpoConfig, text: Sequence[Ids], seed: int, i: int) -> float:
+    """Learn from the pages of update i, too; their loss."""
+    count = mixed(config, text)
+    some = [text[j] for j in loop.endless(len(text), i * count, count, seed, "dpo", "pages")]
+    return sft.gradient(lm, unprompted(some), config.micro_tokens, config.gamma_ptx)
 
 
 def gradient(lm: PreTrainedModel, config: DpoConfig, lessons: Lessons) -> dict[str, float]:
@@ -329,8 +346,8 @@ def remember(
     saved: Checkpoint | None,
 ) -> tuple[Lessons, Lessons, Float[Tensor, " N"]]:
     """The rankings and the held-out ones with the start model's log-probabilities, and these in one row, to be kept."""
-    said = sets_of(lm, config, tokenizer, rankings, seed, 0)
-    held = sets_of(lm, config, tokenizer, valid, seed, 1) if valid else ([], [])
+    said = sets_of(lm, config, rankings_of(config, tokenizer, rankings), rankings, seed, 0)
+    held = sets_of(lm, config, rankings_of(config, tokenizer, valid), valid, seed, 1) if valid else ([], [])
     asked = [s for part in (*said, *held) for s in part]
     count_G = [len(s.answers) for s in asked]
     if saved:
@@ -344,11 +361,11 @@ def remember(
 
 
 def sets_of(
-    lm: PreTrainedModel, config: DpoConfig, tokenizer: Tokenizer, path: Path, seed: int, which: int
+    lm: PreTrainedModel, config: DpoConfig, every: list[RankedSet], path: Path, seed: int, which: int
 ) -> tuple[list[RankedSet], list[RankedSet]]:
-    """Rankings that fit and say something and, for KTO, beside each its prompt with an answer to another one."""
+    """Those of a file's rankings that fit and say something and, for KTO, beside each its prompt with an answer to
+    another one."""
     longest = min(config.max_tokens, causal.context(lm))
-    every = rankings_of(config, tokenizer, path)
     said = usable(every, longest, "keep" if every[0].liked else "drop", path)
     beside = strays(said, longest, stream(seed, "dpo", "strays", which)) if config.method == "kto" else []
     return said, beside
