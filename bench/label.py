@@ -1,6 +1,6 @@
 """How the labeling server does at size: `make bench-label`. Results: docs/results.md.
 
-Through a real server on SQLite: memory and start time; a million prompts imported by `biddable import` while people
+Through a real server on SQLite: memory and start time; a million prompts brought in by `biddable gather` while people
 label, and what they wait meanwhile; the next task and the manager's page with 100,000 tasks and 300,000 answers; the
 export of 50,000 rankings. Times are in milliseconds unless they say seconds.
 """
@@ -142,7 +142,7 @@ async def at_size(server: Server, sessions: dict[str, str], job: str, rounds: in
 async def while_importing(server: Server, sessions: dict[str, str], folder: Path, file: Path, people: int) -> None:
     """`people` label, five seconds to a task, while the file goes in."""
     ledger = siege.Ledger()
-    command = [sys.executable, "-c", siege.SERVE, "import", str(file)]
+    command = [sys.executable, "-c", siege.SERVE, "gather", str(file)]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=server.environment, stdout=subprocess.DEVNULL
@@ -170,7 +170,7 @@ async def while_importing(server: Server, sessions: dict[str, str], folder: Path
     await asyncio.gather(process.wait(), watch(), *(label(n, *one) for n, one in enumerate(those)))
     assert process.returncode == 0
     assert not ledger.wrong, ledger.wrong[0]
-    print(f"import: {time.monotonic() - began:.0f} s, {max(largest)} MB at most, beside {people} people at work")
+    print(f"gather: {time.monotonic() - began:.0f} s, {max(largest)} MB at most, beside {people} people at work")
     print(said("next task meanwhile", ledger.seconds["claim"]))
     print(said("answer meanwhile", ledger.seconds["answer"]))
 
@@ -206,7 +206,9 @@ async def main(asked: argparse.Namespace) -> None:
     await at_size(server, sessions, job, asked.rounds)
     file = folder / "prompts.jsonl"
     records.write(
-        file, (Prompt(id=f"new{n:07}", text=f"{TEXT} new {n}", user=f"u{n % 999}") for n in range(asked.prompts))
+        # No two alike, and none more than its owner may have: all of them stay, which takes the longest.
+        file,
+        (Prompt(id=f"new{n:07}", text=f"{n} times: {TEXT}", user=f"u{n // 150}") for n in range(asked.prompts)),
     )
     print(f"({asked.prompts} prompts, {file.stat().st_size / 1e6:.0f} MB)")
     await while_importing(server, sessions, large, file, asked.people)

@@ -74,13 +74,13 @@ KEY = re.compile(
     r")|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"
 )
 DIGIT = re.compile(r"\d")
-ENOUGH_DIGITS = re.compile(r"(?:\d\D{0,4}){7}")  # phonenumbers' matcher is slow, and nothing shorter is a number
+ENOUGH_DIGITS = re.compile(r"(?:\d\D{0,4}){7}")  # of a telephone, a card, a person; looking for them is slow
 
 
 def personal_data(text: str, region: str = "US") -> list[Span]:
     """The personal data of a text, from left to right, no two spans overlapping."""
     taken: list[Span] = []
-    rules = RULES if DIGIT.search(text) else WITHOUT_DIGITS
+    rules = RULES if ENOUGH_DIGITS.search(text) else FEW_DIGITS if DIGIT.search(text) else WITHOUT_DIGITS
     for kind, find in rules.items():
         for start, end in find(text, region):
             if all(end <= span.start or span.end <= start for span in taken):
@@ -133,9 +133,8 @@ def _is_address(candidate: str) -> bool:
 
 
 def _phones(text: str, region: str) -> Found:
-    if ENOUGH_DIGITS.search(text):
-        for match in phonenumbers.PhoneNumberMatcher(text, region, max_tries=1000):
-            yield match.start, match.end
+    for match in phonenumbers.PhoneNumberMatcher(text, region, max_tries=1000):
+        yield match.start, match.end
 
 
 # Of two that overlap the first rule has it: an address within a link with a password is part of the link. An
@@ -151,4 +150,5 @@ RULES: dict[str, Rule] = {
     "ipv6": _only_with(":", 2, _all(IPV6, _is_address)),
     "phone": _phones,
 }
+FEW_DIGITS = {kind: rule for kind, rule in RULES.items() if kind not in ("card", "ssn", "phone")}
 WITHOUT_DIGITS = {kind: RULES[kind] for kind in ("key", "url", "email")}
