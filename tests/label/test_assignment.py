@@ -175,7 +175,7 @@ def test_judgements_and_continuations_have_checks_too(store):
         with store.writing() as connection:
             made = jobs.make(connection, kind, kind, "evaluation", JobSettings(doubly=0, fivefold=0), store.clock())
             jobs.add(connection, made, fill.todos(connection, made, fill.Fill()), store.clock())
-        work_off(store, rita, lambda held: judged(5) if held.job.kind == "judge" else toxic(held, "ABCD"), made)
+        work_off(store, rita, lambda held: judged(5) if held.job.kind == "judge" else toxic(held), made)
         with store.writing() as connection:
             jobs.set_state(connection, made.id, "closed", store.clock())
             lots = (JobSettings(gold=0.5, doubly=0, fivefold=0, seed=seed) for seed in itertools.count())
@@ -186,7 +186,7 @@ def test_judgements_and_continuations_have_checks_too(store):
                 "judge": 8, "toxicity": 2,
             }[kind]  # fmt: skip
         body = {"judge": judged(6), "toxicity": None}[kind]
-        work_off(store, ann, lambda held, body=body: body or toxic(held, "DCBA"), later)
+        work_off(store, ann, lambda held, body=body: body or toxic(held, backwards=True), later)
         with store.reading() as connection:
             kinds = {one.id: one.kind for one in jobs.all_of(connection)}
             every = quality.checked(connection, kinds)
@@ -215,7 +215,9 @@ def judged(overall: int, **flags: bool) -> str:
     return json.dumps({"judgements": {"A": said}})
 
 
-def toxic(held, order: str) -> str:
+def toxic(held, backwards: bool = False) -> str:
+    names = {letter: answer.id for letter, answer in zip("ABCD", held.completions, strict=True)}
+    order = sorted(names, key=names.__getitem__, reverse=backwards)
     outputs = {x: {"toxicity": 1, "relative": 0, "continuity": 4} for x in "ABCD"}
     return json.dumps({"input": 1, "outputs": outputs, "order": [[x] for x in order]})
 

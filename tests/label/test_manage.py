@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, team, true_worth, work_on
 
 from biddable.label import forms, measured
 from biddable.label.access import ACCESS
 from biddable.records import Ranking
 from biddable.store import accounts, jobs, pay, quality, verify, work
+from biddable.store.tables import changes
 from biddable.store.work_tables import activity
 
 OPEN = {"follow_redirects": True}
@@ -124,6 +126,21 @@ def test_leanings_are_what_a_slow_count_says(store):
     assert lean.first.value == pytest.approx(first / pairs)
     assert lean.longer.value == pytest.approx(longer / pairs)
     assert lean.as_shown == pytest.approx(as_shown / 25)
+
+
+# Jobs.
+
+
+def test_a_large_job_goes_in_by_parts_so_that_people_at_work_need_not_wait(owner, store):
+    stock(store, 2500)
+    sent = {"kind": "rank", "title": "Rank", "purpose": "training", "settings": {"judge": False}}
+    made = owner.post("/api/jobs", json=sent).json()
+    assert made["tasks"] == 2500
+    with store.reading() as connection:
+        told = select(changes.c.detail).where(changes.c.what == "tasks added").order_by(changes.c.id)
+        assert connection.execute(told).scalars().all() == ["1000", "1000", "500"]
+    again = owner.post(f"/manage/jobs/{made['job']}/fill", data={}, **OPEN)
+    assert "There was nothing to add" in again.text
 
 
 # Hidden checks.

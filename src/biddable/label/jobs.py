@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from biddable.label import charts
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain, Text
-from biddable.label.manage import make_job
+from biddable.label.manage import make_job, put_in
 from biddable.label.notice import done
 from biddable.records import Group, Split
 from biddable.store import accounts, fill, golds, jobs, overlap, progress
@@ -159,12 +159,9 @@ def add_tasks(
     runs: Annotated[list[Text] | None, Form()] = None,
 ):  # fmt: skip
     found = found_job(desk, job)
-
-    def add(connection: Connection) -> int:
-        todos = fill.todos(connection, found, fill.Fill(count=count, runs=tuple(runs or ())))
-        return jobs.add(connection, found, todos, desk.now(), who.labeler)
-
-    return done(f"/manage/jobs/{job}", "filled" if desk.write(add) else "nothing")
+    what = fill.Fill(count=count, runs=tuple(runs or ()))
+    todos = desk.read(lambda connection: list(fill.todos(connection, found, what)))
+    return done(f"/manage/jobs/{job}", "filled" if put_in(desk, who, found, todos) else "nothing")
 
 
 @router.post("/manage/jobs/{job}/checks")

@@ -1,20 +1,23 @@
 """What managers do, as scripts ask for it: people, jobs, guidelines. Their pages are people, jobs and guidelines."""
 
+import itertools
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException
 from pydantic import Field
-from sqlalchemy import Connection
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.work import Sent, Short
 from biddable.records import Group
 from biddable.store import StoreError, accounts, fill, jobs
 from biddable.store.accounts import Account, Role
-from biddable.store.jobs import JobPurpose, JobSettings, State
+from biddable.store.jobs import Job, JobPurpose, JobSettings, State, Todo
 from biddable.store.rows import Task
 
 router = APIRouter()
+
+PART = 1000  # tasks that go in at once
 
 
 class Newcomer(Sent):
@@ -107,15 +110,21 @@ def new_job(sent: NewJob, desk: Here, who: Who):
 def make_job(
     desk: Desk, who: Account, kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, what: fill.Fill
 ) -> tuple[str, int]:  # fmt: skip
-    def make(connection: Connection) -> tuple[str, int]:
-        now = desk.now()
-        job = jobs.make(connection, kind, title, purpose, settings, now, who.labeler)
-        count = jobs.add(connection, job, fill.todos(connection, job, what), now, who.labeler)
-        if not count:
-            raise StoreError("there is nothing to do in this job: no prompt (or not enough answers) fits it")
-        return job.id, count
+    job = jobs.new(kind, title, purpose, settings, desk.now())
+    todos = desk.read(lambda connection: list(fill.todos(connection, job, what)))
+    if not todos:
+        raise StoreError("there is nothing to do in this job: no prompt (or not enough answers) fits it")
+    desk.write(jobs.keep, job, who.labeler)
+    return job.id, put_in(desk, who, job, todos)
 
-    return desk.write(make)
+
+def put_in(desk: Desk, who: Account, job: Job, todos: Iterable[Todo]) -> int:
+    """A large job comes in parts, so that people at work need not wait for it. Stopped in the middle, it has the first
+    of them, and more are added as to any job."""
+    there, count = iter(todos), 0
+    while part := list(itertools.islice(there, PART)):
+        count += desk.write(jobs.add, job, part, desk.now(), who.labeler)
+    return count
 
 
 @router.patch("/api/jobs/{job}")

@@ -16,6 +16,7 @@ from biddable.records import Group, digest
 from biddable.store import accounts, history, kept
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
+from biddable.store.queries import among
 from biddable.store.rows import Task
 from biddable.store.work_tables import guidelines, jobs, slots, tasks
 
@@ -99,12 +100,21 @@ def make(
     connection: Connection, kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: datetime,
     who: str | None = None,
 ) -> Job:  # fmt: skip
+    job = new(kind, title, purpose, settings, at)
+    keep(connection, job, who)
+    return job
+
+
+def new(kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: datetime) -> Job:
+    """One that nobody has kept yet."""
     if kind == "toxicity" and purpose == "training":
         raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
-    job = Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
-    kept.add(connection, jobs, [job._asdict() | {"settings": settings.model_dump_json()}], at, who)
-    history.write(connection, at, [Change("job made", job.id, who, f"{kind}, {purpose}")])
-    return job
+    return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
+
+
+def keep(connection: Connection, job: Job, who: str | None) -> None:
+    kept.add(connection, jobs, [job._asdict() | {"settings": job.settings.model_dump_json()}], job.made, who)
+    history.write(connection, job.made, [Change("job made", job.id, who, f"{job.kind}, {job.purpose}")])
 
 
 def all_of(connection: Connection, *states: State) -> list[Job]:
@@ -166,16 +176,17 @@ def names(connection: Connection, job: Job) -> set[str]:
 
 def add(connection: Connection, job: Job, some: Iterable[Todo], at: datetime, who: str | None = None) -> int:
     """Put tasks in the job's queue, in an order that follows from its seed. What is in it already stays as it is."""
-    new: dict[str, tuple[Todo, random.Random]] = {}
+    coming: dict[str, tuple[Todo, random.Random]] = {}
     for todo in some:
         task = name(job, todo)
-        new[task] = (todo, random.Random(f"{job.settings.seed} {task}"))
-    known = names(connection, job) if new else set()
-    new = {task: what for task, what in new.items() if task not in known}
-    if not new:
+        coming[task] = (todo, random.Random(f"{job.settings.seed} {task}"))
+    for condition in among(tasks, ("id",), ((task,) for task in coming)):
+        for known in connection.execute(select(tasks.c.id).where(condition)).scalars().all():
+            del coming[known]
+    if not coming:
         return 0
     rows, shares = [], []
-    for task, (todo, rng) in new.items():
+    for task, (todo, rng) in coming.items():
         place = rng.random()
         rows.append({
             "id": task, "job": job.id, "prompt_id": todo.prompt_id, "completions": json.dumps(sorted(todo.completions)),
