@@ -21,10 +21,9 @@ from biddable.records import Completion, Demonstration, Item, Judgement, Labeler
 from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings, saved
 
 LOOP = [
-    "init", "gather", "import", "label", "verify", "snapshot", "sft", "start", "sample", "receive", "reward", "score",
-    "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan", "masks",
-    "doctor",
-    "hamlet",
+    "init", "gather", "import", "label", "verify", "copy", "snapshot", "sft", "start", "sample", "receive", "reward",
+    "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan",
+    "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]

@@ -117,6 +117,17 @@ def test_verify_says_sound_and_the_newest_hash(labeled):
     assert "cut off" in cut.stderr
 
 
+def test_a_copy_is_a_store_and_goes_where_nothing_is(labeled):
+    done = run("copy", "backup.db", cwd=labeled)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run("verify", cwd=labeled).stdout
+    (labeled / "biddable.toml").write_text('store = "backup.db"\n', encoding="utf-8")
+    assert run("verify", cwd=labeled).stdout == done.stdout
+    again = run("copy", "store.db", cwd=labeled)
+    assert again.returncode == 2
+    assert re.fullmatch(r"biddable: store.db: has rows in \w+; a copy goes where nothing is yet\n", again.stderr)
+
+
 def test_verify_names_the_first_bad_row_and_exits_65(labeled):
     file = sqlite3.connect(labeled / "store.db")
     file.execute("UPDATE ranked SET tier = 5 - tier WHERE prompt_id = 'p0001'")

@@ -14,7 +14,7 @@ from served import serving
 
 from biddable.label import create_app, signin
 from biddable.label.guard import LARGEST
-from biddable.store import accounts
+from biddable.store import accounts, open_store
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 WORDS = "correct horse battery"
@@ -264,6 +264,21 @@ def test_nobody_elses_machine_is_let_in_before_there_is_an_owner(tmp_path, words
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "there is no owner yet" in done.stderr
+
+
+def test_passwords_in_the_clear_are_warned_of(tmp_path):
+    (tmp_path / "biddable.toml").write_text("")
+    with open_store(tmp_path / "store.db") as store, store.writing() as connection:
+        olga = accounts.make(connection, "olga", "owner", "researcher", store.clock())
+        accounts.change(connection, olga.labeler, store.clock(), password="a hash")
+    command = [sys.executable, "-c", "from biddable.cli import main; main()", "label", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--host", "0.0.0.0"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stderr is not None
+        said = served.stderr.readline()
+        served.terminate()
+    assert said.startswith("biddable: note: --host 0.0.0.0: passwords travel unencrypted; put an HTTPS proxy in front")
 
 
 # What every answer says.

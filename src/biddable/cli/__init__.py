@@ -33,6 +33,7 @@ LOOP = (
     people.import_labels,
     label.label,
     checking.verify,
+    checking.copy,
     people.snapshot,
     machines.sft,
     machines.start,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from biddable.cli import project
-from biddable.cli.project import say
+from biddable.cli.project import say, warn
 from biddable.config import ConfigError
 
 
@@ -73,6 +73,8 @@ def _serve(here: project.Project, host: str, port: int, behind_proxy: bool, prac
     _owner(here, host, address.getsockname()[1], behind_proxy)
     # A page of another site can have its name lead here; then its own name still stands in what it asks.
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if _loopback(host) and not behind_proxy else None
+    if not behind_proxy and not _loopback(host):
+        warn(f"--host {host}: passwords travel unencrypted; put an HTTPS proxy in front, with --behind-proxy")
     app = create_app(here.store, secure=behind_proxy, hosts=hosts, practice=practice)
     # Of a proxy elsewhere than on this machine, FORWARDED_ALLOW_IPS says the address; anybody else could lie.
     settings = uvicorn.Config(
