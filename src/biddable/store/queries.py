@@ -6,7 +6,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, func, or_, select, tuple_
 
 from biddable.records import Group, Ranking, Record, Split
 from biddable.store.rows import SHELVES, from_row
@@ -44,10 +44,12 @@ def among(table: Table, columns: Sequence[str], keys: Iterable[tuple[str, ...]])
     step = SLICE // len(columns)
     for start in range(0, len(keys), step):
         part = keys[start : start + step]
+        first = table.c[columns[0]].in_(sorted({key[0] for key in part}))
         if len(columns) == 1:
-            yield table.c[columns[0]].in_([key for (key,) in part])
+            yield first
         else:
-            yield tuple_(*(table.c[column] for column in columns)).in_(part)
+            # Of several keys with an order by them SQLite reads the whole table, if nothing says where to look.
+            yield and_(first, tuple_(*(table.c[column] for column in columns)).in_(part))
 
 
 def chosen(table: Table, split: Split | None, group: Group | None) -> list[ColumnElement[bool]]:
