@@ -9,7 +9,7 @@ WORLDS = 500  # of a 95 % interval, 95 ± 1.0 of 100: outside 93 to 97 once in 2
 
 def test_intervals_hold_the_planted_truth():
     found = worlds.coverage(WORLDS)
-    assert len(found) == 7
+    assert len(found) == 8
     assert {what: share for what, share in found.items() if not 0.93 <= share <= 0.97} == {}
 
 
@@ -17,6 +17,13 @@ def test_an_interval_for_other_people_holds_their_truth_and_one_over_prompts_alo
     found = worlds.coverage_of_others(WORLDS)
     assert 0.93 <= found["prompts and people"] <= 0.97
     assert found["prompts alone"] < 0.85
+
+
+def test_how_often_somebody_is_right_has_an_interval_that_holds_it():
+    """Of 200 worlds 95 ± 3.1 of 100 at two standard errors, were all people of a world right or wrong together."""
+    found = worlds.coverage_of_skill(200)
+    assert len(found) == len(worlds.SHAPES) + 1
+    assert {what: share for what, share in found.items() if not 0.92 <= share <= 0.98} == {}
 
 
 @pytest.mark.parametrize(("fault", "least"), list(zip(list(worlds.FAULTS)[1:], (0.95, 0.95, 0.95, 0.7), strict=True)))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from biddable.measure import alike, coefficients, signs
+from biddable.measure.dawid_skene import dawid_skene, skills
 from biddable.measure.interval import Bootstrap, Interval
 from biddable.measure.said import PAIR, Said
 from biddable.measure.shares import Sums, share
@@ -175,6 +176,7 @@ class Truth(NamedTuple):
     strict: float
     alpha: float
     each: dict[str, float]
+    right: list[float]
     first: list[float]
     longer: list[float]
 
@@ -187,8 +189,9 @@ def truth_of(rng: np.random.Generator, of: Team, prompts: int = TRUTH) -> Truth:
     met = [alike.meetings(told, half) for half in (True, False)]
     half, strict = (float(hits.sum() / tries.sum()) for hits, tries in met)
     each = {name: sums.hits / sums.tries for name, sums in alike.sums_of_each(told, *alike.meetings(told)).items()}
+    right = dawid_skene(told).skill_L.tolist()
     firsts, longers = ([sums.hits / sums.tries for sums in some] for some in (first(world), longer(world)))
-    return Truth(half, strict, float(coefficients.alpha_of(sums_C[None], "nominal")[0]), each, firsts, longers)
+    return Truth(half, strict, float(coefficients.alpha_of(sums_C[None], "nominal")[0]), each, right, firsts, longers)
 
 
 def holds(truth: float, found: Interval | None) -> bool:
@@ -212,6 +215,7 @@ def coverage(worlds: int, seed: int = 1) -> dict[str, float]:
             "agreement, strict": [(truth.strict, alike.agreed(told, False, FAST))],
             "Krippendorff's alpha": [(truth.alpha, coefficients.alpha_of_pairs(told, FAST))],
             "agreement of one person, drawn": [(truth.each[x.labeler], x.drawn) for x in alike.leave_one_out(told)],
+            "right, by the model": list(zip(truth.right, skills(told).values(), strict=True)),
             "first shown preferred, who leans": [(truth.first[0], share(first(world)[0]))],
             "first shown preferred, the others": list(zip(truth.first[1:], map(share, first(world)[1:]), strict=True)),
             "longer preferred, who leans": [(truth.longer[0], share(longer(world)[0]))],
@@ -232,6 +236,43 @@ def coverage_of_others(worlds: int, seed: int = 2) -> dict[str, float]:
         held["prompts and people"].append(holds(float(many), alike.beyond_these(told)))
         held["prompts alone"].append(holds(float(many), alike.agreed(told, True, FAST)))
     return {what: float(np.mean(some)) for what, some in held.items()}
+
+
+SHAPES = ((5, 100, 2), (5, 400, 3), (8, 100, 2), (8, 200, 3), (12, 100, 2), (12, 400, 3))  # people, prompts, each
+
+
+def coverage_of_skill(worlds: int, seed: int = 4) -> dict[str, float]:
+    """The same for how often somebody is right by Dawid and Skene's model, in teams of which one is careless. Their
+    tastes differ and pairs of one prompt are alike, so the model does not quite hold: the truth is what it says of so
+    many prompts that chance is gone. In the last row it holds, and the truth is planted."""
+    found = {}
+    for people, prompts, each in SHAPES:
+        rng = np.random.default_rng(seed)
+        of = team(rng, people)
+        of.noise_L[0] = 4.0
+        truth_L = dawid_skene(said(simulate(rng, of, TRUTH, each))).skill_L
+        some = [said(simulate(rng, of, prompts, each)) for _ in range(worlds)]
+        found[f"{people} people, {prompts} prompts, {each} each"] = _skills_hold(truth_L, some)
+    rng = np.random.default_rng(seed)
+    right_L, tie_L = rng.uniform(0.6, 0.95, 8), rng.uniform(0, 0.3, 8)
+    some = [as_the_model_says(rng, right_L, tie_L, 100, 3) for _ in range(worlds)]
+    found["8 people, 100 prompts, 3 each, as the model says"] = _skills_hold(right_L * (1 - tie_L) + tie_L / 2, some)
+    return found
+
+
+def _skills_hold(truth_L: np.ndarray, some: list[Said]) -> float:
+    return float(np.mean([[holds(*one) for one in zip(truth_L, skills(one).values(), strict=True)] for one in some]))
+
+
+def as_the_model_says(rng: np.random.Generator, right_L, tie_L, prompts: int, each: int, pairs: int = 6) -> Said:
+    """People who tie, and else are right, by coins of their own."""
+    of = np.argsort(rng.random((prompts, len(right_L))), axis=1)[:, :each]
+    labeler_N = np.repeat(of.ravel(), pairs)
+    item_N = (np.arange(prompts)[:, None, None] * pairs + np.zeros((each, 1), int) + np.arange(pairs)).ravel()
+    right_N = rng.random(len(item_N)) < right_L[labeler_N]
+    value_N = np.where(rng.random(len(item_N)) < tie_L[labeler_N], 1, np.where(right_N, 0, 2))
+    names = tuple(f"{n:03}" for n in range(len(right_L)))
+    return Said(item_N, labeler_N, value_N, np.repeat(np.arange(prompts), pairs), prompts, names, PAIR)
 
 
 class Found(NamedTuple):
@@ -272,6 +313,9 @@ def main() -> None:
     print(f"{worlds} worlds; intervals: {PEOPLE} people, {PROMPTS} prompts, each ranked by {EACH}\n")
     print("| interval | holds the truth |\n|---|---|")
     for what, share_ in (coverage(worlds) | coverage_of_others(worlds)).items():
+        print(f"| {what} | {100 * share_:.1f} % |")
+    print("\n| right, by the model: interval of | holds the truth |\n|---|---|")
+    for what, share_ in coverage_of_skill(worlds).items():
         print(f"| {what} | {100 * share_:.1f} % |")
     print("\n| one of twelve … | rankings each | marked | false marks | worlds with one |\n|---|---|---|---|---|")
     for fault in FAULTS:

@@ -101,7 +101,7 @@ def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agre
 def _one_by_one(rankings: Sequence[Ranking]) -> tuple[list[Person], Halves]:
     told = pairs(rankings)
     alike = leave_one_out(told)
-    skilled = skills(told, symmetric=True) if len(alike) > 2 else {}  # two people cannot tell who of them is right
+    skilled = skills(told) if len(alike) > 2 else {}  # two people cannot tell who of them is right
     people = [Person(one, skilled.get(one.labeler)) for one in alike]
     return people, halves(told, moments(told, rankings))
 
