@@ -13,7 +13,7 @@ from team import JUDGED, hire, rank_job, ranked, stock, taste, team, true_worth,
 
 from biddable import records
 from biddable.label import measured
-from biddable.records import Ranking
+from biddable.records import Judgement, Ranking
 from biddable.store import Store, fill, jobs, quality, review
 from biddable.store.jobs import JobSettings
 
@@ -135,7 +135,19 @@ def test_judgements_of_two_people_are_compared_question_by_question(store):
         found = {one.question: one for one in measured.questions_of(connection)}
         assert len(quality.judged(connection, 3)) == 6
     assert found["overall"].alpha is None  # everybody says 5
-    assert (found["overall"].said, found["overall"].mean) == (80, JUDGED["overall"])
+    assert (found["overall"].said, found["overall"].mean.value) == (80, JUDGED["overall"])
     assert found["denigrates"].alpha.value == pytest.approx(1.0)
-    assert found["denigrates"].mean == pytest.approx(0.25)
+    assert found["denigrates"].mean.value == pytest.approx(0.25)
     assert "hallucination" not in found  # not asked of these prompts
+
+
+def test_means_are_weighed_where_not_every_answer_was_as_likely_to_be_judged(store):
+    stock(store, 10)
+    people = [one.labeler for one in team(store, ["ann", "ben"])]
+    for n in range(10):  # nine that were sure to be judged, and one that had one chance in eleven
+        said = {"overall": 2, "opinion": True} if n else {"overall": 6, "opinion": False, "propensity": 1 / 11}
+        store.add_many([Judgement(completion_id=f"p{n:04}-a", labeler=who, **said) for who in people])
+    with store.reading() as connection:
+        found = {one.question: one.mean for one in measured.questions_of(connection)}
+    assert (found["overall"].value, found["opinion"].value) == pytest.approx((0.45 * 2 + 0.55 * 6, 0.45))
+    assert 1 <= found["overall"].low < 4.2 < found["overall"].high <= 7

@@ -11,10 +11,11 @@ from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meeti
 from biddable.measure.alike import Alike, beyond_these, halves, leave_one_out
 from biddable.measure.dawid_skene import skills
 from biddable.measure.disputes import Dispute, disputes
-from biddable.measure.interval import Interval
+from biddable.measure.interval import Bootstrap, Interval
 from biddable.measure.said import answers, moments, pairs
 from biddable.measure.shares import NOTHING, Sums, share
 from biddable.measure.signs import Sign
+from biddable.measure.weighted import mean, weights
 from biddable.records import Group, Ranking
 from biddable.store import quality
 
@@ -186,31 +187,32 @@ def _lean(labeler: str, rows: list[quality.Leaning], told: list[Sign]) -> Lean:
 class Asked(NamedTuple):
     question: str
     said: int
-    mean: float  # of yes as 1, or of the rating
+    mean: Interval  # of yes as 1, or of the rating; weighed by 1/π
     alpha: Interval | None  # ordinal for the rating, else nominal
     other: Interval | None  # interval alpha for the rating, else Fleiss' kappa
+
+
+QUICK = Bootstrap(draws=400)  # a dozen questions of 20,000 answers
 
 
 def questions_of(connection: Connection) -> list[Asked]:
     """Each question of which two people spoke over some answer."""
     rows = quality.judged(connection, ANSWERS)
-    found = []
-    rated = [
-        (row.prompt_id, row.completion_id, row.labeler, row.overall - 1) for row in rows if row.overall is not None
-    ]
-    if rated:
-        told = answers(rated, 7)
-        mean = float(told.value_N.mean()) + 1
-        alphas = coefficients.alpha(told, "ordinal"), coefficients.alpha(told, "interval")
-        found.append(Asked("overall", len(rated), mean, *alphas))
+    found = [_asked("overall", 7, [(row, row.overall) for row in rows if row.overall is not None])]
     for question in rows[0].questions if rows else ():
-        said = [
-            (row.prompt_id, row.completion_id, row.labeler, int(yes))
-            for row in rows
-            if (yes := row.questions[question]) is not None
-        ]
-        if said:
-            told = answers(said, 2)
-            both = coefficients.alpha(told, "nominal"), coefficients.fleiss(told)
-            found.append(Asked(question, len(said), float(told.value_N.mean()), *both))
-    return found
+        said = [(row, int(yes)) for row in rows if (yes := row.questions[question]) is not None]
+        found.append(_asked(question, 2, said))
+    return [one for one in found if one is not None]
+
+
+def _asked(question: str, values: int, said: Sequence[tuple[quality.Rated, int]]) -> Asked | None:
+    if not said:
+        return None
+    rating = question == "overall"
+    rows = [(row.prompt_id, row.completion_id, row.labeler, value - rating) for row, value in said]
+    told, some = answers(rows, values), [value for _, value in said]
+    bounds = (1.0, 7.0) if rating else (0.0, 1.0)
+    middle = mean(some, weights(row for row, _ in said), [row.prompt_id for row, _ in said], how=QUICK, bounds=bounds)
+    alpha = coefficients.alpha(told, "ordinal" if rating else "nominal")
+    other = coefficients.alpha(told, "interval") if rating else coefficients.fleiss(told)
+    return Asked(question, len(said), middle, alpha, other)

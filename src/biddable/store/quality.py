@@ -127,6 +127,7 @@ class Rated(NamedTuple):
     completion_id: str
     labeler: str
     overall: int | None
+    propensity: float | None
     questions: dict[str, bool | None]
 
 
@@ -136,16 +137,15 @@ def judged(connection: Connection, most: int) -> list[Rated]:
     twice = of_answer.having(func.count() > 1).order_by(func.max(judgements.c.at).desc(), judgements.c.completion_id)
     names = connection.execute(twice.limit(most)).scalars().all()
     columns = [judgements.c[name] for name in QUESTIONS]
-    query = select(
-        completions.c.prompt_id, judgements.c.completion_id, judgements.c.labeler, judgements.c.overall, *columns
-    )
+    said = judgements.c
+    query = select(completions.c.prompt_id, said.completion_id, said.labeler, said.overall, said.propensity, *columns)
     query = query.join(completions, completions.c.id == judgements.c.completion_id)
     found = []
     for condition in among(judgements, ("completion_id",), ((name,) for name in names)):
         for row in connection.execute(
             query.where(condition).order_by(judgements.c.completion_id, judgements.c.labeler)
         ):
-            found.append(Rated(*row[:4], dict(zip(QUESTIONS, row[4:], strict=True))))
+            found.append(Rated(*row[:5], dict(zip(QUESTIONS, row[5:], strict=True))))
     return found
 
 
