@@ -241,6 +241,15 @@ def test_a_lean_is_held_against_its_margin():
     assert signs.place(Sums(30, 180, 180, 1080, 1080, 1080))[0] == pytest.approx(2 * 0.52**30)
 
 
+def test_a_lean_in_comparisons_is_that_of_a_coin():
+    p, off = signs.place_of_two(Sums(40, 28, 40, 28, 28, 40))  # edge of the room: .52 or .48
+    assert p == pytest.approx(scipy.stats.binom.sf(27, 40, 0.52) + scipy.stats.binom.cdf(12, 40, 0.52))
+    assert off == pytest.approx(0.2)
+    assert signs.place_of_two(Sums(40, 12, 40, 12, 12, 40)) == (pytest.approx(p), pytest.approx(-0.2))
+    assert signs.place_of_two(Sums(25, 19, 19, 19, 19, 19)) is None  # the others are ties
+    assert signs.place_of_two(Sums(40, 20, 40, 20, 20, 40))[0] == 1
+
+
 def test_the_order_of_the_screen_by_hand():
     # 48 rankings of 4: two by chance. P(X ≥ 8) of a binomial with 1/24
     p, share = signs.as_shown(8, {6: 48})

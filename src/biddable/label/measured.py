@@ -129,11 +129,27 @@ class Lean(NamedTuple):
         return any(one.what == "place" for one in self.marks)
 
 
+class OfTwo(NamedTuple):
+    """What somebody's comparisons of two answers tell."""
+
+    labeler: str
+    comparisons: int
+    first: Interval | None
+    marks: list[Sign]
+
+
+class Leans(NamedTuple):
+    """Of each labeler, and of all together in the last place, named by nothing."""
+
+    rankings: list[Lean]
+    comparisons: list[OfTwo]
+
+
 def leans(
     rows: Iterable[quality.Leaning], again: Mapping[str, Mapping[tuple[int, ...], int]] | None = None,
-    halved: Halves | None = None,
-) -> list[Lean]:  # fmt: skip
-    """Of each labeler, and of all together in the last place; the signs of all are one family."""
+    halved: Halves | None = None, compared: Iterable[quality.Compared] = (),
+) -> Leans:  # fmt: skip
+    """The signs of all people, in rankings and comparisons, are one family."""
     of: dict[str, list[quality.Leaning]] = defaultdict(list)
     for row in rows:
         of[row.labeler].append(row)
@@ -143,11 +159,26 @@ def leans(
         one for name, some in of.items()
         for one in _signs(name, some, longer, (again or {}).get(name, {}), (halved or {}).get(name))
     ]  # fmt: skip
+    twos = sorted(compared)
+    of_two = [Sign(one.labeler, "place", *p) for one in twos if (p := signs.place_of_two(Sums(*one.first)))]
+    found = signs.marked([*told, *of_two])
     by_name: dict[str, list[Sign]] = defaultdict(list)
-    for one in signs.marked(told):
+    for one in found[: len(told)]:
         by_name[one.labeler].append(one)
     groups = [*sorted(of.items()), *([("", every)] if len(of) > 1 else [])]
-    return [_lean(labeler, some, by_name[labeler]) for labeler, some in groups]
+    ranked = [_lean(labeler, some, by_name[labeler]) for labeler, some in groups]
+    return Leans(ranked, _of_two(twos, [one for one in found[len(told) :] if one.marked]))
+
+
+def _of_two(compared: Sequence[quality.Compared], marks: Sequence[Sign]) -> list[OfTwo]:
+    groups = [(one.labeler, [one]) for one in compared] + ([("", [*compared])] if len(compared) > 1 else [])
+    return [
+        OfTwo(
+            labeler, sum(one.comparisons for one in some), share(_sum(one.first for one in some)),
+            [mark for mark in marks if mark.labeler == labeler],
+        )
+        for labeler, some in groups
+    ]  # fmt: skip
 
 
 def _sum(some: Iterable[tuple[float, ...]]) -> Sums:
