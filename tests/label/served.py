@@ -28,3 +28,13 @@ def serving(app) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         door.close()
+
+
+def settled(client, path: str) -> str:
+    """A page whose figures are counted beside it, when they are there."""
+    for _ in range(100):
+        page = client.get(path)
+        assert page.status_code == 200, page.text
+        if "Reload in a moment" not in page.text:
+            return page.text
+    raise AssertionError(f"{path}: never counted")

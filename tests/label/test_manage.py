@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from served import settled
 from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, team, true_worth, work_on
 
@@ -35,16 +36,6 @@ def store(app, url):
 
 
 PAGES = sorted(path for method, path in ACCESS if method == "GET" and "{" not in path and path != "/openapi.json")
-
-
-def settled(client, path):
-    """A page whose figures are counted beside it, when they are there."""
-    for _ in range(100):
-        page = client.get(path)
-        assert page.status_code == 200, page.text
-        if "Reload in a moment" not in page.text:
-            return page.text
-    raise AssertionError(f"{path}: never counted")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -97,7 +88,7 @@ def test_who_leans_to_the_first_place_is_found_and_who_does_not_is_not(store):
     work_on(store, ann, lambda held: ranked(held, taste(rng)), NOON)
     work_on(store, bea, lambda held: ranked(held, taste(rng, pull=1.0)), NOON)
     with store.reading() as connection:
-        found = {one.labeler: one for one in measured.leans(quality.leanings(connection))}
+        found = {one.labeler: one for one in measured.leans(quality.leanings(connection)).rankings}
     assert not found[ann.labeler].leans
     assert found[bea.labeler].leans
     assert found[bea.labeler].first.low > 0.6
@@ -122,7 +113,7 @@ def test_leanings_are_what_a_slow_count_says(store):
             first += place[pair.winner] < place[pair.loser]
             longer += length[pair.winner] > length[pair.loser]
     with store.reading() as connection:
-        (lean,) = measured.leans(quality.leanings(connection))
+        (lean,) = measured.leans(quality.leanings(connection)).rankings
     assert lean.first.value == pytest.approx(first / pairs)
     assert lean.longer.value == pytest.approx(longer / pairs)
     assert lean.as_shown == pytest.approx(as_shown / 25)

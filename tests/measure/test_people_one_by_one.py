@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.special import expit, logit
 
 from biddable.measure import signs
 from biddable.measure.agreement import agreement
@@ -116,68 +117,89 @@ def test_one_who_leans_to_the_longer_makes_nobody_else_look_odd():
 # Dawid and Skene.
 
 
-def slow_em(rows, classes: int, people: int, rounds: int):
-    """Their equations 2.3 to 2.5 as they are printed. `rows` are (item, person, value)."""
+def slow_em(rows, people: int, rounds: int):
+    """Their equations 2.3 to 2.5 as they are printed, for two classes and three things to say; `rows` are (item,
+    person, value). Each item is there twice, named both ways round, so that it cannot matter which answer is first."""
     items = max(i for i, _, _ in rows) + 1
-    truth = [[sum(i == item and v == c for i, _, v in rows) for c in range(classes)] for item in range(items)]
-    truth = [[n / sum(row) for n in row] for row in truth]
+    rows = [*rows, *((items + i, w, 2 - v) for i, w, v in rows)]
+    said = [[v for i, _, v in rows if i == item] for item in range(2 * items)]
+    truth = [[sum((1, 0.5, 0)[v if c == 0 else 2 - v] for v in some) / len(some) for c in (0, 1)] for some in said]
     for _ in range(rounds):
-        p = [sum(truth[i][c] for i in range(items)) / items for c in range(classes)]
+        p = [sum(one[c] for one in truth) / len(truth) for c in (0, 1)]
         says = {}
-        for who, c in itertools.product(range(people), range(classes)):
-            told = [sum(truth[i][c] for i, w, v in rows if w == who and v == said) for said in range(classes)]
-            for said in range(classes):
-                says[who, c, said] = told[said] / sum(told)
-        for item in range(items):
-            odds = [p[c] * math.prod(says[w, c, v] for i, w, v in rows if i == item) for c in range(classes)]
+        for who, c in itertools.product(range(people), (0, 1)):
+            told = [sum(truth[i][c] for i, w, v in rows if w == who and v == value) for value in range(3)]
+            for value in range(3):
+                says[who, c, value] = told[value] / sum(told)
+        for item in range(len(truth)):
+            odds = [p[c] * math.prod(says[w, c, v] for i, w, v in rows if i == item) for c in (0, 1)]
             truth[item] = [one / sum(odds) for one in odds]
-    return truth
+    skill = [says[who, 0, 0] + says[who, 0, 1] / 2 for who in range(people)]
+    return [one[0] for one in truth[:items]], skill
 
 
-def crowd(seed: int, items: int = 60, right=(0.9, 0.8, 0.75, 0.55)):
+RIGHT, TIES = (0.9, 0.8, 0.75, 0.55), (0.1, 0.0, 0.3, 0.2)
+SKILL = [a * (1 - t) + t / 2 for a, t in zip(RIGHT, TIES, strict=True)]
+
+
+def crowd(seed: int, items: int = 60):
+    """Pairs of which the first is the better one where `truth` is 1, and what four people say of each."""
     rng = np.random.default_rng(seed)
-    truth = rng.random(items) < 0.3
-    return truth, [(i, w, int(truth[i] ^ (rng.random() > p))) for i in range(items) for w, p in enumerate(right)]
+    truth = rng.random(items) < 0.5
+    said = [
+        (i, w, 1 if rng.random() < t else 2 * int(truth[i] == (rng.random() > a)))
+        for i in range(items) for w, (a, t) in enumerate(zip(RIGHT, TIES, strict=True))
+    ]  # fmt: skip
+    return truth, said
 
 
-def told(rows, values: int = 2):
-    return answers([(f"{i:05}", f"{i:05}", f"{w}", v) for i, w, v in rows], values)
+def told(rows, values: int = 3, together: int = 1):
+    """So many items, one after the other, are of one prompt."""
+    return answers([(f"{i // together:05}", f"{i:05}", f"{w}", v) for i, w, v in rows], values)
 
 
 def test_dawid_skene_is_its_slow_definition():
     _, rows = crowd(0, 30)
-    truth = slow_em(rows, 2, 4, 12)
-    ours = dawid_skene(told(rows), rounds=12, smooth=1e-12, close=0)
-    np.testing.assert_allclose(ours.truth_IC, truth, atol=1e-9)
-    np.testing.assert_allclose(ours.share_C, np.mean(truth, axis=0), atol=1e-9)
+    truth, skill = slow_em(rows, 4, 12)
+    ours = dawid_skene(told(rows), rounds=11, prior=1e-12, close=0)
+    np.testing.assert_allclose(expit(ours.voice_IL @ logit(ours.right_L)), truth, atol=1e-9)
+    np.testing.assert_allclose(ours.skill_L, skill, atol=1e-9)
 
 
 def test_dawid_skene_finds_truth_and_skill_better_than_a_majority():
     truth, rows = crowd(1, 5000)
     ours = dawid_skene(told(rows))
-    assert ours.share_C[1] == pytest.approx(0.3, abs=0.05)
-    np.testing.assert_allclose(ours.skill_L, (0.9, 0.8, 0.75, 0.55), atol=0.05)
-    yes = np.bincount([i for i, _, _ in rows], weights=[v for _, _, v in rows])
-    majority = np.mean(np.where(yes == 2, 0.5, (yes > 2) == truth))
-    assert np.mean((ours.truth_IC[:, 1] > 0.5) == truth) > majority + 0.02
+    np.testing.assert_allclose(ours.skill_L, SKILL, atol=0.03)
+    score = np.bincount([i for i, _, _ in rows], weights=[1 - v for _, _, v in rows])
+    majority = np.mean(np.where(score == 0, 0.5, (score > 0) == truth))
+    assert np.mean((ours.truth_I > 0.5) == truth) > majority + 0.02
 
 
 def test_of_pairs_it_does_not_matter_which_answer_is_named_first():
     rankings = noisy(3, 60)
     swap = str.maketrans("abcd", "dcba")
     turned = [rank(r.prompt_id, r.labeler, *(tier[0].translate(swap) for tier in r.order)) for r in rankings]
-    one, other = (dawid_skene(pairs(some), symmetric=True) for some in (rankings, turned))
+    one, other = (dawid_skene(pairs(some)) for some in (rankings, turned))
     np.testing.assert_allclose(one.skill_L, other.skill_L, atol=1e-6)
-    assert one.share_C[0] == pytest.approx(one.share_C[2])
 
 
-def test_skills_have_intervals_that_hold_the_planted_ones():
-    held = []
-    for seed in range(40):
-        _, rows = crowd(seed, 400)
-        found = skills(told(rows), symmetric=False)
-        held += [found[f"{w}"].low <= p <= found[f"{w}"].high for w, p in enumerate((0.9, 0.8, 0.75, 0.55))]
-    assert np.mean(held) > 0.85
+def test_the_interval_is_that_of_fitting_again_without_each_prompt():
+    _, rows = crowd(2, 240)
+    rows = [row for row in rows if (row[0] // 6 + row[1]) % 4]  # three people a prompt of six pairs
+    found, skill_L = skills(told(rows, together=6)), dawid_skene(told(rows, together=6)).skill_L
+    without = [dawid_skene(told([r for r in rows if r[0] // 6 != p], together=6)).skill_L for p in range(40)]
+    error_L = np.sqrt(39 / 40 * np.sum((np.array(without) - skill_L) ** 2, axis=0))
+    for w, one in enumerate(found.values()):
+        half = scipy.stats.t.ppf(0.975, 29) * error_L[w] / (one.value * (1 - one.value))
+        ends = logit(one.low), logit(one.high)
+        assert ends == pytest.approx((logit(one.value) - half, logit(one.value) + half), abs=0.02 * half)
+
+
+def test_who_always_goes_with_the_others_may_still_err():
+    found = skills(told([(i, w, 0) for i in range(100) for w in range(3)]))
+    assert all(0.9 < one.low < 0.98 < one.high for one in found.values())
+    tied = skills(told([(i, w, 1) for i in range(100) for w in range(3)]))
+    assert all((one.value, one.low, one.high) == (0.5, 0, 1) for one in tied.values())
 
 
 # Signs.
@@ -217,6 +239,15 @@ def test_a_lean_is_held_against_its_margin():
     assert (p, off) == (pytest.approx(slow), pytest.approx(0.1))
     assert signs.place(sums._replace(clusters=19)) is None  # too few for a word
     assert signs.place(Sums(30, 180, 180, 1080, 1080, 1080))[0] == pytest.approx(2 * 0.52**30)
+
+
+def test_a_lean_in_comparisons_is_that_of_a_coin():
+    p, off = signs.place_of_two(Sums(40, 28, 40, 28, 28, 40))  # edge of the room: .52 or .48
+    assert p == pytest.approx(scipy.stats.binom.sf(27, 40, 0.52) + scipy.stats.binom.cdf(12, 40, 0.52))
+    assert off == pytest.approx(0.2)
+    assert signs.place_of_two(Sums(40, 12, 40, 12, 12, 40)) == (pytest.approx(p), pytest.approx(-0.2))
+    assert signs.place_of_two(Sums(25, 19, 19, 19, 19, 19)) is None  # the others are ties
+    assert signs.place_of_two(Sums(40, 20, 40, 20, 20, 40))[0] == 1
 
 
 def test_the_order_of_the_screen_by_hand():

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from biddable.measure.agreement import agreement
+from biddable.measure.interval import Bootstrap, bootstrap
+from biddable.measure.metadata import likert, rate
 from biddable.measure.reward import accuracy, margins
-from biddable.measure.weighted import weighted_mean
-from biddable.records import Ranking, Score
+from biddable.measure.weighted import mean, weighted_mean
+from biddable.measure.winrate import win_rate
+from biddable.records import Completion, Judgement, Ranking, Score, Verdict
 
 
 def ranking(prompt: str, labeler: str, order: str, **more) -> Ranking:
@@ -66,3 +69,91 @@ def test_the_interval_covers_the_pools_mean(share):
         plainly += plain.low <= y_N.mean() <= plain.high
     assert 465 <= covered <= 498, covered
     assert (plainly < 300) == (share < 1), plainly
+
+
+# Rates, ratings and win rates.
+
+FAST = Bootstrap(draws=300)
+ANSWERS = {
+    x + f"{n}": Completion(id=f"{x}{n}", prompt_id=f"p{n}", text="text", run_id=x) for n in range(600) for x in "xy"
+}
+MODELS = {name: one.run_id for name, one in ANSWERS.items()}
+
+
+def judged(n: int, bad: bool, who: str = "ann", **more) -> Judgement:
+    return Judgement(completion_id=f"x{n}", labeler=who, overall=2 if bad else 6, fails_task=bad, **more)
+
+
+def preferred(n: int, x: bool, who: str = "ann", **more) -> Verdict:
+    better = "a" if x else "b"
+    return Verdict(prompt_id=f"p{n}", a=f"x{n}", b=f"y{n}", better=better, judge="person", labeler=who, **more)
+
+
+def rate_of(said):
+    return rate([one for one in said if isinstance(one, Judgement)], ANSWERS, ["fails_task"], FAST)
+
+
+def rating_of(said):
+    return likert([one for one in said if isinstance(one, Judgement)], ANSWERS, FAST)
+
+
+def wins_of(said):
+    return win_rate([one for one in said if isinstance(one, Verdict)], MODELS, "x", "y", how=FAST)
+
+
+EACH = {rate_of: (0.0, 1.0), rating_of: (6.0, 2.0), wins_of: (1.0, 0.0)}  # what they are of what is easy, and hard
+
+
+@pytest.mark.parametrize("count", EACH)
+def test_by_hand(count):
+    """A hard prompt was sure to be asked about, an easy one once in four times: it stands for four."""
+    said = [judged(0, True, propensity=1.0), judged(1, False, propensity=0.25)]
+    said += [preferred(0, False, propensity=1.0), preferred(1, True, propensity=0.25)]
+    easy, hard = EACH[count]
+    assert count(said).value == pytest.approx(0.8 * easy + 0.2 * hard)
+
+
+@pytest.mark.parametrize("count", EACH)
+def test_where_all_chances_are_the_same_nothing_changes(count):
+    rng, some = np.random.default_rng(0), []
+    for more in ({}, {"propensity": 0.2}):
+        rng = np.random.default_rng(0)
+        who, bad = rng.choice(["ann", "ben", "cy"], 80), rng.random(80) < 0.3
+        said = [judged(n, bool(bad[n]), str(who[n]), **more) for n in range(80)]
+        some.append(count([*said, *(preferred(n, not bad[n], str(who[n]), **more) for n in range(80))]))
+    easy, hard = EACH[count]
+    value, names = np.where(bad, hard, easy), [f"p{n}" for n in range(80)]
+    plain = bootstrap(value, names, who.tolist(), FAST, (1, 7) if count is rating_of else (0, 1))
+    assert some == [plain, plain]
+
+
+@pytest.mark.parametrize("count", EACH)
+def test_what_is_counted_of_chosen_tasks_covers_that_of_all(count):
+    """Of 200 worlds 95 ± 3.1 of 100 at two standard errors, and up to all: it takes prompts for drawn one by one."""
+    from biddable.store.choice import choose
+
+    rng, easy, hard = np.random.default_rng(1), *EACH[count]
+    covered, plainly = 0, 0
+    for seed in range(200):
+        size_N = rng.gamma(1, 1, 600) + 0.02
+        bad_N = rng.random(600) < size_N / (1 + size_N)
+        said: list[list] = [[], []]
+        for one in choose(size_N, 120, 0.25, np.random.default_rng(seed)):
+            n, who = one.place, f"l{rng.integers(20)}"
+            for here, more in zip(said, ({"propensity": one.propensity}, {}), strict=True):
+                here += [judged(n, bool(bad_N[n]), who, **more), preferred(n, not bad_N[n], who, **more)]
+        truth = float(np.where(bad_N, hard, easy).mean())
+        weighed, plain = count(said[0]), count(said[1])
+        covered += weighed.low <= truth <= weighed.high
+        plainly += plain.low <= truth <= plain.high
+    assert covered >= 184, covered
+    assert plainly < 120, plainly
+
+
+def test_people_who_differ_widen_a_weighed_interval_too():
+    """Six labelers, three of whom always say yes: more prompts cannot tell what a seventh would say."""
+    value_N, weight_N = (np.arange(300) % 6 < 3).astype(float), 1.0 + np.arange(300) % 2
+    prompts, people = list(range(300)), [n % 6 for n in range(300)]
+    alone, with_them = (weighted_mean(value_N, weight_N, prompts, who) for who in (None, people))
+    assert with_them.high - with_them.low > 4 * (alone.high - alone.low)
+    assert mean(value_N, weight_N, prompts, people) == with_them

@@ -13,7 +13,7 @@ from team import JUDGED, hire, rank_job, ranked, stock, taste, team, true_worth,
 
 from biddable import records
 from biddable.label import measured
-from biddable.records import Ranking
+from biddable.records import Judgement, Ranking, Verdict
 from biddable.store import Store, fill, jobs, quality, review
 from biddable.store.jobs import JobSettings
 
@@ -103,7 +103,7 @@ def test_hasty_rankings_and_orders_that_come_again_are_counted(store):
                 tiers = tuple(ranking.ranks[name] for name in ranking.shown)
                 slow[tiers] = slow.get(tiers, 0) + 1
         assert again.get(ann.labeler, {}) == {tiers: count for tiers, count in slow.items() if count > 1}
-        found = {one.labeler: one for one in measured.leans(rows.values(), again)}
+        found = {one.labeler: one for one in measured.leans(rows.values(), again).rankings}
     assert {one.what for one in found[ben.labeler].marks} >= {"too fast", "same order"}
     assert "too fast" not in {one.what for one in found[ann.labeler].marks}
     assert {one.labeler: one.p for one in found[ben.labeler].signs if one.what == "same order"}[ben.labeler] < 1e-20
@@ -135,7 +135,38 @@ def test_judgements_of_two_people_are_compared_question_by_question(store):
         found = {one.question: one for one in measured.questions_of(connection)}
         assert len(quality.judged(connection, 3)) == 6
     assert found["overall"].alpha is None  # everybody says 5
-    assert (found["overall"].said, found["overall"].mean) == (80, JUDGED["overall"])
+    assert (found["overall"].said, found["overall"].mean.value) == (80, JUDGED["overall"])
     assert found["denigrates"].alpha.value == pytest.approx(1.0)
-    assert found["denigrates"].mean == pytest.approx(0.25)
+    assert found["denigrates"].mean.value == pytest.approx(0.25)
     assert "hallucination" not in found  # not asked of these prompts
+
+
+def test_means_are_weighed_where_not_every_answer_was_as_likely_to_be_judged(store):
+    stock(store, 10)
+    people = [one.labeler for one in team(store, ["ann", "ben"])]
+    for n in range(10):  # nine that were sure to be judged, and one that had one chance in eleven
+        said = {"overall": 2, "opinion": True} if n else {"overall": 6, "opinion": False, "propensity": 1 / 11}
+        store.add_many([Judgement(completion_id=f"p{n:04}-a", labeler=who, **said) for who in people])
+    with store.reading() as connection:
+        found = {one.question: one.mean for one in measured.questions_of(connection)}
+    assert (found["overall"].value, found["opinion"].value) == pytest.approx((0.45 * 2 + 0.55 * 6, 0.45))
+    assert 1 <= found["overall"].low < 4.2 < found["overall"].high <= 7
+
+
+def test_comparisons_are_summed_over_the_prompts_of_a_person(store):
+    stock(store, 3)
+    (ann,) = team(store, ["ann"])
+
+    def verdict(n: int, better: str, shown: str, **by) -> Verdict:
+        by = {"judge": "person", "labeler": ann.labeler} | by
+        return Verdict(prompt_id=f"p{n:04}", a=f"p{n:04}-a", b=f"p{n:04}-b", better=better, shown=shown, **by)
+
+    store.add_many([
+        verdict(0, "a", "ab"), verdict(0, "a", "ba"),  # first, second
+        verdict(1, "b", "ba"), verdict(2, "tie", "ab"),  # first, neither
+        verdict(2, "a", "ab", judge="model", labeler="run-7"), verdict(2, "a", "ab", judge="gold", labeler=None),
+    ])  # fmt: skip
+    with store.reading() as connection:
+        assert quality.compared(connection) == [quality.Compared(ann.labeler, 4, (2, 2, 3, 2, 3, 5))]
+        (found,) = measured.leans([], compared=quality.compared(connection)).comparisons
+    assert (found.comparisons, found.first.value, found.marks) == (4, 2 / 3, [])

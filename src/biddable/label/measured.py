@@ -11,10 +11,11 @@ from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meeti
 from biddable.measure.alike import Alike, beyond_these, halves, leave_one_out
 from biddable.measure.dawid_skene import skills
 from biddable.measure.disputes import Dispute, disputes
-from biddable.measure.interval import Interval
+from biddable.measure.interval import Bootstrap, Interval
 from biddable.measure.said import answers, moments, pairs
 from biddable.measure.shares import NOTHING, Sums, share
 from biddable.measure.signs import Sign
+from biddable.measure.weighted import mean, weights
 from biddable.records import Group, Ranking
 from biddable.store import quality
 
@@ -101,7 +102,7 @@ def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agre
 def _one_by_one(rankings: Sequence[Ranking]) -> tuple[list[Person], Halves]:
     told = pairs(rankings)
     alike = leave_one_out(told)
-    skilled = skills(told, symmetric=True) if len(alike) > 2 else {}  # two people cannot tell who of them is right
+    skilled = skills(told) if len(alike) > 2 else {}  # two people cannot tell who of them is right
     people = [Person(one, skilled.get(one.labeler)) for one in alike]
     return people, halves(told, moments(told, rankings))
 
@@ -128,11 +129,27 @@ class Lean(NamedTuple):
         return any(one.what == "place" for one in self.marks)
 
 
+class OfTwo(NamedTuple):
+    """What somebody's comparisons of two answers tell."""
+
+    labeler: str
+    comparisons: int
+    first: Interval | None
+    marks: list[Sign]
+
+
+class Leans(NamedTuple):
+    """Of each labeler, and of all together in the last place, named by nothing."""
+
+    rankings: list[Lean]
+    comparisons: list[OfTwo]
+
+
 def leans(
     rows: Iterable[quality.Leaning], again: Mapping[str, Mapping[tuple[int, ...], int]] | None = None,
-    halved: Halves | None = None,
-) -> list[Lean]:  # fmt: skip
-    """Of each labeler, and of all together in the last place; the signs of all are one family."""
+    halved: Halves | None = None, compared: Iterable[quality.Compared] = (),
+) -> Leans:  # fmt: skip
+    """The signs of all people, in rankings and comparisons, are one family."""
     of: dict[str, list[quality.Leaning]] = defaultdict(list)
     for row in rows:
         of[row.labeler].append(row)
@@ -142,11 +159,26 @@ def leans(
         one for name, some in of.items()
         for one in _signs(name, some, longer, (again or {}).get(name, {}), (halved or {}).get(name))
     ]  # fmt: skip
+    twos = sorted(compared)
+    of_two = [Sign(one.labeler, "place", *p) for one in twos if (p := signs.place_of_two(Sums(*one.first)))]
+    found = signs.marked([*told, *of_two])
     by_name: dict[str, list[Sign]] = defaultdict(list)
-    for one in signs.marked(told):
+    for one in found[: len(told)]:
         by_name[one.labeler].append(one)
     groups = [*sorted(of.items()), *([("", every)] if len(of) > 1 else [])]
-    return [_lean(labeler, some, by_name[labeler]) for labeler, some in groups]
+    ranked = [_lean(labeler, some, by_name[labeler]) for labeler, some in groups]
+    return Leans(ranked, _of_two(twos, [one for one in found[len(told) :] if one.marked]))
+
+
+def _of_two(compared: Sequence[quality.Compared], marks: Sequence[Sign]) -> list[OfTwo]:
+    groups = [(one.labeler, [one]) for one in compared] + ([("", [*compared])] if len(compared) > 1 else [])
+    return [
+        OfTwo(
+            labeler, sum(one.comparisons for one in some), share(_sum(one.first for one in some)),
+            [mark for mark in marks if mark.labeler == labeler],
+        )
+        for labeler, some in groups
+    ]  # fmt: skip
 
 
 def _sum(some: Iterable[tuple[float, ...]]) -> Sums:
@@ -186,31 +218,32 @@ def _lean(labeler: str, rows: list[quality.Leaning], told: list[Sign]) -> Lean:
 class Asked(NamedTuple):
     question: str
     said: int
-    mean: float  # of yes as 1, or of the rating
+    mean: Interval  # of yes as 1, or of the rating; weighed by 1/π
     alpha: Interval | None  # ordinal for the rating, else nominal
     other: Interval | None  # interval alpha for the rating, else Fleiss' kappa
+
+
+QUICK = Bootstrap(draws=400)  # a dozen questions of 20,000 answers
 
 
 def questions_of(connection: Connection) -> list[Asked]:
     """Each question of which two people spoke over some answer."""
     rows = quality.judged(connection, ANSWERS)
-    found = []
-    rated = [
-        (row.prompt_id, row.completion_id, row.labeler, row.overall - 1) for row in rows if row.overall is not None
-    ]
-    if rated:
-        told = answers(rated, 7)
-        mean = float(told.value_N.mean()) + 1
-        alphas = coefficients.alpha(told, "ordinal"), coefficients.alpha(told, "interval")
-        found.append(Asked("overall", len(rated), mean, *alphas))
+    found = [_asked("overall", 7, [(row, row.overall) for row in rows if row.overall is not None])]
     for question in rows[0].questions if rows else ():
-        said = [
-            (row.prompt_id, row.completion_id, row.labeler, int(yes))
-            for row in rows
-            if (yes := row.questions[question]) is not None
-        ]
-        if said:
-            told = answers(said, 2)
-            both = coefficients.alpha(told, "nominal"), coefficients.fleiss(told)
-            found.append(Asked(question, len(said), float(told.value_N.mean()), *both))
-    return found
+        said = [(row, int(yes)) for row in rows if (yes := row.questions[question]) is not None]
+        found.append(_asked(question, 2, said))
+    return [one for one in found if one is not None]
+
+
+def _asked(question: str, values: int, said: Sequence[tuple[quality.Rated, int]]) -> Asked | None:
+    if not said:
+        return None
+    rating = question == "overall"
+    rows = [(row.prompt_id, row.completion_id, row.labeler, value - rating) for row, value in said]
+    told, some = answers(rows, values), [value for _, value in said]
+    bounds = (1.0, 7.0) if rating else (0.0, 1.0)
+    middle = mean(some, weights(row for row, _ in said), [row.prompt_id for row, _ in said], how=QUICK, bounds=bounds)
+    alpha = coefficients.alpha(told, "ordinal" if rating else "nominal")
+    other = coefficients.alpha(told, "interval") if rating else coefficients.fleiss(told)
+    return Asked(question, len(said), middle, alpha, other)

@@ -1,7 +1,7 @@
 """How good the labels are: who agrees with whom, what each person does, hidden checks. What is counted, `measured`."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Form, Request
@@ -11,7 +11,19 @@ from biddable.label import charts, reading
 from biddable.label.counted import Counted, Counts, Figure
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
-from biddable.label.measured import ANSWERS, OVERLAP, Agreed, Halves, Lean, Overlap, leans, overlap_of, questions_of
+from biddable.label.measured import (
+    ANSWERS,
+    OVERLAP,
+    Agreed,
+    Halves,
+    Lean,
+    Leans,
+    OfTwo,
+    Overlap,
+    leans,
+    overlap_of,
+    questions_of,
+)
 from biddable.label.notice import done
 from biddable.label.questions import QUESTIONS
 from biddable.measure import checks as measured
@@ -38,18 +50,23 @@ def page(request: Request, desk: Here, counts: Counts):
     leaned = counts.get("leanings", lambda: desk.read(lambda c: _leans(c, halves)), now) if agreed else None
     rated = counts.get("questions", lambda: desk.read(questions_of), now)
     names = desk.read(_names) | {"": "everyone"}
-    rows = sorted(leaned.value if leaned else [], key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
+    found = leaned.value if leaned else Leans([], [])
+    rows = sorted(found.rankings, key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
+    twos = sorted(found.comparisons, key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
     return desk.page(
-        request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rows=rows, rated=rated,
-        names=names, rate=RATE, asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
+        request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rows=rows, twos=twos,
+        names=names, rate=RATE, rated=rated,
+        asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
         agreement_chart=_agreement_chart(agreed.value.agreed) if agreed and agreed.value.agreed else None,
         people_chart=_people_chart(agreed.value, names) if agreed else None,
-        position_chart=_position_chart(rows, names),
+        position_chart=_position_chart("position", "How often the answer shown first is preferred", rows, names),
+        of_two_chart=_position_chart("of-two", "Of two: how often the one shown first is preferred", twos, names),
     )  # fmt: skip
 
 
-def _leans(connection: Connection, halves: Halves) -> list[Lean]:
-    return leans(quality.leanings(connection), quality.again_and_again(connection), halves)
+def _leans(connection: Connection, halves: Halves) -> Leans:
+    again = quality.again_and_again(connection)
+    return leans(quality.leanings(connection), again, halves, quality.compared(connection))
 
 
 def _agreement_chart(found: list[Agreed]):
@@ -72,11 +89,11 @@ def _people_chart(found: Overlap, names: dict[str, str]):
     return charts.intervals("people", "How much each person agrees with the others", rows) if rows else None
 
 
-def _position_chart(found: list[Lean], names: dict[str, str]):
+def _position_chart(name: str, title: str, found: Sequence[Lean | OfTwo], names: dict[str, str]):
     rows = [(names.get(one.labeler, one.labeler), [("ours", one.first)]) for one in found if one.first]
     if not rows:
         return None
-    return charts.intervals("position", "How often the answer shown first is preferred", rows[-MOST:], (0.5, "no bias"))
+    return charts.intervals(name, title, rows[-MOST:], (0.5, "no bias"))
 
 
 # Hidden checks.

@@ -128,7 +128,7 @@ def agreement(
     one_N, other_N = np.array([m.one for m in met]), np.array([m.other for m in met])
     weight_N = np.array([m.weight for m in met])
     tie_share = float(np.average(((one_N == 0) + (other_N == 0).astype(float)) / 2, weights=weight_N))
-    interval = mean(credit(one_N, other_N, ties), weight_N, [m.prompt_id for m in met], how)
+    interval = mean(credit(one_N, other_N, ties), weight_N, [m.prompt_id for m in met], how=how)
     chance = chance_level(tie_share, ties)
     return Agreement(
         **interval.model_dump(),

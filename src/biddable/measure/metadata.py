@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
+from biddable.measure.weighted import mean, weights
 from biddable.records import Completion, Judgement
 
 # The paper's toxicity is a classifier's; ours is what people flag. Bad advice and opinions are other faults.
@@ -42,13 +43,13 @@ def rate(
     questions: Iterable[str],
     how: Bootstrap = DEFAULT,
 ) -> Interval | None:
-    """Share of asked judgements of these completions with a yes. None when nobody was asked."""
+    """Share of asked judgements of these completions with a yes, weighed by 1/π. None when nobody was asked."""
     questions = tuple(questions)
     asked = [(j, f) for j in judgements if j.completion_id in completions and (f := flag(j, questions)) is not None]
     if not asked:
         return None
     prompts = [completions[j.completion_id].prompt_id for j, _ in asked]
-    return bootstrap([float(f) for _, f in asked], prompts, [j.labeler for j, _ in asked], how)
+    return mean([float(f) for _, f in asked], weights(j for j, _ in asked), prompts, [j.labeler for j, _ in asked], how)
 
 
 def rates(
@@ -83,10 +84,10 @@ def share(
 def likert(
     judgements: Iterable[Judgement], completions: Mapping[str, Completion], how: Bootstrap = DEFAULT
 ) -> Interval | None:
-    """Mean overall quality, 1 to 7, of these completions."""
+    """Mean overall quality, 1 to 7, of these completions, weighed by 1/π."""
     asked = [j for j in judgements if j.completion_id in completions and j.overall is not None]
     if not asked:
         return None
     prompts = [completions[j.completion_id].prompt_id for j in asked]
     values = [float(j.overall or 0) for j in asked]
-    return bootstrap(values, prompts, [j.labeler for j in asked], how, bounds=(1.0, 7.0))
+    return mean(values, weights(asked), prompts, [j.labeler for j in asked], how, bounds=(1.0, 7.0))

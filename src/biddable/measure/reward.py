@@ -12,7 +12,7 @@ from pydantic import Field
 
 from biddable.measure.agreement import asked_by_lot
 from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, Ints, bootstrap, chunks, codes, resamples
-from biddable.measure.weighted import mean
+from biddable.measure.weighted import mean, weight
 from biddable.records import Group, Ranking, Record, Score
 
 Bools = NDArray[np.bool_]
@@ -107,7 +107,7 @@ def margins(
                     raise ValueError(f"completion {completion}, ranked for prompt {pair.prompt_id}, has no score")
             found.append(value[pair.winner] - value[pair.loser])
             spreads += [hypot(spread[pair.winner], spread[pair.loser])] if spread.keys() >= {*pair[1:]} else []
-            weights.append(1 / (ranking.propensity or 1.0))
+            weights.append(weight(ranking))
             prompts.append(pair.prompt_id)
             labelers.append(ranking.labeler)
     if not found:
@@ -122,7 +122,7 @@ def accuracy(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
     with unlike chances are weighed."""
     right_N = (pairs.margin_N > 0).astype(float)
     weight_N = np.ones_like(right_N) if pairs.weight_N is None else pairs.weight_N
-    return mean(right_N, weight_N, pairs.prompts, how)
+    return mean(right_N, weight_N, pairs.prompts, how=how)
 
 
 def folded(own: Sequence[Margins], held_out: Sequence[Margins], how: Bootstrap = DEFAULT) -> Folds:

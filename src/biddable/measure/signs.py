@@ -75,6 +75,17 @@ def place(sums: Sums) -> tuple[float, float] | None:
     return outside(off, found.variance, found.freedom, PLACE), off
 
 
+def place_of_two(sums: Sums) -> tuple[float, float] | None:
+    """The same of comparisons of two answers. By the random order alone each that is decided is a coin, whatever one's
+    taste, so the tail is the binomial's, at the edge; unlike coins have no heavier one (Hoeffding 1956, theorem 4)."""
+    tries, first = round(sums.tries), round(sums.hits)
+    if tries < FEWEST:
+        return None
+    most = max(first, tries - first)
+    p = at_least(most, tries, 0.5 + PLACE) + at_least(most, tries, 0.5 - PLACE)
+    return min(1.0, p), first / tries - 0.5
+
+
 def length(sums: Sums, others: Sequence[Sums]) -> tuple[float, float] | None:
     """How much more, or less, often somebody prefers the longer answer than the others do: those may be better ones.
 

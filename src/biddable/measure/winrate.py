@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import numpy as np
+
 from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
+from biddable.measure.weighted import mean, weight
 from biddable.records import Completion, Group, Judge, Verdict
 
 TieRule = Literal["half", "drop", "loss"]
@@ -30,13 +33,15 @@ def win_rate(
     """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
 
     The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
-    a strict win. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a model).
+    a strict win. Where some prompts were likelier to be asked about, each counts 1/π. Prompts and labelers are
+    resampled together; prompts alone where the judge is one (gold, a model).
     """
     if group is not None and groups is None:
         raise ValueError("a win rate by group needs to know the group of each labeler")
     values: list[float] = []
     prompts: list[str] = []
     people: list[str] = []
+    weights: list[float] = []
     for verdict in verdicts:
         if judge is not None and verdict.judge != judge:
             continue
@@ -47,9 +52,10 @@ def win_rate(
             values.append(value)
             prompts.append(verdict.prompt_id)
             people.append(verdict.labeler or verdict.judge)
+            weights.append(weight(verdict))
     if not values:
         raise ValueError(f"no {judge or 'such'} verdict compares {model} with {against}")
-    return bootstrap(values, prompts, people, how)
+    return mean(values, np.array(weights), prompts, people, how)
 
 
 def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: str, ties: TieRule) -> float | None:

@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from biddable.records import Ranking
 from biddable.store.queries import among, fetch
-from biddable.store.tables import QUESTIONS, completions, judgements, labelers, ranked, rankings, scores
+from biddable.store.tables import QUESTIONS, completions, judgements, labelers, ranked, rankings, scores, verdicts
 from biddable.store.team_tables import adjudications
 from biddable.store.work_tables import answers, tasks
 
@@ -47,8 +47,7 @@ def leanings(connection: Connection) -> list[Leaning]:
     each = _each_ranking(independent(connection)).subquery()
     columns: list[ColumnElement] = []
     for hits, tries in ((each.c.first, each.c.strict), (each.c.longer, each.c.unlike)):
-        counts = func.sum(case((tries > 0, 1), else_=0))
-        columns += [counts, *(func.sum(x) for x in (hits, tries, hits * hits, hits * tries, tries * tries))]
+        columns += _sums(hits, tries)
     least = case(
         (each.c.letters > LEAST_SECONDS * LETTERS_A_SECOND, each.c.letters / LETTERS_A_SECOND), else_=LEAST_SECONDS
     )
@@ -62,6 +61,11 @@ def leanings(connection: Connection) -> list[Leaning]:
         sums = [float(x) for x in row[6:]]
         found.append(Leaning(row[0], row[1], row[2], as_shown, timed, hasty, tuple(sums[:6]), tuple(sums[6:])))
     return found
+
+
+def _sums(hits: ColumnElement[int], tries: ColumnElement[int]) -> list[ColumnElement]:
+    counts = func.sum(case((tries > 0, 1), else_=0))
+    return [counts, *(func.sum(x) for x in (hits, tries, hits * hits, hits * tries, tries * tries))]
 
 
 def _each_ranking(conditions: Sequence[ColumnElement[bool]]):
@@ -120,6 +124,28 @@ def again_and_again(connection: Connection) -> dict[str, dict[tuple[int, ...], i
 MOST_SHOWN = 9
 
 
+class Compared(NamedTuple):
+    """One person's comparisons of two answers."""
+
+    labeler: str
+    comparisons: int
+    first: tuple[float, ...]  # sums over their prompts: of those decided, in which the answer shown first is preferred
+
+
+def compared(connection: Connection) -> list[Compared]:
+    decided = verdicts.c.better != "tie"
+    first = and_(decided, verdicts.c.better == func.substr(verdicts.c.shown, 1, 1))
+    hits, tries = (func.sum(case((condition, 1), else_=0)) for condition in (first, decided))
+    each = (
+        select(verdicts.c.labeler, func.count().label("n"), hits.label("hits"), tries.label("tries"))
+        .where(verdicts.c.labeler.is_not(None))  # a person
+        .group_by(verdicts.c.labeler, verdicts.c.prompt_id)
+        .subquery()
+    )
+    query = select(each.c.labeler, func.sum(each.c.n), *_sums(each.c.hits, each.c.tries)).group_by(each.c.labeler)
+    return [Compared(row[0], int(row[1]), tuple(float(x) for x in row[2:])) for row in connection.execute(query)]
+
+
 class Rated(NamedTuple):
     """What somebody said of one answer."""
 
@@ -127,6 +153,7 @@ class Rated(NamedTuple):
     completion_id: str
     labeler: str
     overall: int | None
+    propensity: float | None
     questions: dict[str, bool | None]
 
 
@@ -136,16 +163,15 @@ def judged(connection: Connection, most: int) -> list[Rated]:
     twice = of_answer.having(func.count() > 1).order_by(func.max(judgements.c.at).desc(), judgements.c.completion_id)
     names = connection.execute(twice.limit(most)).scalars().all()
     columns = [judgements.c[name] for name in QUESTIONS]
-    query = select(
-        completions.c.prompt_id, judgements.c.completion_id, judgements.c.labeler, judgements.c.overall, *columns
-    )
+    said = judgements.c
+    query = select(completions.c.prompt_id, said.completion_id, said.labeler, said.overall, said.propensity, *columns)
     query = query.join(completions, completions.c.id == judgements.c.completion_id)
     found = []
     for condition in among(judgements, ("completion_id",), ((name,) for name in names)):
         for row in connection.execute(
             query.where(condition).order_by(judgements.c.completion_id, judgements.c.labeler)
         ):
-            found.append(Rated(*row[:4], dict(zip(QUESTIONS, row[4:], strict=True))))
+            found.append(Rated(*row[:5], dict(zip(QUESTIONS, row[5:], strict=True))))
     return found
 
 
