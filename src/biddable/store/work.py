@@ -53,7 +53,7 @@ class Held(NamedTuple):
     draft: Draft | None
     changeable: datetime | None = None  # until when what was handed in can be changed; nothing when nothing was
     propensity: float | None = None  # how likely the task was to be chosen; nothing where all were
-    extra: bool = False  # asked for because others disagreed
+    extra: bool = False  # not by lot: asked for because others disagreed, or a hidden check
 
 
 class Answer(NamedTuple):
@@ -287,7 +287,8 @@ def submit(
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
     seconds = _seconds(connection, account, held)
-    held = held._replace(extra=overlap.is_extra(connection, held.job, task, account.labeler))
+    extra = held.gold is not None or overlap.is_extra(connection, held.job, task, account.labeler)
+    held = held._replace(extra=extra)
     found = [sound(record) for record in make(held, seconds)]
     said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:
