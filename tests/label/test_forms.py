@@ -158,6 +158,9 @@ def test_a_written_prompt_goes_where_its_author_s_prompts_go():
         task, body = held("prompt", 0), json.dumps({"text": "a", "source": "plain"})
         splits |= {one.split for one in forms.records(task, forms.read(task, body), f"l-{n}", 1.0, AT)}
     assert splits == {"train", "valid", "test"}
+    held_out = task._replace(group="held_out")
+    drawn = {forms.records(held_out, forms.read(task, body), f"l-{n}", 1.0, AT)[0].split for n in range(60)}
+    assert drawn == {"test"}
 
 
 def test_what_was_chosen_by_chance_says_so_in_each_record():

@@ -369,6 +369,24 @@ def test_held_out_labels_and_tests_never_leave_as_training_data(owner, store):
     assert "no rankings by training labelers" in owner.get("/manage/data/rankings.jsonl?split=all").text
 
 
+def test_what_held_out_people_write_as_prompts_trains_nothing(owner, person, store):
+    asked = {"kind": "prompt", "title": "Ask", "purpose": "evaluation", "what": {"count": 60}}
+    assert owner.post("/api/jobs", json=asked).status_code == 201
+    forms_ = (
+        {"text": "Turn it.", "source": "few_shot", "examples": [{"query": x, "response": x * 2} for x in "ab"]},
+        {"text": "How deep is a well?", "source": "plain"},
+    )
+    for n in range(8):
+        hal, _ = person(f"hal {n}", "labeler", "held_out")
+        for form in forms_:
+            task = hal.post("/api/claim", json={}).json()["task"]["task"]
+            sent = {"key": f"key {n} {form['source']}", "body": json.dumps(form)}
+            assert hal.post(f"/api/tasks/{task}/answer", json=sent).status_code == 200
+    assert (store.counts()["prompts"], {one.split for one in store.prompts()}) == (24, {"test"})
+    for what in ("prompts", "demos"):
+        assert owner.get(f"/manage/data/{what}.jsonl").status_code == 400, "there is nothing to train on"
+
+
 def test_the_history_is_read_and_checked(owner, store):
     stock(store, 2)
     rank_job(store)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, or_, select, update
 
-from biddable.records import Completion, Prompt, Ranking, Record, digest
+from biddable.records import Completion, Group, Prompt, Ranking, Record, digest
 from biddable.store import history, jobs, kept, overlap, queue, shared, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
@@ -53,6 +53,7 @@ class Held(NamedTuple):
     draft: Draft | None
     changeable: datetime | None = None  # until when what was handed in can be changed; nothing when nothing was
     propensity: float | None = None  # how likely the task was to be chosen; nothing where all were
+    group: Group = "training"  # its holder's
     extra: bool = False  # not by lot: asked for because others disagreed, or a hidden check
 
 
@@ -190,7 +191,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
         row.lease if row.state == "leased" else None,
         row.taken or row.first, row.until or at,
         Draft(row.version, row.body) if row.version is not None else None, _changeable(connection, account, task, job),
-        row.propensity if row.propensity < 1 else None,
+        row.propensity if row.propensity < 1 else None, account.group,
     )  # fmt: skip
 
 
