@@ -16,14 +16,13 @@ from biddable.store.work_tables import answers, tasks
 
 
 def independent(connection: Connection) -> list[ColumnElement[bool]]:
-    """Conditions on `rankings` that leave out those made with the others' before their author's eyes: an adjudicator's
-    last word."""
-    last = select(adjudications.c.task).where(adjudications.c.final.is_not(None)).limit(1)
-    if connection.execute(last).first() is None:
+    """Conditions on `rankings` that leave out those made with the others' before their author's eyes: whatever an
+    adjudicator said since they ranked blind."""
+    if connection.execute(select(adjudications.c.task).limit(1)).first() is None:
         return []
     here = and_(tasks.c.prompt_id == rankings.c.prompt_id, adjudications.c.labeler == rankings.c.labeler)
     seen = select(adjudications.c.task).join(tasks, tasks.c.id == adjudications.c.task).where(here)
-    return [~exists(seen.where(adjudications.c.at == rankings.c.at))]
+    return [~exists(seen.where(adjudications.c.begun <= rankings.c.at))]
 
 
 def by_check() -> ColumnElement[bool]:

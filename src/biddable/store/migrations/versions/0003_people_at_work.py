@@ -256,6 +256,13 @@ def _team() -> None:
         sa.PrimaryKeyConstraint("task", "labeler"),
     )
     op.create_table(
+        "readings",
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _at("at"),
+        sa.PrimaryKeyConstraint("task", "labeler"),
+    )
+    op.create_table(
         "surveys",
         _id("id"),
         _text("kind"),
