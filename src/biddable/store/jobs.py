@@ -52,6 +52,7 @@ class JobSettings(Settings):
     hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
     hourly_before: tuple[tuple[date, float], ...] = Field((), description="what an hour was paid until those days")
     cap_minutes: float = Field(60, gt=0, description="active minutes of one task that are paid, at most")
+    cap_before: tuple[tuple[date, float], ...] = Field((), description="how many were paid until those days")
     gold: float = Field(
         0.05, ge=0, le=0.5, description="share of a person's tasks whose answer is known: hidden checks"
     )
@@ -69,6 +70,9 @@ class Job(NamedTuple):
 
     def hourly_on(self, day: date) -> float:
         return next((rate for until, rate in self.settings.hourly_before if day <= until), self.settings.hourly)
+
+    def cap_on(self, day: date) -> float:
+        return next((cap for until, cap in self.settings.cap_before if day <= until), self.settings.cap_minutes)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -148,11 +152,15 @@ def set_state(connection: Connection, job: str, state: State, at: datetime, who:
 
 
 def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
-    """New settings, for what is handed out from now on. A new pay holds from tomorrow: a day has one."""
+    """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow: a day
+    has one."""
+    today = at.date()
     if settings.hourly != job.settings.hourly:
-        today = at.date()
         earlier = tuple(one for one in job.settings.hourly_before if one[0] < today)
         settings = settings.model_copy(update={"hourly_before": (*earlier, (today, job.hourly_on(today)))})
+    if settings.cap_minutes != job.settings.cap_minutes:
+        earlier = tuple(one for one in job.settings.cap_before if one[0] < today)
+        settings = settings.model_copy(update={"cap_before": (*earlier, (today, job.cap_on(today)))})
     said = differences(job.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
     if title != job.title:
         said.insert(0, ("title", job.title, title))
