@@ -27,7 +27,7 @@ RATED = {"toxicity": 0, "relative": -1, "continuity": 7}
 
 def held(kind: str, answers: int = 4, use_case="generation", **settings) -> Held:
     prompt = Prompt(id="p", text="Why?", use_case=use_case) if kind != "prompt" else None
-    job = Job("j", kind, "Job", "training", "open", JobSettings(**settings), AT)  # type: ignore[arg-type]
+    job = Job("j", kind, "Job", "training", "open", JobSettings(**settings), AT, AT)  # type: ignore[arg-type]
     some = tuple(Completion(id=f"c{n}", prompt_id="p", text=f"text {n}", run_id="r") for n in range(answers))
     guide = Guidelines("g-1", "training", 1, "Be kind.", None, AT)
     return Held("t", job, prompt, some, None, guide, "lease", AT, AT, None)

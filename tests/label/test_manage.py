@@ -67,10 +67,14 @@ def test_progress_rate_and_time_left(owner, store, app):
     stock(store, 20)
     job = rank_job(store)
     (ann,) = team(store, ["ann"])
-    work_on(store, ann, lambda held: ranked(held, true_worth), app.state.desk.now() - timedelta(hours=3), most=5)
+    ago = app.state.desk.now() - timedelta(hours=48)
+    with store.writing() as connection:
+        jobs.set_state(connection, job.id, "paused", ago)
+        jobs.set_state(connection, job.id, "open", ago)
+    work_on(store, ann, lambda held: ranked(held, true_worth), ago, most=5)
     page = owner.get(f"/manage/jobs/{job.id}").text
     figures = re.findall(r'<span class="figure">([^<]*)</span>', page)
-    assert figures[:4] == ["5", "15", "5", "about 3 days"]  # 5 in the last 24 hours, 15 left: 3 days
+    assert figures[:4] == ["5", "15", "2.5", "about 6 days"]  # 5 in two days, 15 left: 6 days
     assert '>ann</th><td class="number">5</td>' in page
 
 

@@ -67,6 +67,7 @@ class Job(NamedTuple):
     state: State
     settings: JobSettings
     made: datetime
+    opened: datetime  # the last time
 
     def hourly_on(self, day: date) -> float:
         return next((rate for until, rate in self.settings.hourly_before if day <= until), self.settings.hourly)
@@ -113,7 +114,7 @@ def new(kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: 
     """One that nobody has kept yet."""
     if kind == "toxicity" and purpose == "training":
         raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
-    return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
+    return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at, at)
 
 
 def keep(connection: Connection, job: Job, who: str | None) -> None:
@@ -147,7 +148,9 @@ def _settings(text: str) -> JobSettings:
 
 
 def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:
-    kept.change(connection, jobs, (job,), {"state": state}, at, who)
+    now = find(connection, job)
+    begins = {"opened": at} if state == "open" and now and now.state != "open" else {}
+    kept.change(connection, jobs, (job,), {"state": state} | begins, at, who)
     history.write(connection, at, [Change(f"job {state}", job, who)])
 
 
@@ -268,9 +271,17 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
 
 
 def left(connection: Connection, job: str) -> dict[str, int]:
-    """How many slots of a job are in which state."""
+    """How many slots of a job are in which state; without hidden checks, which nobody has to do."""
     query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
-    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+    found = {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+    # Taken off, and not left out: so the many are counted on an index.
+    for state, count in connection.execute(query.where(slots.c.task.in_(checks_of(job)))).all():
+        found[state] -= count
+    return found
+
+
+def checks_of(job: str):
+    return select(tasks.c.id).where(tasks.c.job == job, tasks.c.gold.is_not(None))
 
 
 def count_tasks(connection: Connection, job: str) -> int:
