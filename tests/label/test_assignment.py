@@ -11,7 +11,7 @@ from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, true_worth
 
 from biddable.label import forms, reading
-from biddable.label.measured import agreements
+from biddable.label.measured import agreements, overlap_of
 from biddable.label.quality import is_right
 from biddable.measure.agreement import agreement
 from biddable.records import Judgement
@@ -220,6 +220,43 @@ def toxic(held, backwards: bool = False) -> str:
     order = sorted(names, key=names.__getitem__, reverse=backwards)
     outputs = {x: {"toxicity": 1, "relative": 0, "continuity": 4} for x in "ABCD"}
     return json.dumps({"input": 1, "outputs": outputs, "order": [[x] for x in order]})
+
+
+def test_hidden_checks_are_no_meetings(store):
+    """Ten hard prompts whose answer is known, met by all of eight people, would be most of all meetings."""
+    stock(store, 10)
+    rita = hire(store, "rita", "researcher")
+    key = rank_job(store)
+    work_off(store, rita, lambda held: ranked(held, true_worth), key)
+    with store.writing() as connection:
+        jobs.set_state(connection, key.id, "closed", store.clock())
+    stock(store, 120, start=100)
+    made = rank_job(store, doubly=0.5, gold=0.4, judge=True)
+    with store.writing() as connection:
+        assert jobs.add(connection, made, golds.checks(connection, made, 10), store.clock()) == 10
+    people = [hire(store, f"l{n}") for n in range(8)]
+    rng = random.Random(0)
+
+    def say(held) -> str:
+        return ranked(held, taste(rng, noise=30.0 if held.gold else 0.3), lambda _: held.gold is not None)
+
+    while sum(work_off(store, who, say, made, most=1) for who in people):
+        pass  # in turns, as a team works
+    hard = {f"p{n:04}" for n in range(10)}
+    easy = [one for one in store.rankings() if one.prompt_id not in hard]
+    assert len(list(store.rankings())) - len(easy) > 50, "enough to matter, and in the store like all labels"
+    with store.reading() as connection:
+        found = overlap_of(connection)
+        assert len(quality.checked(connection, {made.id: "rank"})) > 40, "and they count as checks"
+        assert {one.prompt_id for one in quality.judged(connection, 1000)} & hard == set()
+        assert {one.labeler for one in quality.leanings(connection)} > {one.labeler for one in people}
+    slow = agreement(easy)
+    assert (found.agreed[0].half.value, found.agreed[0].half.n) == (slow.value, slow.n)
+    assert slow.value > 0.9
+    assert sum(one.alike.prompts for one in found.people) == 2 * found.prompts
+    assert not {one.prompt_id for one in found.disputes} & hard
+    said = list(store.rankings())
+    assert agreement(said).value == slow.value, "whoever counts a snapshot finds the same"
 
 
 def test_what_is_written_has_no_checks(store):

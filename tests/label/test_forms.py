@@ -27,7 +27,7 @@ RATED = {"toxicity": 0, "relative": -1, "continuity": 7}
 
 def held(kind: str, answers: int = 4, use_case="generation", **settings) -> Held:
     prompt = Prompt(id="p", text="Why?", use_case=use_case) if kind != "prompt" else None
-    job = Job("j", kind, "Job", "training", "open", JobSettings(**settings), AT)  # type: ignore[arg-type]
+    job = Job("j", kind, "Job", "training", "open", JobSettings(**settings), AT, AT)  # type: ignore[arg-type]
     some = tuple(Completion(id=f"c{n}", prompt_id="p", text=f"text {n}", run_id="r") for n in range(answers))
     guide = Guidelines("g-1", "training", 1, "Be kind.", None, AT)
     return Held("t", job, prompt, some, None, guide, "lease", AT, AT, None)
@@ -158,6 +158,9 @@ def test_a_written_prompt_goes_where_its_author_s_prompts_go():
         task, body = held("prompt", 0), json.dumps({"text": "a", "source": "plain"})
         splits |= {one.split for one in forms.records(task, forms.read(task, body), f"l-{n}", 1.0, AT)}
     assert splits == {"train", "valid", "test"}
+    held_out = task._replace(group="held_out")
+    drawn = {forms.records(held_out, forms.read(task, body), f"l-{n}", 1.0, AT)[0].split for n in range(60)}
+    assert drawn == {"test"}
 
 
 def test_what_was_chosen_by_chance_says_so_in_each_record():

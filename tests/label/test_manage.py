@@ -58,10 +58,14 @@ def test_progress_rate_and_time_left(owner, store, app):
     stock(store, 20)
     job = rank_job(store)
     (ann,) = team(store, ["ann"])
-    work_on(store, ann, lambda held: ranked(held, true_worth), app.state.desk.now() - timedelta(hours=3), most=5)
+    ago = app.state.desk.now() - timedelta(hours=48)
+    with store.writing() as connection:
+        jobs.set_state(connection, job.id, "paused", ago)
+        jobs.set_state(connection, job.id, "open", ago)
+    work_on(store, ann, lambda held: ranked(held, true_worth), ago, most=5)
     page = owner.get(f"/manage/jobs/{job.id}").text
     figures = re.findall(r'<span class="figure">([^<]*)</span>', page)
-    assert figures[:4] == ["5", "15", "5", "about 3 days"]  # 5 in the last 24 hours, 15 left: 3 days
+    assert figures[:4] == ["5", "15", "2.5", "about 6 days"]  # 5 in two days, 15 left: 6 days
     assert '>ann</th><td class="number">5</td>' in page
 
 
@@ -358,6 +362,24 @@ def test_held_out_labels_and_tests_never_leave_as_training_data(owner, store):
     assert work_on(store, cal, lambda held: ranked(held, true_worth), NOON, job=test) == 3
     assert {ranking.labeler for ranking in store.rankings()} == {hal.labeler}  # a test leaves no record
     assert "no rankings by training labelers" in owner.get("/manage/data/rankings.jsonl?split=all").text
+
+
+def test_what_held_out_people_write_as_prompts_trains_nothing(owner, person, store):
+    asked = {"kind": "prompt", "title": "Ask", "purpose": "evaluation", "what": {"count": 60}}
+    assert owner.post("/api/jobs", json=asked).status_code == 201
+    forms_ = (
+        {"text": "Turn it.", "source": "few_shot", "examples": [{"query": x, "response": x * 2} for x in "ab"]},
+        {"text": "How deep is a well?", "source": "plain"},
+    )
+    for n in range(8):
+        hal, _ = person(f"hal {n}", "labeler", "held_out")
+        for form in forms_:
+            task = hal.post("/api/claim", json={}).json()["task"]["task"]
+            sent = {"key": f"key {n} {form['source']}", "body": json.dumps(form)}
+            assert hal.post(f"/api/tasks/{task}/answer", json=sent).status_code == 200
+    assert (store.counts()["prompts"], {one.split for one in store.prompts()}) == (24, {"test"})
+    for what in ("prompts", "demos"):
+        assert owner.get(f"/manage/data/{what}.jsonl").status_code == 400, "there is nothing to train on"
 
 
 def test_the_history_is_read_and_checked(owner, store):

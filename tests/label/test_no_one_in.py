@@ -30,6 +30,8 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", "/join/{token}"): EVERYONE,
     ("POST", "/join/{token}"): EVERYONE,
     ("POST", "/sign-out"): PEOPLE,
+    ("GET", "/password"): PEOPLE,
+    ("POST", "/password"): PEOPLE,
     # One's own.
     ("GET", "/"): PEOPLE,
     ("GET", "/api/me"): PEOPLE,
@@ -121,6 +123,7 @@ BODIES = {
 }
 FORMS = {
     "/join/{token}": {"password": "a few words in a row"},
+    "/password": {"old": "not the one", "password": "a few words in a row"},
     "/consent": {"version": "no-such-version"},
     "/screening/topics": {"text": "none"},
     "/surveys/satisfaction": {"clear": "agree"},

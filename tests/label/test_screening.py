@@ -1,6 +1,7 @@
 """The four parts of the paper's screening, consent, and surveys that know nobody."""
 
 import json
+import re
 import sqlite3
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from team import hire, ranked, stock, true_worth, work_on
 
 from biddable.label import screening
 from biddable.store import accounts, jobs, team
+from biddable.store.work_tables import answers
 
 OPEN = {"follow_redirects": True}
 
@@ -140,6 +142,33 @@ def test_who_was_not_taken_may_try_another_test_after_thirty_days(owner, store, 
     card = cards(store)[good.labeler]
     assert card.sensitive.value < 1.0  # of the new test alone: nothing was flagged
     assert len(card.before) == 1
+
+
+def test_another_test_is_seen_and_counted_by_itself(owner, store, tested, signed_in):
+    _, good, _ = tested
+    with store.writing() as connection:
+        long_ago = store.clock() - timedelta(days=40)
+        for job in jobs.all_of(connection):
+            jobs.set_state(connection, job.id, "closed", long_ago)
+        connection.execute(answers.update().values(at=long_ago))
+        team.decide(connection, good.labeler, False, {}, "", long_ago + timedelta(hours=1), good.labeler)
+    stock(store, 8, split="valid", start=50)
+    owner.post("/manage/screening", data={"ranked": "4", "written": "3", "split": "valid"})
+    client = signed_in(good)
+
+    def done() -> list[str]:
+        return re.findall(r"(\d+ of \d+) done", client.get("/screening").text)
+
+    assert done() == ["0 of 4", "0 of 3"]
+    assert client.get("/screening").text.count("Go on") == 2
+    assert "0 of 7 tasks done" in owner.get("/manage/screening").text
+    assert work_on(store, good, lambda held: answer(held, None), store.clock(), most=5) == 5
+    assert done() == ["4 of 4", "1 of 3"]
+    assert "5 of 7 tasks done" in owner.get("/manage/screening").text
+    with store.writing() as connection:  # the first test again: what was done of it is not asked for anew
+        for job in jobs.all_of(connection):
+            jobs.set_state(connection, job.id, "open", store.clock())
+    assert (cards(store)[good.labeler].answered, cards(store)[good.labeler].tasks) == (5, 7)
 
 
 def test_a_test_that_cannot_be_made_leaves_nothing(owner, store, app):

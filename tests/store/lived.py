@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import hire, rank_job, ranked, stock, team, true_worth, work_on
 
 from biddable.records import Continuation
-from biddable.store import Store, accounts, golds, jobs, review, work
+from biddable.store import Store, accounts, golds, informed, jobs, review, work
 from biddable.store import team as decisions
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -51,6 +51,7 @@ def live_in(store: Store) -> None:
         order = tuple((completion.id,) for completion in found.completions)
         review.begin(connection, ada, task, order, NOON)
         review.decide(connection, ada, task, order[::-1], "slip", "", NOON)
+        informed.read(connection, task, ada.labeler, NOON)
 
 
 def hire_in(connection, name: str) -> accounts.Account:

@@ -137,7 +137,7 @@ def test_an_adjudicator_sees_what_others_said_only_after_ranking_blind(store):
         review.decide(connection, ada, task, other, "taste", "", NOON)
         (ruling,) = review.rulings(connection)
         assert (ruling.blind, ruling.final, ruling.cause) == (order, other, "taste")
-        with pytest.raises(StoreError, match="ranked this yourself"):
+        with pytest.raises(StoreError, match="ranked these answers yourself"):
             review.begin(connection, ann, task, order, NOON)
     (said,) = [ranking for ranking in store.rankings() if ranking.labeler == ada.labeler]
     assert said.order == other

@@ -26,6 +26,10 @@ def label(
     practice: Annotated[
         bool, typer.Option("--practice", help="Try it: a store of its own with something to do, gone afterwards.")
     ] = False,
+    owner_link: Annotated[
+        bool,
+        typer.Option("--owner-link", help="Print a link for an owner who forgot the password; serve nothing."),
+    ] = False,
 ) -> None:
     """Serve the labeling app: people write, judge, rank and compare in their browsers.
 
@@ -38,6 +42,9 @@ def label(
         import biddable.label  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"the labeling app needs {error.name}; pip install 'biddable[label]'") from error
+    if owner_link:
+        _link_for_owner(_project(), host, port)
+        return
     with contextlib.ExitStack() as kept:
         here = _practice(kept) if practice else _project()
         _serve(here, host, port, behind_proxy, practice)
@@ -127,6 +134,23 @@ def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> N
             accounts.end_all(connection, made.labeler, now)
             invite = accounts.open_door(connection, made.labeler, "invite", now)
     say(f"labeling at {at}; open this link, good for one use, to become its owner:\n\n    {at}/join/{invite}\n")
+
+
+def _link_for_owner(here: project.Project, host: str, port: int) -> None:
+    """For who forgot the password, and has nobody to ask: whoever has this machine has the store in any case."""
+    from biddable.store import accounts
+
+    with project.open_store(here) as store, store.writing() as connection:
+        everyone = accounts.everyone(connection)
+        owners = [one for one in everyone if one.role == "owner" and one.state == "active" and one.password]
+        if not owners:
+            raise ConfigError("there is no owner yet; `biddable label` prints the link by which the first one joins")
+        invite = accounts.open_door(connection, owners[0].labeler, "invite", store.clock())
+    at = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    say(
+        f"a new password for {owners[0].name}, by this link, good for one use within three days, while "
+        f"`biddable label` serves (say --host and --port as there):\n\n    {at}/join/{invite}\n"
+    )
 
 
 def _loopback(host: str) -> bool:

@@ -26,6 +26,8 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("GET", "/join/{token}"): EVERYONE,
     ("POST", "/join/{token}"): EVERYONE,
     ("POST", "/sign-out"): PEOPLE,
+    ("GET", "/password"): PEOPLE,
+    ("POST", "/password"): PEOPLE,
     ("GET", "/health"): EVERYONE,
     ("GET", "/openapi.json"): READERS,
     ("GET", "/"): PEOPLE,

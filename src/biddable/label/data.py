@@ -1,5 +1,6 @@
 """Data in and out: a snapshot of the labels as a file, and labels that were made elsewhere."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -10,10 +11,11 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from biddable.label.desk import Here, Who
+from biddable.label.desk import Desk, Here, Who
 from biddable.label.notice import done
 from biddable.records import Group, Split
 from biddable.store import StoreError, history
+from biddable.store.accounts import Account
 from biddable.store.history import Change
 from biddable.store.snapshot import What
 
@@ -55,8 +57,22 @@ def export(
     )
 
 
+def _import(desk: Desk, who: Account, path: Path, name: str) -> None:
+    """Each record is a line of the history under its author's name; this one says who brought them."""
+    with path.open("rb") as file:
+        said = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    try:
+        new = desk.store.add_file(path)
+    except ValueError as error:
+        rest = str(error).replace(str(path), name)
+        desk.write(history.write, desk.now(), [Change("import stopped", name, who.labeler, f"{said}: {rest}")])
+        raise
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(new.items()) if count) or "nothing new"
+    desk.write(history.write, desk.now(), [Change("import", name, who.labeler, f"{said}: {told}")])
+
+
 @router.post(UPLOAD)
-async def take(request: Request, desk: Here):
+async def take(request: Request, desk: Here, who: Who):
     """A file of records, as `biddable import` takes it: all of it, or nothing."""
     with tempfile.TemporaryDirectory(prefix="biddable-") as aside:
         async with request.form(max_files=1, max_fields=2) as form:
@@ -69,7 +85,7 @@ async def take(request: Request, desk: Here):
                     await run_in_threadpool(file.write, piece)
             name = sent.filename
         try:
-            await run_in_threadpool(desk.store.add_file, path)
+            await run_in_threadpool(_import, desk, who, path, name)
         except ValueError as error:
             raise StoreError(str(error).replace(str(path), name)) from error
     return done("/manage/data", "imported")

@@ -14,6 +14,7 @@ from biddable.gather.rules import GatherConfig, split_of
 from biddable.records import (
     Continuation,
     Demonstration,
+    Group,
     Judgement,
     Prompt,
     Ranking,
@@ -208,16 +209,17 @@ def records(held: Held, form: Form, labeler: str, seconds: float, at: datetime) 
         case Compared():
             return [_verdict(held, form, names, common)]
         case Asked():
-            return _asked(form, labeler, common)
+            return _asked(form, labeler, held.group, common)
         case Toxic():
             return _continued(form, names, common)
     raise AssertionError(form)
 
 
-def _asked(form: Asked, labeler: str, common: dict[str, Any]) -> list[Record]:
-    """The prompt, in the split of its author as `gather` draws it; of K examples K prompts, each with the demonstration
-    that its own last response is (paper, App. A.3)."""
-    split = split_of(f"user {labeler}", {}, GatherConfig())
+def _asked(form: Asked, labeler: str, group: Group, common: dict[str, Any]) -> list[Record]:
+    """The prompt, in the split of its author as `gather` draws it, or if they are held out in that of the test: they
+    only evaluate. Of K examples K prompts, each with the demonstration that its own last response is (paper, App.
+    A.3)."""
+    split = "test" if group == "held_out" else split_of(f"user {labeler}", {}, GatherConfig())
     about: dict[str, Any] = {"user": labeler, "source": form.source, "use_case": form.use_case, "split": split}
     if not form.examples:
         return [Prompt.make(form.text, **about)]

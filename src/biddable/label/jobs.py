@@ -136,7 +136,7 @@ def one_job(request: Request, desk: Here, job: str):
         }
 
     values = desk.read(look) | {"runs": desk.read(progress.runs) if found.kind == "compare" else []}
-    chart = charts.columns("days", "Answers a day", values["days"])
+    chart = charts.columns("days", "Done a day", values["days"])
     return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, **values)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException
 from pydantic import Field
+from sqlalchemy import Connection
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.work import Sent, Short
@@ -69,14 +70,24 @@ def newcomer(sent: Newcomer, desk: Here, who: Who):
     made = desk.write(accounts.make, sent.name, sent.role, sent.group, desk.now(), who.labeler)
     if sent.skills:
         desk.write(accounts.give_skills, made.labeler, sent.skills, desk.now(), who.labeler)
-    token = desk.write(accounts.open_door, made.labeler, "invite", desk.now(), who.labeler)
-    return {"labeler": made.labeler, "invite": f"/join/{token}"}
+    return {"labeler": made.labeler} | let_know(desk, who, made)
 
 
 @router.post("/api/people/{labeler}/invite", status_code=201)
 def invite(labeler: str, desk: Here, who: Who):
-    account = somebody(desk, who, labeler)
-    return {"invite": f"/join/{desk.write(accounts.open_door, account.labeler, 'invite', desk.now(), who.labeler)}"}
+    return let_know(desk, who, somebody(desk, who, labeler))
+
+
+def let_know(desk: Desk, who: Account, account: Account) -> dict[str, str]:
+    """What lets somebody in, told this once: a person's link, or a program's key, which ends those before it."""
+    if account.role != "service":
+        return {"invite": f"/join/{desk.write(accounts.open_door, account.labeler, 'invite', desk.now(), who.labeler)}"}
+
+    def renew(connection: Connection) -> str:
+        accounts.end_all(connection, account.labeler, desk.now())
+        return accounts.open_door(connection, account.labeler, "service", desk.now(), who.labeler)
+
+    return {"key": desk.write(renew)}
 
 
 @router.patch("/api/people/{labeler}")

@@ -10,6 +10,7 @@ NOTICES = {
     "checks": "Hidden checks are added.",
     "guidelines": "This is the version that holds now.",
     "same": "Nothing was different, so no new version was made.",
+    "password": "Your password is changed.",
     "kept": "Kept. Thank you.",
     "decided": "Decided, and kept in the history.",
     "consented": "Thank you. You can begin.",

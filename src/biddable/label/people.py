@@ -10,7 +10,7 @@ from starlette.responses import Response
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
 from biddable.label.jobs import skills_of
-from biddable.label.manage import may_make, somebody
+from biddable.label.manage import let_know, may_make, somebody
 from biddable.label.notice import done
 from biddable.records import Group
 from biddable.store import accounts, jobs
@@ -31,8 +31,10 @@ ROLES: dict[Role, str] = {
     "manager": "sees and manages all work",
     "owner": "is a manager, and makes managers",
     "auditor": "sees everything, changes nothing",
-    "service": "a program",
+    "service": "a program that works by a key and never signs in",
 }
+
+Told = Sequence[tuple[Account, dict[str, str]]]  # whom a secret of theirs is shown of
 
 
 @router.get("/manage/people")
@@ -40,12 +42,14 @@ def page(request: Request, desk: Here):
     return _page(request, desk)
 
 
-def _page(request: Request, desk: Desk, invited: tuple[Account, str] | None = None, status: int = 200) -> Response:
+def _page(request: Request, desk: Desk, told: Told = (), status: int = 200) -> Response:
     people = desk.read(accounts.everyone)
-    link = f"{str(request.base_url).rstrip('/')}{invited[1]}" if invited else None
+    here = str(request.base_url).rstrip("/")
+    secrets = [(one, said["key"] if "key" in said else f"{here}{said['invite']}") for one, said in told]
     return desk.page(
-        request, "people.html", status, people=people, invited=invited and invited[0], link=link, groups=GROUPS,
-        roles=ROLES, asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
+        request, "people.html", status, people=people, secrets=secrets, groups=GROUPS, roles=ROLES,
+        asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
+        days=accounts.LASTS["service"].days,
     )  # fmt: skip
 
 
@@ -86,8 +90,7 @@ def invite(request: Request, desk: Here, who: Who, labeler: str):
 
 def _invite(request: Request, desk: Desk, who: Account, made: Account) -> Response:
     """The link is shown once, on the answer to this very request: nobody can look it up later."""
-    token = desk.write(accounts.open_door, made.labeler, "invite", desk.now(), who.labeler)
-    return _page(request, desk, (made, f"/join/{token}"), 201)
+    return _page(request, desk, [(made, let_know(desk, who, made))], 201)
 
 
 @router.post("/manage/people/{labeler}")

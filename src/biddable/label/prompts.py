@@ -2,20 +2,24 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from biddable import gather
 from biddable.gather import GatherConfig
-from biddable.label.desk import Desk, Here
-from biddable.records import BadRow, Prompt, Source
-from biddable.store import progress, writing
+from biddable.label.desk import Desk, Here, Who
+from biddable.records import BadRow, Prompt, Record, Source
+from biddable.store import history, progress, writing
+from biddable.store.accounts import Account
+from biddable.store.history import Change
 from biddable.store.rows import sound
 
 router = APIRouter()
@@ -37,7 +41,7 @@ def _page(request: Request, desk: Desk, status: int = 200, **said: Any) -> Respo
 
 @router.post("/manage/prompts/paste")
 def paste(
-    request: Request, desk: Here, text: Annotated[str, Form(max_length=1_000_000)],
+    request: Request, desk: Here, who: Who, text: Annotated[str, Form(max_length=1_000_000)],
     each: Annotated[Literal["line", "paragraph"], Form()] = "line",
     source: Annotated[Source, Form()] = "plain",
 ):  # fmt: skip
@@ -45,16 +49,16 @@ def paste(
     came = [Prompt.make(part.strip(), source=source) for part in parts if part.strip()]
     if not came:
         return _page(request, desk, 400, error="There is nothing in it. Write a prompt on each line.")
-    return _page(request, desk, report=_take(desk, came))
+    return _page(request, desk, report=_take(desk, who, "pasted", came))
 
 
 @router.post(UPLOAD)
-async def upload(request: Request, desk: Here, name: str = "", source: Source = "customer"):
+async def upload(request: Request, desk: Here, who: Who, name: str = "", source: Source = "customer"):
     """A file of prompts: from the form, or as the bare body of a script's request with ?name=prompts.csv."""
     with tempfile.TemporaryDirectory(prefix="biddable-") as aside:
         path, shown, source = await _receive(request, Path(aside), name, source)
         try:
-            report = await run_in_threadpool(_gather, desk, path, source)
+            report = await run_in_threadpool(_gather, desk, who, path, shown, source)
         except (BadRow, ValueError) as error:
             said = str(error).replace(str(path), shown)
             return await run_in_threadpool(_page, request, desk, 400, error=said)
@@ -89,15 +93,20 @@ def _ending(name: str) -> str:
     return ending
 
 
-def _gather(desk: Desk, path: Path, source: Source) -> dict[str, Any]:
-    return _take(desk, gather.Again(lambda: gather.read_prompts(path, source=source)))
+def _gather(desk: Desk, who: Account, path: Path, shown: str, source: Source) -> dict[str, Any]:
+    return _take(desk, who, shown, gather.Again(lambda: gather.read_prompts(path, source=source)))
 
 
-def _take(desk: Desk, came: Iterable[Prompt]) -> dict[str, Any]:
+def _take(desk: Desk, who: Account, named: str, came: Iterable[Prompt]) -> dict[str, Any]:
     """All is read once before the first is kept, so a bad row is told of before. Stopped in the middle, the same file
     again adds the rest."""
     report: dict[str, Any] = {}
     kept = gather.sift(came, GatherConfig(), gather.Again(desk.store.prompts), report)
     while part := [sound(prompt) for prompt in itertools.islice(kept, PIECE)]:
-        desk.write(writing.add, part, desk.now())
+        desk.write(_add, part, Change("prompts added", named, who.labeler, str(len(part))), desk.now())
     return report
+
+
+def _add(connection: Connection, part: Sequence[Record], said: Change, at: datetime) -> None:
+    writing.add(connection, part, at)
+    history.write(connection, at, [said])

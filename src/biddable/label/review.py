@@ -14,7 +14,7 @@ from biddable.label.notice import done
 from biddable.label.quality import overlap
 from biddable.label.text import markdown
 from biddable.measure.disputes import Dispute
-from biddable.store import StoreError, review
+from biddable.store import StoreError, informed, review
 from biddable.store.review import CAUSES, Case, Tiers
 
 router = APIRouter()
@@ -62,9 +62,10 @@ def one(request: Request, desk: Here, who: Who, task: str):
     said = [ranking.ranks for ranking in found.others]
     answers = [(letters[c.id], c.id, markdown(c.text)) for c in found.completions]
     before = [(turn.role, markdown(turn.text)) for turn in found.prompt.before or ()]
+    why_not = None if found.blind else desk.read(informed.why_not, who.labeler, found.prompt.id, desk.now())
     return desk.page(
-        request, "review_one.html", case=found, answers=answers, before=before, ranks=ranks, said=said, causes=CAUSES,
-        prompt=markdown(found.prompt.text), mine=desk.read(review.has_ranked, who, found.prompt.id),
+        request, "review_one.html", case=found, why_not=why_not, answers=answers, before=before, ranks=ranks, said=said,
+        prompt=markdown(found.prompt.text), causes=CAUSES,
         blind={name: n for n, tier in enumerate(found.blind or (), start=1) for name in tier},
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ Candidates are shown to the manager by number and not by name. What they hand in
 record, so nothing of a test can ever train a model; held-out labelers are never given one.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -109,21 +109,21 @@ def cards(connection: Connection) -> list[Card]:
     theirs = [one for one in said if people[one.labeler].group == "researcher"]
     raters = {name for name, one in people.items() if one.group == "researcher"}
     rated = [one for one in team.rated(connection) if one[1] in raters]
-    topics, tasks = team.topics_of(connection), _tasks(connection)
-    found = [
-        card(
-            name, [one for one in said if one.labeler == name], theirs, rated, tasks, topics.get(name, ""),
-            team.decided(connection, name),
-        )
-        for name, one in people.items()
-        if one.group == "candidate" and one.state == "active"
-    ]  # fmt: skip
+    topics, tests = team.topics_of(connection), _tests(connection)
+    found = []
+    for name in [name for name, one in people.items() if one.group == "candidate" and one.state == "active"]:
+        mine, before = [one for one in said if one.labeler == name], team.decided(connection, name)
+        # What they did for an earlier decision cannot be done again, and is no part of what they are asked now.
+        over = sum(one.job in tests and one.at <= before[0].at for one in mine) if before else 0
+        tasks = sum(tests.values()) - over
+        found.append(card(name, mine, theirs, rated, tasks, topics.get(name, ""), before))
     return sorted(found, key=lambda one: (-one.answered, one.labeler))
 
 
-def _tasks(connection: Connection) -> int:
-    tests = [job for job in jobs.all_of(connection, "open") if job.purpose == "screening"]
-    return sum(jobs.count_tasks(connection, job.id) for job in tests)
+def _tests(connection: Connection) -> dict[str, int]:
+    """The parts of the test that are open, and how many tasks each has."""
+    there = [job for job in jobs.all_of(connection, "open") if job.purpose == "screening"]
+    return {job.id: jobs.count_tasks(connection, job.id) for job in there}
 
 
 @router.get("/manage/screening")
@@ -133,10 +133,11 @@ def page(request: Request, desk: Here, who: Who):
         people = accounts.everyone(connection)
         said = team.tested(connection)
         researchers = [one for one in people if one.group == "researcher" and one.state == "active"]
+        said_now = [one for one in said if one.job in _tests(connection)]
         return {
             "cards": cards(connection),
             "tests": [(job, jobs.count_tasks(connection, job.id)) for job in tests],
-            "researchers": [(one.name, sum(t.labeler == one.labeler for t in said)) for one in researchers],
+            "researchers": [(one.name, sum(t.labeler == one.labeler for t in said_now)) for one in researchers],
             "to_rate": len(_to_rate(connection, who, said)),
         }
 
@@ -224,7 +225,7 @@ def mine(request: Request, desk: Here, account: Who):
         waits: datetime | None = team.waits(connection, account.labeler, now)
         return {
             "tests": [(job, jobs.count_tasks(connection, job.id)) for job in tests],
-            "answered": defaultdict(int, {kind: sum(one.kind == kind for one in said) for kind in ("rank", "write")}),
+            "answered": Counter(one.job for one in said),
             "topics": team.topics_of(connection).get(account.labeler, ""),
             "waits": waits,
             "decided": next(iter(team.decided(connection, account.labeler)), None),

@@ -73,7 +73,7 @@ def _within(to: str) -> str:
     return to if to.startswith("/") and not to.startswith(("//", "/\\")) else "/"
 
 
-def _let_in(desk: Desk, labeler: str, to: str) -> Response:
+def let_in(desk: Desk, labeler: str, to: str) -> Response:
     token = desk.write(accounts.open_door, labeler, "session", desk.now())
     answer = RedirectResponse(_within(to), 303)
     lasts = int(accounts.LASTS["session"].total_seconds())
@@ -98,7 +98,7 @@ def sign_in(request: Request, desk: Here, name: Name, password: Password, to: An
     assert account is not None
     request.app.state.by_address.forgive(caller)
     request.app.state.by_name.forgive(name)
-    return _let_in(desk, account.labeler, to)
+    return let_in(desk, account.labeler, to)
 
 
 @router.post("/sign-out")
@@ -128,4 +128,4 @@ def join(request: Request, desk: Here, token: str, password: Password):
         invited = desk.read(accounts.holder, token, "invite", desk.now())
         return desk.page(request, "join.html", 400, invited=invited, error=str(error))
     request.app.state.by_address.forgive(caller)
-    return _let_in(desk, account.labeler, "/")
+    return let_in(desk, account.labeler, "/")

@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from biddable.records import Group, Labeler
 from biddable.store import history, kept, writing
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.tables import labelers
-from biddable.store.work_tables import accounts, sessions
+from biddable.store.team_tables import adjudications, screenings
+from biddable.store.work_tables import accounts, answers, jobs, sessions
 
 Role = Literal["owner", "manager", "adjudicator", "labeler", "auditor", "service"]
 ROLES: tuple[Role, ...] = ("owner", "manager", "adjudicator", "labeler", "auditor", "service")
@@ -133,12 +134,29 @@ def _refuse_last_owner(connection: Connection, labeler: str) -> None:
 
 
 def _refuse_training(connection: Connection, labeler: str, group: str | None) -> None:
-    """Held out is held out for ever: what they said for evaluation would become training data with their group."""
+    """Held out is held out for ever: what they said for evaluation would become training data with their group. And who
+    is, has never been anything else at work: they judge a model that learned nothing of them (paper, App. B.1)."""
     now = connection.execute(select(labelers.c.group).where(labelers.c.id == labeler)).scalar()
     if now == "held_out" and group != "held_out":
         raise StoreError(
             f"group: {labeler} is held out, and stays so: their labels may never train; make another account"
         )
+    if group == "held_out" and now != "held_out" and _has_trained(connection, labeler):
+        raise StoreError(
+            f"group: {labeler} has made training data or taken the test, so nobody could call them held out; "
+            "invite somebody else"
+        )
+
+
+def _has_trained(connection: Connection, labeler: str) -> bool:
+    """Whether they handed in anything but for evaluation, were screened, or decided a review."""
+    at_work = (answers.c.labeler == labeler, jobs.c.id == answers.c.job, jobs.c.purpose != "evaluation")
+    conditions = (
+        exists().where(*at_work),
+        exists().where(screenings.c.labeler == labeler),
+        exists().where(adjudications.c.labeler == labeler),
+    )
+    return any(connection.execute(select(condition)).scalar() for condition in conditions)
 
 
 # Secrets.

@@ -52,6 +52,7 @@ class JobSettings(Settings):
     hourly: float = Field(0.0, ge=0, description="pay an hour of active time, for the pay sheet")
     hourly_before: tuple[tuple[date, float], ...] = Field((), description="what an hour was paid until those days")
     cap_minutes: float = Field(60, gt=0, description="active minutes of one task that are paid, at most")
+    cap_before: tuple[tuple[date, float], ...] = Field((), description="how many were paid until those days")
     gold: float = Field(
         0.05, ge=0, le=0.5, description="share of a person's tasks whose answer is known: hidden checks"
     )
@@ -66,9 +67,13 @@ class Job(NamedTuple):
     state: State
     settings: JobSettings
     made: datetime
+    opened: datetime  # the last time
 
     def hourly_on(self, day: date) -> float:
         return next((rate for until, rate in self.settings.hourly_before if day <= until), self.settings.hourly)
+
+    def cap_on(self, day: date) -> float:
+        return next((cap for until, cap in self.settings.cap_before if day <= until), self.settings.cap_minutes)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -109,7 +114,7 @@ def new(kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: 
     """One that nobody has kept yet."""
     if kind == "toxicity" and purpose == "training":
         raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
-    return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at)
+    return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at, at)
 
 
 def keep(connection: Connection, job: Job, who: str | None) -> None:
@@ -143,16 +148,22 @@ def _settings(text: str) -> JobSettings:
 
 
 def set_state(connection: Connection, job: str, state: State, at: datetime, who: str | None = None) -> None:
-    kept.change(connection, jobs, (job,), {"state": state}, at, who)
+    now = find(connection, job)
+    begins = {"opened": at} if state == "open" and now and now.state != "open" else {}
+    kept.change(connection, jobs, (job,), {"state": state} | begins, at, who)
     history.write(connection, at, [Change(f"job {state}", job, who)])
 
 
 def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
-    """New settings, for what is handed out from now on. A new pay holds from tomorrow: a day has one."""
+    """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow: a day
+    has one."""
+    today = at.date()
     if settings.hourly != job.settings.hourly:
-        today = at.date()
         earlier = tuple(one for one in job.settings.hourly_before if one[0] < today)
         settings = settings.model_copy(update={"hourly_before": (*earlier, (today, job.hourly_on(today)))})
+    if settings.cap_minutes != job.settings.cap_minutes:
+        earlier = tuple(one for one in job.settings.cap_before if one[0] < today)
+        settings = settings.model_copy(update={"cap_before": (*earlier, (today, job.cap_on(today)))})
     said = differences(job.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
     if title != job.title:
         said.insert(0, ("title", job.title, title))
@@ -260,9 +271,17 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
 
 
 def left(connection: Connection, job: str) -> dict[str, int]:
-    """How many slots of a job are in which state."""
+    """How many slots of a job are in which state; without hidden checks, which nobody has to do."""
     query = select(slots.c.state, func.count()).where(slots.c.job == job).group_by(slots.c.state)
-    return {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+    found = {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query).all())
+    # Taken off, and not left out: so the many are counted on an index.
+    for state, count in connection.execute(query.where(slots.c.task.in_(checks_of(job)))).all():
+        found[state] -= count
+    return found
+
+
+def checks_of(job: str):
+    return select(tasks.c.id).where(tasks.c.job == job, tasks.c.gold.is_not(None))
 
 
 def count_tasks(connection: Connection, job: str) -> int:

@@ -1,7 +1,8 @@
 """Another person for a task about which those before them disagree; and how its answers are told apart from the rest.
 
 How many people a task gets at first is drawn by lot. Whoever comes after that came because of what was said, so what
-they say is marked `extra`, and no estimate of how often people agree may count it.
+they say is marked `extra`, and no estimate of how often people agree may count it. So is what is said of a hidden
+check, which nobody drew and everybody meets (work.submit).
 """
 
 from collections.abc import Callable, Sequence

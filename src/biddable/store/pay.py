@@ -46,18 +46,19 @@ def sheet(connection: Connection, first: date, last: date, labeler: str | None =
 
 
 def lines(spent: Iterable[Spent], of_task: dict[str, str], known: dict[str, Job]) -> list[Line]:
-    """Days in order, so that a cap takes from the later ones."""
-    used: dict[tuple[str, str], float] = defaultdict(float)
+    """Days in order, so that a cap takes from the later ones: of a day's seconds those are paid that are still free
+    under its cap, of all that was paid of the task before."""
+    used: dict[tuple[str, str], float] = defaultdict(float)  # seconds that are paid
     sums: dict[tuple[str, date, str], list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
     for one in sorted(spent, key=lambda one: (one.day, one.labeler, one.task)):
         job = known[of_task[one.task]]
-        before = used[one.labeler, one.task]
-        used[one.labeler, one.task] = before + one.seconds
-        cap = 60 * job.settings.cap_minutes
+        free = max(0.0, 60 * job.cap_on(one.day) - used[one.labeler, one.task])
+        paid = min(one.seconds, free)
+        used[one.labeler, one.task] += paid
         sum_ = sums[one.labeler, one.day, job.id]
         sum_[0] += 1
         sum_[1] += one.seconds
-        sum_[2] += min(cap, before + one.seconds) - min(cap, before)
+        sum_[2] += paid
     return [
         _line(labeler, day, known[job], int(count), active / 60, paid / 60)
         for (labeler, day, job), (count, active, paid) in sorted(sums.items())

@@ -1,15 +1,18 @@
 """How far the work is, how fast it goes, and when it will be done. Counted on indexes: a manager looks often."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, exists, func, select
 
-from biddable.store import jobs
+from biddable.store import accounts, jobs
 from biddable.store.jobs import Job
+from biddable.store.queries import among
 from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
-from biddable.store.work_tables import accounts, answers, passes, slots, tasks
+from biddable.store.work_tables import accounts as people
+from biddable.store.work_tables import answers, passes, slots, tasks
 
 
 class Progress(NamedTuple):
@@ -17,56 +20,92 @@ class Progress(NamedTuple):
     open: int
     held: int
     done: int
-    last_day: int  # answers of the last 24 hours
-    last_week: int
+    refused: dict[str, int]  # tasks that everybody at work has skipped or done, and how many open slots each has
+    last_day: int  # done in the last 24 hours
+    lately: int  # done in so many hours: since it was opened, or in the last week of that
+    hours: float
 
     @property
     def left(self) -> int:
-        return self.open + self.held
+        return self.open + self.held - sum(self.refused.values())
 
     @property
-    def a_day(self) -> float:
-        """The last 24 hours' answers; where there were none, the week's mean."""
-        return float(self.last_day) if self.last_day else self.last_week / 7
+    def an_hour(self) -> float:
+        return self.lately / self.hours
 
     @property
     def days_left(self) -> float | None:
         """At this rate; nothing when nobody works."""
-        return self.left / self.a_day if self.a_day else None
+        return self.left / self.an_hour / 24 if self.lately else None
+
+
+WINDOW = timedelta(days=7)  # of which every day of the week, and the nights, are a part
+SHORTEST = timedelta(hours=1)  # three answers in two minutes are no rate
 
 
 def of(connection: Connection, job: Job, at: datetime) -> Progress:
     left = jobs.left(connection, job.id)
-    day, week = (_since(connection, job.id, at - timedelta(days=days)) for days in (1, 7))
-    return Progress(job, left["open"], left["leased"], left["done"], day, week)
+    start = max(job.opened, at - WINDOW)
+    hours = max(at - start, SHORTEST) / timedelta(hours=1)
+    day, lately = (_done(connection, job.id, since, at) for since in (at - timedelta(days=1), start))
+    refused = _refused(connection, job)
+    return Progress(job, left["open"], left["leased"], left["done"], refused, day, lately, hours)
+
+
+def _refused(connection: Connection, job: Job) -> dict[str, int]:
+    """Only tasks that somebody skipped or flagged are looked at: the others wait for whoever comes. An owner or a
+    manager who has done nothing in the job is nobody whom its tasks wait for."""
+    skipped = select(passes.c.task).join(tasks, tasks.c.id == passes.c.task)
+    names = connection.execute(skipped.where(tasks.c.job == job.id, tasks.c.gold.is_(None)).distinct()).scalars().all()
+    everyone = accounts.everyone(connection) if names else []
+    at_work = {*by_labeler(connection, job.id)} if names else set()
+    at_work |= {one.labeler for one in everyone if one.role in ("labeler", "adjudicator")}
+    able = {one.labeler for one in everyone if one.state == "active" and job.suits(one.group, one.skills)}
+    there: dict[str, list[str | None]] = defaultdict(list)  # the holder of each slot
+    had: dict[str, set[str]] = defaultdict(set)
+    for those in among(slots, ("task",), ((name,) for name in names)):
+        for row in connection.execute(select(slots.c.task, slots.c.labeler).where(those)):
+            there[row[0]].append(row[1])
+    for table in (passes, answers):
+        for those in among(table, ("task",), ((name,) for name in names)):
+            for row in connection.execute(select(table.c.task, table.c.labeler).where(those)):
+                had[row[0]].add(row[1])
+                at_work.add(row[1])
+    able &= at_work
+    return {
+        task: holders.count(None)
+        for task, holders in there.items()
+        if able and None in holders and able <= had[task] | set(holders)
+    }
 
 
 def all_of(connection: Connection, at: datetime) -> list[Progress]:
     return [of(connection, job, at) for job in jobs.all_of(connection)]
 
 
-def _since(connection: Connection, job: str, start: datetime) -> int:
-    query = select(func.count()).where(answers.c.job == job, answers.c.at >= start)
-    return connection.execute(query).scalar_one()
+def _done(connection: Connection, job: str, start: datetime, end: datetime) -> int:
+    """Slots that were done for the first time, in time; without hidden checks."""
+    within = (answers.c.job == job, answers.c.at >= start, answers.c.at < end)
+    first = (answers.c.revision == 1, answers.c.late.is_(False))
+    query = select(func.count()).select_from(answers).where(*within, *first)
+    checks = query.where(answers.c.task.in_(jobs.checks_of(job)))
+    return connection.execute(query).scalar_one() - connection.execute(checks).scalar_one()
 
 
 def by_day(connection: Connection, job: str, today: date, zone, days: int = 14) -> list[tuple[date, int]]:
-    """Answers of each of the last days; `zone` is the time zone in which a day begins."""
+    """Slots done on each of the last days; `zone` is the time zone in which a day begins."""
     found = []
     for back in reversed(range(days)):
         day = today - timedelta(days=back)
         start = datetime(day.year, day.month, day.day, tzinfo=zone)
-        query = select(func.count()).where(
-            answers.c.job == job, answers.c.at >= start, answers.c.at < start + timedelta(days=1)
-        )
-        found.append((day, connection.execute(query).scalar_one()))
+        found.append((day, _done(connection, job, start, start + timedelta(days=1))))
     return found
 
 
 def by_labeler(connection: Connection, job: str) -> dict[str, int]:
     """Of those who have any. One look at an index for each person: grouping 300,000 answers takes a second."""
-    mine = select(func.count()).where(answers.c.labeler == accounts.c.labeler, answers.c.job == job).scalar_subquery()
-    query = select(accounts.c.labeler, mine)
+    theirs = (answers.c.labeler == people.c.labeler, answers.c.job == job, answers.c.revision == 1)
+    query = select(people.c.labeler, select(func.count()).where(*theirs).scalar_subquery())
     return {row[0]: row[1] for row in connection.execute(query) if row[1]}
 
 
@@ -81,7 +120,7 @@ class Done(NamedTuple):
 
 def of_labeler(connection: Connection, labeler: str) -> list[Done]:
     titles = {job.id: job.title for job in jobs.all_of(connection)}
-    columns = (func.count(), func.avg(answers.c.seconds), func.max(answers.c.at))
+    columns = (func.count(answers.c.task.distinct()), func.avg(answers.c.seconds), func.max(answers.c.at))
     query = select(answers.c.job, *columns).where(answers.c.labeler == labeler).group_by(answers.c.job)
     return [Done(titles[row[0]], row[1], float(row[2]), row[3]) for row in connection.execute(query)]
 
@@ -153,9 +192,3 @@ def mean_seconds(connection: Connection, job: str, most: int = 1000) -> tuple[fl
     part = newest.order_by(answers.c.at.desc()).limit(most).subquery()
     row = connection.execute(select(func.avg(part.c.seconds), func.avg(part.c.wall))).one()
     return None if row[0] is None else (float(row[0]), float(row[1]))
-
-
-def held_now(connection: Connection, job: str) -> Sequence[tuple[str, datetime]]:
-    """Who holds a task of the job, and until when."""
-    query = select(slots.c.labeler, slots.c.until).where(slots.c.job == job, slots.c.state == "leased")
-    return [(row[0], row[1]) for row in connection.execute(query.order_by(slots.c.until))]

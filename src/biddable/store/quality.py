@@ -16,14 +16,21 @@ from biddable.store.work_tables import answers, tasks
 
 
 def independent(connection: Connection) -> list[ColumnElement[bool]]:
-    """Conditions on `rankings` that leave out those made with the others' before their author's eyes: an adjudicator's
-    last word."""
-    last = select(adjudications.c.task).where(adjudications.c.final.is_not(None)).limit(1)
-    if connection.execute(last).first() is None:
+    """Conditions on `rankings` that leave out those made with the others' before their author's eyes: whatever an
+    adjudicator said since they ranked blind."""
+    if connection.execute(select(adjudications.c.task).limit(1)).first() is None:
         return []
     here = and_(tasks.c.prompt_id == rankings.c.prompt_id, adjudications.c.labeler == rankings.c.labeler)
     seen = select(adjudications.c.task).join(tasks, tasks.c.id == adjudications.c.task).where(here)
-    return [~exists(seen.where(adjudications.c.at == rankings.c.at))]
+    return [~exists(seen.where(adjudications.c.begun <= rankings.c.at))]
+
+
+def by_check() -> ColumnElement[bool]:
+    """Whether a row of `rankings` is what somebody said of a hidden check: everybody meets those, and nobody drew them.
+    The moment tells it from a ranking of the same prompt in another task."""
+    same = (answers.c.labeler == rankings.c.labeler, answers.c.at == rankings.c.at)
+    its = (tasks.c.prompt_id == rankings.c.prompt_id, tasks.c.gold.is_not(None), answers.c.task == tasks.c.id)
+    return exists().where(*its, *same)
 
 
 class Leaning(NamedTuple):
@@ -158,14 +165,15 @@ class Rated(NamedTuple):
 
 
 def judged(connection: Connection, most: int) -> list[Rated]:
-    """Of the answers that more than one person judged, as many as `most`, those judged last."""
-    of_answer = select(judgements.c.completion_id).group_by(judgements.c.completion_id)
+    """Of the answers that more than one person judged by lot, as many as `most`, those judged last."""
+    by_lot = judgements.c.extra.is_not(True)
+    of_answer = select(judgements.c.completion_id).where(by_lot).group_by(judgements.c.completion_id)
     twice = of_answer.having(func.count() > 1).order_by(func.max(judgements.c.at).desc(), judgements.c.completion_id)
     names = connection.execute(twice.limit(most)).scalars().all()
     columns = [judgements.c[name] for name in QUESTIONS]
     said = judgements.c
     query = select(completions.c.prompt_id, said.completion_id, said.labeler, said.overall, said.propensity, *columns)
-    query = query.join(completions, completions.c.id == judgements.c.completion_id)
+    query = query.join(completions, completions.c.id == judgements.c.completion_id).where(by_lot)
     found = []
     for condition in among(judgements, ("completion_id",), ((name,) for name in names)):
         for row in connection.execute(
@@ -180,8 +188,9 @@ def groups(connection: Connection) -> dict[str, str]:
 
 
 def overlapping(connection: Connection, most: int) -> Iterator[Ranking]:
-    """The rankings of the prompts that more than one person ranked, as many as `most`, those ranked last."""
-    apart = independent(connection)
+    """The rankings of the prompts that more than one person ranked, as many as `most`, those ranked last; without
+    those of hidden checks."""
+    apart = [*independent(connection), ~by_check()]
     of_prompt = select(rankings.c.prompt_id).where(*apart).group_by(rankings.c.prompt_id)
     twice = of_prompt.having(func.count() > 1).order_by(func.max(rankings.c.at).desc(), rankings.c.prompt_id)
     names = connection.execute(twice.limit(most)).scalars().all()

@@ -4,6 +4,7 @@ from functools import cache
 
 from sqlalchemy import ColumnElement, bindparam, exists, select
 
+from biddable.store.informed import informed
 from biddable.store.rows import Task
 from biddable.store.tables import completions, continuations, demonstrations, rankings
 from biddable.store.work_tables import answers, passes, slots, tasks
@@ -50,12 +51,16 @@ def _twin(labeler: ColumnElement[str] | str):
 
 
 def met(kind: Task, labeler: ColumnElement[str] | str) -> list:
-    """What tells that this person has said the same thing before. A ranking, a demonstration and what is said of
-    continuations are one a person and prompt, whatever the job."""
+    """What tells that this person has said the same thing before, or read what others said. A ranking, a demonstration
+    and what is said of continuations are one a person and prompt, whatever the job."""
     of_prompt = {"rank": rankings, "write": demonstrations}
+    if kind == "prompt":
+        return []
+    read = informed(tasks.c.prompt_id, labeler)
     if kind == "toxicity":
-        return [_continued(labeler), _in_hand(labeler)]
+        return [read, _continued(labeler), _in_hand(labeler)]
     if kind not in of_prompt:
-        return [_twin(labeler)] if kind in ("judge", "compare") else []
+        return [read, _twin(labeler)]
     table = of_prompt[kind]
-    return [exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler), _in_hand(labeler)]
+    said = exists().where(table.c.prompt_id == tasks.c.prompt_id, table.c.labeler == labeler)
+    return [read, said, _in_hand(labeler)]

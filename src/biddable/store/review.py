@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select
 
 from biddable.records import Completion, Prompt, Ranking
-from biddable.store import history, jobs, kept, writing
+from biddable.store import history, informed, jobs, kept, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -69,11 +69,6 @@ def _rankings(connection: Connection, prompt: str) -> list[Ranking]:
     return said_of(connection, [prompt])
 
 
-def has_ranked(connection: Connection, account: Account, prompt: str) -> bool:
-    mine = exists().where(rankings.c.prompt_id == prompt, rankings.c.labeler == account.labeler)
-    return bool(connection.execute(select(mine)).scalar())
-
-
 def begin(connection: Connection, account: Account, task: str, blind: Tiers, at: datetime) -> None:
     """Keep the blind ranking. It is final: after the reveal it could not be blind."""
     found = case(connection, account, task)
@@ -81,8 +76,8 @@ def begin(connection: Connection, account: Account, task: str, blind: Tiers, at:
         raise StoreError(f"{task}: is no task of rankings")
     if found.blind is not None:
         return
-    if has_ranked(connection, account, found.prompt.id):
-        raise StoreError(f"{task}: you have ranked this yourself; somebody else should decide")
+    if (why := informed.why_not(connection, account.labeler, found.prompt.id, at)) is not None:
+        raise StoreError(f"{task}: {why}")
     Ranking(prompt_id=found.prompt.id, labeler=account.labeler, order=blind)  # lawful, or it says why
     row = {"task": task, "labeler": account.labeler, "blind": json.dumps(blind), "begun": at}
     kept.add(connection, adjudications, [row], at, account.labeler)
@@ -103,7 +98,7 @@ def decide(
         prompt_id=found.prompt.id, labeler=account.labeler, order=final, at=at,
         shown=tuple(c.id for c in found.completions), guidelines=guide.id if guide else None,
     )  # fmt: skip
-    writing.add(connection, [sound(ranking)], at)
+    writing.add(connection, [sound(ranking)], at, first_stays=True)  # two reviews of one prompt: the ruling is in each
     values = {"final": json.dumps(final), "cause": cause, "note": note, "at": at}
     kept.change(connection, adjudications, (task, account.labeler), values, at, account.labeler)
     history.write(connection, at, [Change("adjudicated", task, account.labeler, cause)])

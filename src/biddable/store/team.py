@@ -95,6 +95,7 @@ class Tested(NamedTuple):
     answer: int
     task: str
     prompt_id: str
+    job: str
     kind: str
     labeler: str
     body: str
@@ -112,7 +113,7 @@ def tested(connection: Connection) -> list[Tested]:
         .order_by(answers.c.id)
     )
     newest = {
-        (row.task, row.labeler): Tested(*row[:3], kinds[row.job], *row[4:6], tuple(json.loads(row.shown)), row.at)
+        (row.task, row.labeler): Tested(*row[:4], kinds[row.job], *row[4:6], tuple(json.loads(row.shown)), row.at)
         for row in connection.execute(query)
     }
     return list(newest.values())

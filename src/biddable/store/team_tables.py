@@ -78,6 +78,16 @@ adjudications = Table(
     PrimaryKeyConstraint("task", "labeler"),
 )
 
+# Who looked up what others said of a task.
+readings = Table(
+    "readings",
+    metadata,
+    _id("task", "tasks.id"),
+    _id("labeler", "accounts.labeler"),
+    _at("at"),
+    PrimaryKeyConstraint("task", "labeler"),
+)
+
 # Nothing here says who answered, or when: no person, no hour, no order of coming in (no rowid), no line in the history.
 surveys = Table(
     "surveys",

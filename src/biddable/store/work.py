@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, or_, select, update
 
-from biddable.records import Completion, Prompt, Ranking, Record, digest
-from biddable.store import history, jobs, kept, overlap, queue, shared, team, writing
+from biddable.records import Completion, Group, Prompt, Ranking, Record, digest
+from biddable.store import history, informed, jobs, kept, overlap, queue, shared, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -53,7 +53,9 @@ class Held(NamedTuple):
     draft: Draft | None
     changeable: datetime | None = None  # until when what was handed in can be changed; nothing when nothing was
     propensity: float | None = None  # how likely the task was to be chosen; nothing where all were
-    extra: bool = False  # asked for because others disagreed
+    group: Group = "training"  # its holder's
+    informed: bool = False  # they have read by now what others said of it
+    extra: bool = False  # not by lot: asked for because others disagreed, or a hidden check
 
 
 class Answer(NamedTuple):
@@ -154,6 +156,7 @@ _HEARD = select(func.max(activity.c.at)).where(
 _HELD = (
     select(
         tasks.c.job, tasks.c.prompt_id, tasks.c.completions, tasks.c.gold, tasks.c.propensity,
+        informed.informed(tasks.c.prompt_id, bindparam("labeler")).label("informed"),
         slots.c.state, slots.c.lease, slots.c.taken, slots.c.until, drafts.c.version, drafts.c.body,
         select(func.max(activity.c.at))
         .where(
@@ -190,7 +193,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
         row.lease if row.state == "leased" else None,
         row.taken or row.first, row.until or at,
         Draft(row.version, row.body) if row.version is not None else None, _changeable(connection, account, task, job),
-        row.propensity if row.propensity < 1 else None,
+        row.propensity if row.propensity < 1 else None, account.group, bool(row.informed),
     )  # fmt: skip
 
 
@@ -281,13 +284,16 @@ def submit(
     held = look(connection, account, task, at)
     if held is None:
         raise Refused(f"{task}: was never yours")
+    if held.informed:
+        raise Refused(f"{task}: you have read by now what others said of it, so your own word would be no other one")
     if read is not None:
         held = held._replace(guidelines=_version(connection, held.job, read))
     earlier = _earlier(connection, account, held, at) if held.changeable else ()
     _active(connection, account, task, active, at)
     late = not earlier and not _fill(connection, account, held, at)
     seconds = _seconds(connection, account, held)
-    held = held._replace(extra=overlap.is_extra(connection, held.job, task, account.labeler))
+    extra = held.gold is not None or overlap.is_extra(connection, held.job, task, account.labeler)
+    held = held._replace(extra=extra)
     found = [sound(record) for record in make(held, seconds)]
     said = found if held.job.purpose != "screening" else []  # a test is kept as it was answered, and trains nothing
     if earlier:

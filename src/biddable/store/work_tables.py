@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from biddable.store.tables import Id, Instant, Serial, metadata
@@ -93,8 +94,11 @@ jobs = Table(
     _text("state"),  # open, paused, closed
     _text("settings"),  # JSON of work.JobSettings
     _at("made"),
+    _at("opened"),  # when it last came to be open: how fast it goes is counted from there
     PrimaryKeyConstraint("id"),
 )
+
+_KNOWN = text("gold IS NOT NULL")
 
 tasks = Table(
     "tasks",
@@ -110,6 +114,7 @@ tasks = Table(
     PrimaryKeyConstraint("id"),
     Index("ix_tasks_job_place", "job", "place"),
     Index("ix_tasks_prompt_id", "prompt_id"),
+    Index("ix_tasks_gold", "job", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
 )
 
 slots = Table(
@@ -162,8 +167,9 @@ answers = Table(
     PrimaryKeyConstraint("id"),
     UniqueConstraint("task", "labeler", "revision"),
     UniqueConstraint("labeler", "key"),
-    Index("ix_answers_job_at", "job", "at"),
-    Index("ix_answers_labeler_job_at", "labeler", "job", "at"),
+    # With all that counting them asks for, so that it looks at no row.
+    Index("ix_answers_job_at", "job", "at", "revision", "late"),
+    Index("ix_answers_labeler_job_at", "labeler", "job", "at", "revision"),
     sqlite_autoincrement=True,
 )
 

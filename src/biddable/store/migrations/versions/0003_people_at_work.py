@@ -112,6 +112,7 @@ def _jobs() -> None:
         _text("state"),
         _text("settings"),
         _at("made"),
+        _at("opened"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -128,6 +129,8 @@ def _jobs() -> None:
     )
     op.create_index("ix_tasks_job_place", "tasks", ["job", "place"])
     op.create_index("ix_tasks_prompt_id", "tasks", ["prompt_id"])
+    known = sa.text("gold IS NOT NULL")
+    op.create_index("ix_tasks_gold", "tasks", ["job"], sqlite_where=known, postgresql_where=known)
 
 
 def _slots() -> None:
@@ -181,8 +184,8 @@ def _answers() -> None:
         sa.UniqueConstraint("labeler", "key"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_answers_job_at", "answers", ["job", "at"])
-    op.create_index("ix_answers_labeler_job_at", "answers", ["labeler", "job", "at"])
+    op.create_index("ix_answers_job_at", "answers", ["job", "at", "revision", "late"])
+    op.create_index("ix_answers_labeler_job_at", "answers", ["labeler", "job", "at", "revision"])
     op.create_table(
         "passes",
         _id("task", "tasks.id"),
@@ -253,6 +256,13 @@ def _team() -> None:
         _text("cause", nullable=True),
         _text("note", nullable=True),
         _at("at", nullable=True),
+        sa.PrimaryKeyConstraint("task", "labeler"),
+    )
+    op.create_table(
+        "readings",
+        _id("task", "tasks.id"),
+        _id("labeler", "accounts.labeler"),
+        _at("at"),
         sa.PrimaryKeyConstraint("task", "labeler"),
     )
     op.create_table(

@@ -1,0 +1,53 @@
+"""What is paid of a task when the cap changes while people are at it."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from team import rank_job, ranked, stock, team, true_worth, work_on
+
+from biddable.store import jobs, open_store, pay
+from biddable.store.work_tables import activity
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(where):
+    with open_store(where) as opened:
+        yield opened
+
+
+def test_a_new_cap_leaves_the_days_that_are_over_as_they_were(store):
+    stock(store, 1)
+    job = rank_job(store, hourly=60, cap_minutes=10)
+    (ann,) = team(store, ["ann"])
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON, seconds=480)
+
+    def spend(day: int, minutes: float) -> None:
+        with store.writing() as connection:
+            (task,) = connection.execute(select(activity.c.task).distinct()).scalars()
+            row = {"labeler": ann.labeler, "task": task, "what": "active", "seconds": 60 * minutes}
+            connection.execute(activity.insert(), [row | {"at": NOON + timedelta(days=day)}])
+
+    def cap(minutes: float, day: int) -> None:
+        with store.writing() as connection:
+            now = jobs.find(connection, job.id)
+            new = now.settings.model_copy(update={"cap_minutes": minutes})
+            jobs.change(connection, now, "Rank", new, NOON + timedelta(days=day), None)
+
+    def paid() -> list[float]:
+        with store.reading() as connection:
+            return [line.pay for line in pay.sheet(connection, date(2026, 11, 1), date(2026, 11, 30))]
+
+    assert paid() == [8.0]
+    cap(2, 0)
+    assert paid() == [8.0]
+    spend(1, 5)
+    assert paid() == [8.0, 0.0]  # eight are paid, and two are the most by now
+    cap(15, 1)
+    spend(2, 9)
+    # By hand: on the third day 15 may be paid of the task, 8 are: so 7 of the 9.
+    assert paid() == [8.0, 0.0, 7.0]
+    cap(1, 2)
+    assert paid() == [8.0, 0.0, 7.0]

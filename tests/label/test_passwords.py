@@ -1,0 +1,94 @@
+"""Ways back in: one's own new password, a link for the only owner, and the key of a program."""
+
+import re
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from served import serving
+
+from biddable.label import create_app, signin
+from biddable.store import accounts, open_store
+
+OLD, NEW = "correct horse battery", "a shorter way home"
+
+
+@pytest.fixture
+def known(app, person):
+    """known("ann"): somebody who joined with a password, signed in."""
+
+    def make(name: str, role="labeler", group="training"):
+        client, account = person(name, role, group)
+        desk = app.state.desk
+        desk.write(accounts.change, account.labeler, desk.now(), password=signin.hash_password(OLD))
+        client.cookies.clear()
+        assert client.post("/sign-in", data={"name": name, "password": OLD}).status_code == 303
+        return client
+
+    return make
+
+
+@pytest.mark.parametrize("role", ["labeler", "auditor", "owner"])
+def test_everyone_changes_their_own_password(url, known, role):
+    ann = known("ann", role)
+    with httpx2.Client(base_url=url) as elsewhere:
+        assert elsewhere.post("/sign-in", data={"name": "ann", "password": OLD}).status_code == 303
+        wrong = ann.post("/password", data={"old": "not the old one", "password": NEW})
+        assert (wrong.status_code, "not your password of now" in wrong.text) == (400, True)
+        short = ann.post("/password", data={"old": OLD, "password": "short"})
+        assert (short.status_code, "fewer than" in short.text) == (400, True)
+        assert elsewhere.get("/api/me").status_code == 200
+        assert ann.post("/password", data={"old": OLD, "password": NEW}).status_code == 303
+        assert (ann.get("/api/me").status_code, elsewhere.get("/api/me").status_code) == (200, 401)
+        assert elsewhere.post("/sign-in", data={"name": "ann", "password": OLD}).status_code == 401
+        assert elsewhere.post("/sign-in", data={"name": "ann", "password": NEW}).status_code == 303
+
+
+def test_whoever_finds_a_browser_open_cannot_guess(known):
+    ann = known("ann")
+    said = [ann.post("/password", data={"old": f"guess {n}", "password": NEW}).status_code for n in range(6)]
+    assert said == [400] * 5 + [429]
+    assert ann.post("/password", data={"old": OLD, "password": NEW}).status_code == 429
+
+
+def test_an_only_owner_who_forgot_comes_back_from_the_machine(tmp_path):
+    home = tmp_path / "mine"
+
+    def run(*words: str, cwd=home) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+    assert run("init", "mine", cwd=tmp_path).returncode == 0
+    none = run("label", "--owner-link")
+    assert (none.returncode, "there is no owner yet" in none.stderr) == (2, True)
+    with open_store(home / "store.db") as store, store.writing() as connection:
+        made = accounts.make(connection, "olga", "owner", "researcher", store.clock())
+        accounts.change(connection, made.labeler, store.clock(), password=signin.hash_password("forgotten by now"))
+    said = run("label", "--owner-link", "--port", "8081")
+    assert said.returncode == 0, said.stderr
+    link = re.search(r"http://localhost:8081(/join/\S+)", said.stdout + said.stderr).group(1)
+    with serving(create_app(str(home / "store.db"))) as url, httpx2.Client(base_url=url) as olga:
+        assert "olga" in olga.get(link).text
+        assert olga.post(link, data={"password": NEW}).status_code == 303
+        assert olga.get("/api/me").json()["role"] == "owner"
+        assert olga.post(link, data={"password": NEW}).status_code == 400, "it works once"
+
+
+def test_a_program_gets_a_key_that_is_shown_once(url, person):
+    owner, _ = person("olga", "owner", "researcher")
+    page = owner.post("/manage/people", data={"name": "robot", "role": "service"})
+    assert "/join/" not in page.text
+    first = re.search(r'id="link" readonly value="([^"]+)"', page.text).group(1)
+    labeler = re.search(r'/manage/people/([^/"]+)/invite', page.text).group(1)
+    assert first not in owner.get("/manage/people").text
+
+    def me(key: str) -> int:
+        return httpx2.get(f"{url}/api/me", headers={"authorization": f"Bearer {key}"}).status_code
+
+    assert me(first) == 200
+    second = owner.post(f"/api/people/{labeler}/invite").json()
+    assert second.keys() == {"key"}
+    assert (me(second["key"]), me(first)) == (200, 401), "a new key ends the old one"
+    made = owner.post("/api/people", json={"name": "another robot", "role": "service"}).json()
+    assert me(made["key"]) == 200
