@@ -2,7 +2,7 @@
 
 import * as fields from "./fields.js";
 import * as keep from "./keep.js";
-import { Refusal, call } from "./net.js";
+import { Refusal, call, me } from "./net.js";
 
 const SOON = 1000;
 const AGAIN = 10_000;
@@ -11,7 +11,7 @@ export class Draft {
   constructor(work, tell) {
     this.work = work;
     this.tell = tell;
-    this.name = `${work.me}/${work.task.task}`;
+    this.name = `${me}/${work.task.task}`;
     this.version = work.task.draft?.version ?? 0; // the server's newest that we know of
     this.body = null;
     this.stored = work.task.draft?.body ?? null;
