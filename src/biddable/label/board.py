@@ -58,7 +58,7 @@ def _hand_in(desk: Desk, account: Account, task: str, fields: dict[str, str]) ->
     key, read = fields.get("_key", ""), fields.get("_guidelines") or None
     if not 8 <= len(key) <= 100:
         raise HTTPException(422, "_key: is the page's own, and is missing")
-    hand_in(desk, account, task, key, forms.from_fields(fields), read=read)
+    hand_in(desk, account, task, key, forms.from_fields(fields), active=None, read=read)
     return RedirectResponse("/work", 303)
 
 
