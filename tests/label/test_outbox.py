@@ -1,4 +1,4 @@
-"""An answer that could not be sent is sent from whatever page its author opens next, as theirs, and as nobody else's."""
+"""An answer that could not be sent is sent from whatever page its author opens next, and as nobody else's."""
 
 import json
 import re

@@ -24,7 +24,6 @@ from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, 
 from biddable.store.tables import ranked
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
-
 UNWATCHED = timedelta(minutes=10)  # of a task that was done without script so much counts, at most
 
 
@@ -97,7 +96,7 @@ def claim(
         if (
             (job is None or one.id == job)
             and one.suits(account.group, account.skills)
-            and not _sated(connection, one, account)
+            and not sated(connection, one, account)
         ):
             row = _first(connection, one, account, at)
             if row is not None:
@@ -110,7 +109,7 @@ def _first(connection: Connection, job: Job, account: Account, at: datetime):
     screening test, which candidates and researchers do whole."""
     if job.purpose == "screening":
         return None if team.waits(connection, account.labeler, at) else shared.part_of_test(connection, job, account)
-    row = connection.execute(queue.first_open(job.kind), {"job": job.id, "labeler": account.labeler}).first()
+    row = connection.execute(queue.first(job.kind), {"job": job.id, "labeler": account.labeler}).first()
     if row is not None and shared.is_check(connection, job, account):
         return shared.check(connection, job, account) or row
     return row
@@ -123,7 +122,8 @@ def free_expired(connection: Connection, at: datetime) -> int:
     return connection.execute(freed).rowcount
 
 
-def _sated(connection: Connection, job: Job, account: Account) -> bool:
+def sated(connection: Connection, job: Job, account: Account) -> bool:
+    """Whether this person has had as many tasks of a job as one may."""
     if job.settings.quota is None:
         return False
     mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
