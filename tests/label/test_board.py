@@ -332,3 +332,41 @@ def test_the_difference_is_as_short_as_can_be(fill, app, person, window):
         (script or "").replace("work.js", "diff.js"),
     )
     assert found == 0
+
+
+def test_the_difference_of_long_texts_is_whole_and_soon_there(fill, app, person, window):
+    """Of two that are unlike it is not the shortest any more; of two that are much alike it still is."""
+    fill(prompts=1)
+    job(app, person, "rank", judge=False)
+    page = begin(window("ann"))
+    script = page.locator("script[type=module]").get_attribute("src")
+    took, lacking, whole = page.evaluate(
+        """async (source) => {
+          const { diff } = await import(source);
+          let seed = 1;
+          const draw = (n) => (seed = (seed * 48271) % 2147483647) % n;
+          const words = (count, from) => Array.from({ length: count }, () => "w" + draw(from));
+          const of = (pieces, not) => pieces.filter(([which]) => which !== not).map(([, text]) => text);
+          const bare = (text) => text.split(/\\s+/).join(" ").trim();
+          const whole = (a, b, pieces) =>
+            bare(of(pieces, "new").join("")) === a.join(" ") && bare(of(pieces, "gone").join("")) === b.join(" ");
+          const alike = words(12000, 3000);
+          const changed = alike.map((word, n) => (n % 60 ? word : "other" + n)); // 200 words of 12,000
+          const same = diff(alike.join(" "), changed.join(" ")).filter(([which]) => which === "same");
+          const lacking = 11800 - same.flatMap(([, text]) => text.split(" ").filter(Boolean)).length;
+          const took = [];
+          let all = whole(alike, changed, diff(alike.join(" "), changed.join(" ")));
+          for (const from of [3000, 100, 3]) {
+            const [a, b] = [words(12000, from), words(12000, from)];
+            const begun = performance.now();
+            const pieces = diff(a.join(" "), b.join(" "));
+            took.push(performance.now() - begun);
+            all &&= whole(a, b, pieces);
+          }
+          return [Math.min(...took.slice(0, 2)), lacking, all];
+        }""",
+        (script or "").replace("work.js", "diff.js"),
+    )
+    assert whole
+    assert lacking == 0
+    assert took < 500  # a tenth of it where nothing else goes on; the shortest edit takes seconds

@@ -56,7 +56,7 @@ export class Draft {
   }
 
   keep(body) {
-    return keep.put("drafts", this.name, { body, version: this.version, at: Date.now() }).catch(() => null);
+    return keep.put("drafts", this.name, { name: this.name, body, version: this.version, at: Date.now() }).catch(() => null);
   }
 
   changed(body) {

@@ -30,11 +30,5 @@ export const drop = (name, key) => ask(name, "readwrite", (on) => on.delete(key)
 
 // Drafts that nobody has touched since then are on the server, or nobody's any more.
 export async function sweep(before) {
-  const base = await opened();
-  if (!(base instanceof IDBDatabase)) return;
-  base.transaction("drafts", "readwrite").objectStore("drafts").openCursor().onsuccess = ({ target }) => {
-    const one = target.result;
-    if (one?.value.at < before) one.delete();
-    one?.continue();
-  };
+  for (const one of await all("drafts")) if (one.at < before) drop("drafts", one.name);
 }
