@@ -121,6 +121,30 @@ def test_pointer_alone_judges_and_ranks(fill, app, person, window):
     assert {(one.hallucination, one.satisfies_constraint, one.sexual) for one in judgements} == {(True, True, False)}
 
 
+@pytest.mark.parametrize("brings", [True, False])
+def test_hallucination_is_asked_where_the_labeler_says_that_the_prompt_brings_its_text(
+    fill, app, person, window, brings
+):
+    fill(prompts=1, answers=4, use_case=None)
+    job(app, person, "rank")
+    page = begin(window("ann"))
+    page.locator(f'[name="_closed"][value="{str(brings).lower()}"]').check()
+    for letter in "ABCD":
+        card = page.locator(f'.card[data-letter="{letter}"]')
+        card.locator('[name$=".overall"][value="4"]').check()
+        asked = card.locator("[data-question=hallucination]")
+        expect(asked).to_be_visible(visible=brings)
+        if brings:
+            asked.locator("[value=true]").check()
+        card.get_by_role("button", name="All the rest: no").click()
+        page.locator("[data-do=submit]").click()
+    for letter in "ABCD":
+        place(page, letter, 1)
+    page.locator("[data-do=submit]").click()
+    handed_in(page)
+    assert {one.hallucination for one in app.state.desk.store.judgements()} == {True if brings else None}
+
+
 def test_touch_alone_ranks_four_long_answers_on_a_phone_in_eight_taps(fill, app, person, window):
     fill(prompts=1, texts=[text + "x" * (2000 - len(text)) if len(text) < 2000 else text[:2000] for text in TEXTS])
     job(app, person, "rank", judge=False)

@@ -24,29 +24,25 @@ export class Draft {
     const theirs = readable(this.stored);
     if (here && here.body !== this.stored && readable(here.body)) {
       if (here.version === this.version) {
-        this.show(here.body);
+        this.work.take(here.body);
         this.changed(here.body);
         return;
       }
-      if (theirs) this.show(this.stored);
+      if (theirs) this.work.take(this.stored);
       this.stopped = true;
-      this.tell.conflict(() => this.take(this.stored), () => (this.show(here.body), this.go(here.body)));
+      this.tell.conflict(() => this.take(this.stored), () => (this.work.take(here.body), this.go(here.body)));
       return;
     }
     if (theirs) {
-      this.show(this.stored);
+      this.work.take(this.stored);
       this.tell.shown("Your draft is back");
     }
-  }
-
-  show(body) {
-    this.work.take(body);
   }
 
   take(body) {
     this.stopped = false;
     this.stored = body;
-    if (readable(body)) this.show(body);
+    if (readable(body)) this.work.take(body);
     this.keep(body);
   }
 

@@ -1,5 +1,5 @@
-// The work page: from one task to the next without a new page, and answers on their way. Pages are the server's; without
-// this script they are plain forms.
+// The work page: from one task to the next without a new page. Pages are the server's; without this script they are
+// plain forms.
 
 import * as clock from "./clock.js";
 import { sweep } from "./keep.js";
@@ -23,7 +23,7 @@ let waits = null; // the timer, while there is no next task for want of a connec
 
 const ways = {
   ready: (task) => ({ at: Date.now(), page: page(address("/work", { besides: task })).catch(() => null) }),
-  leave: (next) => onward(next),
+  leave: onward,
   async handIn(answer, from) {
     const outcome = await add(answer);
     if (outcome === "refused") return;
