@@ -104,6 +104,99 @@ def test_two_windows_are_not_two_people(app, person, ahead):
     assert sum(told) == pytest.approx(30, abs=3)  # and the time that this test itself takes
 
 
+def told(app, what: str = "active") -> list[float]:
+    with app.state.desk.store.reading() as connection:
+        query = select(activity.c.seconds).where(activity.c.what == what).order_by(activity.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def two_that_waited(ann, ahead) -> tuple[str, str]:
+    """Two tasks, the second taken when the first is all but done; both are at hand when the connection goes."""
+    first = ann.post("/api/claim", json={}).json()["task"]["task"]
+    ahead[0] = timedelta(seconds=90)
+    return first, shown(ann.get("/work", params={"besides": first}))["task"]
+
+
+def send(ann, task: str, active: float) -> None:
+    sent = {"key": f"key-{task}", "body": order(), "active": active}
+    assert ann.post(f"/api/tasks/{task}/answer", json=sent).is_success
+
+
+def test_answers_that_waited_together_count_all_their_seconds(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    first, second = two_that_waited(ann, ahead)
+    ahead[0] = timedelta(seconds=280)
+    send(ann, first, 100)
+    send(ann, second, 180)
+    assert told(app) == [100, 180]
+
+
+def test_seconds_of_answers_that_waited_are_no_more_than_have_passed(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    first, second = two_that_waited(ann, ahead)
+    ahead[0] = timedelta(seconds=280)
+    send(ann, first, 200)
+    send(ann, second, 3600)
+    assert told(app)[0] == 200
+    assert sum(told(app)) == pytest.approx(280, abs=3)
+
+
+def test_no_second_before_a_task_was_taken_is_of_it(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    send(ann, ann.post("/api/claim", json={}).json()["task"]["task"], 0)
+    ahead[0] = timedelta(hours=1)
+    task = ann.post("/api/claim", json={}).json()["task"]["task"]
+    ahead[0] = timedelta(hours=1, seconds=20)
+    send(ann, task, 600)
+    assert sum(told(app)) == pytest.approx(20, abs=3)
+
+
+def test_what_was_told_before_a_sign_of_life_is_not_told_again(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]
+    ahead[0] = timedelta(seconds=600)  # ten minutes, of which half a one was work
+    ann.post(f"/api/tasks/{task['task']}/beat", json={"lease": task["lease"], "active": 30})
+    ahead[0] = timedelta(seconds=620)
+    send(ann, task["task"], 50)  # those 30 again: their receipt was lost
+    assert told(app)[0] == 30
+    assert sum(told(app)) == pytest.approx(50, abs=3)
+
+
+@pytest.mark.parametrize(("minutes", "counted"), [(4, 240), (25, 600)])
+def test_without_script_the_clock_counts_up_to_its_bound(app, person, ahead, minutes, counted):
+    job(app, person, "rank", judge=False, hourly=6)
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]["task"]
+    ahead[0] = timedelta(minutes=minutes)
+    form = {"_key": "by-hand-1", **{f"rank.{letter}": str(n) for n, letter in enumerate("ABCD", start=1)}}
+    assert ann.post(f"/work/{task}", data=form, follow_redirects=False).status_code == 303
+    assert told(app, "clock") == [pytest.approx(counted, abs=3)]
+    ahead[0] += timedelta(minutes=9)
+    ann.post(f"/work/{task}", data=form | {"_key": "by-hand-2", "rank.A": "4"}, follow_redirects=False)
+    assert sum(told(app, "clock")) == pytest.approx(600, abs=3)
+    (ranking,) = app.state.desk.store.rankings()
+    assert ranking.seconds == pytest.approx(600, abs=3)
+    page = ann.get("/mine").text
+    assert '<td class="number">10.0</td>' in page  # paid, as other minutes are
+    assert "10.0 of these minutes were counted by the clock" in page
+
+
+def test_whoever_told_their_seconds_gets_none_from_the_clock(app, person, ahead):
+    job(app, person, "rank", judge=False)
+    ann, _ = person("ann")
+    task = ann.post("/api/claim", json={}).json()["task"]
+    ahead[0] = timedelta(seconds=30)
+    ann.post(f"/api/tasks/{task['task']}/beat", json={"lease": task["lease"], "active": 30})
+    ahead[0] = timedelta(minutes=9)
+    form = {"_key": "by-hand-1", **{f"rank.{letter}": str(n) for n, letter in enumerate("ABCD", start=1)}}
+    ann.post(f"/work/{task['task']}", data=form, follow_redirects=False)
+    assert (told(app), told(app, "clock")) == ([30], [0])
+
+
 def test_an_answer_names_the_guidelines_that_were_read(app, person):
     read = guidelines(person)
     other = guidelines(person, "evaluation")

@@ -121,6 +121,30 @@ def test_pointer_alone_judges_and_ranks(fill, app, person, window):
     assert {(one.hallucination, one.satisfies_constraint, one.sexual) for one in judgements} == {(True, True, False)}
 
 
+@pytest.mark.parametrize("brings", [True, False])
+def test_hallucination_is_asked_where_the_labeler_says_that_the_prompt_brings_its_text(
+    fill, app, person, window, brings
+):
+    fill(prompts=1, answers=4, use_case=None)
+    job(app, person, "rank")
+    page = begin(window("ann"))
+    page.locator(f'[name="_closed"][value="{str(brings).lower()}"]').check()
+    for letter in "ABCD":
+        card = page.locator(f'.card[data-letter="{letter}"]')
+        card.locator('[name$=".overall"][value="4"]').check()
+        asked = card.locator("[data-question=hallucination]")
+        expect(asked).to_be_visible(visible=brings)
+        if brings:
+            asked.locator("[value=true]").check()
+        card.get_by_role("button", name="All the rest: no").click()
+        page.locator("[data-do=submit]").click()
+    for letter in "ABCD":
+        place(page, letter, 1)
+    page.locator("[data-do=submit]").click()
+    handed_in(page)
+    assert {one.hallucination for one in app.state.desk.store.judgements()} == {True if brings else None}
+
+
 def test_touch_alone_ranks_four_long_answers_on_a_phone_in_eight_taps(fill, app, person, window):
     fill(prompts=1, texts=[text + "x" * (2000 - len(text)) if len(text) < 2000 else text[:2000] for text in TEXTS])
     job(app, person, "rank", judge=False)
@@ -332,3 +356,41 @@ def test_the_difference_is_as_short_as_can_be(fill, app, person, window):
         (script or "").replace("work.js", "diff.js"),
     )
     assert found == 0
+
+
+def test_the_difference_of_long_texts_is_whole_and_soon_there(fill, app, person, window):
+    """Of two that are unlike it is not the shortest any more; of two that are much alike it still is."""
+    fill(prompts=1)
+    job(app, person, "rank", judge=False)
+    page = begin(window("ann"))
+    script = page.locator("script[type=module]").get_attribute("src")
+    took, lacking, whole = page.evaluate(
+        """async (source) => {
+          const { diff } = await import(source);
+          let seed = 1;
+          const draw = (n) => (seed = (seed * 48271) % 2147483647) % n;
+          const words = (count, from) => Array.from({ length: count }, () => "w" + draw(from));
+          const of = (pieces, not) => pieces.filter(([which]) => which !== not).map(([, text]) => text);
+          const bare = (text) => text.split(/\\s+/).join(" ").trim();
+          const whole = (a, b, pieces) =>
+            bare(of(pieces, "new").join("")) === a.join(" ") && bare(of(pieces, "gone").join("")) === b.join(" ");
+          const alike = words(12000, 3000);
+          const changed = alike.map((word, n) => (n % 60 ? word : "other" + n)); // 200 words of 12,000
+          const same = diff(alike.join(" "), changed.join(" ")).filter(([which]) => which === "same");
+          const lacking = 11800 - same.flatMap(([, text]) => text.split(" ").filter(Boolean)).length;
+          const took = [];
+          let all = whole(alike, changed, diff(alike.join(" "), changed.join(" ")));
+          for (const from of [3000, 100, 3]) {
+            const [a, b] = [words(12000, from), words(12000, from)];
+            const begun = performance.now();
+            const pieces = diff(a.join(" "), b.join(" "));
+            took.push(performance.now() - begun);
+            all &&= whole(a, b, pieces);
+          }
+          return [Math.min(...took.slice(0, 2)), lacking, all];
+        }""",
+        (script or "").replace("work.js", "diff.js"),
+    )
+    assert whole
+    assert lacking == 0
+    assert took < 500  # a tenth of it where nothing else goes on; the shortest edit takes seconds

@@ -85,6 +85,23 @@ def test_hallucination_is_asked_of_closed_domain_prompts_alone():
     assert "judgements.A.hallucination" in refusal(held("rank"), {"judgements": told, "order": order})
 
 
+def test_where_nobody_knows_the_use_case_the_labeler_says_whether_the_prompt_brings_its_text():
+    task = held("judge", use_case=None)
+    told = {letter: GOOD | {"hallucination": letter == "B"} for letter in "ABCD"}
+    assert [one.hallucination for one in said(task, {"judgements": told})] == [False, True, False, False]
+    untold = dict.fromkeys("ABCD", GOOD)
+    assert [one.hallucination for one in said(task, {"judgements": untold})] == [None] * 4
+    for mixed in (untold | {"A": told["A"]}, told | {"A": GOOD}):
+        assert "hallucination" in refusal(task, {"judgements": mixed})
+
+
+def test_what_the_prompt_makes_no_question_is_not_asked_without_script_either():
+    names = [f"judgements.A.{name}" for name in ("hallucination", "satisfies_constraint", "opinion")]
+    fields = {"_closed": "false", "_constraint": "true"} | dict.fromkeys(names, "true")
+    told = json.loads(forms.from_fields(fields))["judgements"]["A"]
+    assert told == {"satisfies_constraint": True, "opinion": True}
+
+
 def test_a_constraint_holds_for_all_answers_or_for_none():
     some = {"A": GOOD | {"satisfies_constraint": False}} | dict.fromkeys("BCD", GOOD)
     assert "satisfies_constraint" in refusal(held("judge"), {"judgements": some})
@@ -238,4 +255,5 @@ def test_a_conversation_is_judged_by_its_last_prompt():
     prompt = Prompt(id="p", text="Shorter.", before=turns, use_case="rewrite")
     assert forms.closed_domain(prompt)
     assert not forms.closed_domain(None)
-    assert not forms.closed_domain(SimpleNamespace(use_case="chat"))  # type: ignore[arg-type]
+    assert forms.closed_domain(SimpleNamespace(use_case="chat")) is False  # type: ignore[arg-type]
+    assert forms.closed_domain(SimpleNamespace(use_case=None)) is None  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 from team import hire, rank_job, ranked, stock, true_worth, work_on
 
-from biddable.store import accounts, jobs
+from biddable.store import accounts, jobs, team, work
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -142,28 +142,58 @@ PATHS = (
 def test_axe_finds_nothing_and_nothing_is_cut_off(visit, busy, app):
     owner, _, job, _ = busy
     page = visit(owner)
-    axe, found = Axe(), []
     task = task_of(page)
-    for path in PATHS:
-        page.goto(path.format(job=job.id, task=task))
-        for _ in range(50):
-            if "in a moment" not in page.content():
-                break
-            page.wait_for_timeout(100)
-            page.reload()
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            for width in (1280, 768, 360):
-                page.set_viewport_size({"width": width, "height": 800})
-                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-                if wide > 0:
-                    found.append(f"{path} {width}: {wide} pixels too wide")
-                said = axe.run(page).response
-                assert said["passes"], "axe looked at nothing"
-                for fault in said["violations"]:
-                    where = [node["target"] for node in fault["nodes"]][:2]
-                    found.append(f"{path} {scheme} {width}: {fault['id']} {json.dumps(where)}")
+    assert [fault for path in PATHS for fault in faults(page, path.format(job=job.id, task=task))] == []
+
+
+def test_nor_where_a_candidate_and_a_stranger_come(visit, busy, app):
+    owner, *_ = busy
+    desk = app.state.desk
+    cal, zoe = desk.read(accounts.named, "cal"), hire(desk.store, "zoe", "candidate")
+    text = "# What happens with your work\n\nWe **keep** your answers.\n"
+    consent = desk.write(jobs.set_guide, "consent", text, desk.now(), owner.labeler)
+    guide = desk.read(jobs.guide, "training").id
+    page = visit(cal)
+    found = [*faults(page, "/consent", "We keep your answers."), *faults(page, f"/guidelines/{guide}")]
+    desk.write(team.consent, cal.labeler, consent.id, desk.now())
+    desk.write(team.say_topics, cal.labeler, "Welsh proverbs", desk.now())
+    found += [*faults(page, "/screening", "Your test"), *faults(page, "/work/none", "Not here")]
+    while (held := desk.write(work.claim, cal, desk.now())) is not None:
+        desk.write(work.leave, cal, held.task, "skip", "Something else", "", desk.now())
+    found += faults(page, "/work", "Nothing to do now")
+    invite = desk.write(accounts.open_door, zoe.labeler, "invite", desk.now())
+    page.context.clear_cookies()
+    found += [
+        *faults(page, "/sign-in", "Password"),
+        *faults(page, f"/join/{invite}", "zoe"),
+        *faults(page, "/join/none"),
+    ]
     assert found == []
+
+
+def faults(page: Page, path: str, says: str = "") -> list[str]:
+    """What axe finds on a page, and what is cut off, in both schemes and three widths."""
+    found = []
+    page.goto(path)
+    for _ in range(50):
+        if "in a moment" not in page.content():
+            break
+        page.wait_for_timeout(100)
+        page.reload()
+    assert says in page.locator("main").inner_text(), path
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 768, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            if wide > 0:
+                found.append(f"{path} {width}: {wide} pixels too wide")
+            said = Axe().run(page).response
+            assert said["passes"], "axe looked at nothing"
+            for fault in said["violations"]:
+                where = [node["target"] for node in fault["nodes"]][:2]
+                found.append(f"{path} {scheme} {width}: {fault['id']} {json.dumps(where)}")
+    return found
 
 
 def task_of(page: Page) -> str:

@@ -6,15 +6,16 @@ browser had none is seen too. A payload says its own number; whatever asks for a
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from payloads import payloads
 from playwright.sync_api import Browser, BrowserContext, Page
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from biddable.label.access import ACCESS
 from biddable.records import Completion, Prompt, Turn
-from biddable.store import accounts, fill, jobs, open_store, work
+from biddable.store import accounts, fill, jobs, open_store, review, team, work
 from biddable.store.jobs import JobSettings
 from biddable.store.work_tables import tasks
 
@@ -96,7 +97,43 @@ def infested(where: str, texts: list[str]) -> dict[str, int]:
                 work.leave(connection, leaver, held.task, "flag", text[:200], "\n".join(some)[:4000], now)
                 used["reason"] += 1
                 used["note"] += len(some)
+            used |= of_the_team(connection, texts, now)
     return used
+
+
+PARTS = 4
+
+
+def of_the_team(connection: Connection, texts: list[str], now: datetime) -> dict[str, int]:
+    """What candidates say of themselves and write in their test, what is said of them and of disagreements, and what
+    a survey asks for."""
+    judge = accounts.make(connection, "judge", "adjudicator", "researcher", now)
+    test = jobs.make(connection, "write", "Test", "screening", JobSettings(gold=0), now)
+    jobs.add(connection, test, fill.todos(connection, test, fill.Fill(count=1)), now)
+    ranked = connection.execute(select(tasks.c.id, tasks.c.completions).where(tasks.c.job != test.id)).all()
+    used = 0
+    for n in range(PARTS):
+        some = texts[n::PARTS]
+        whole = "\n\n".join(some)
+        who = accounts.make(connection, f"candidate {n}", "labeler", "candidate", now)
+        skills = [text for text in some if len(text) <= 50][:50]  # as many and as long as may be
+        accounts.give_skills(connection, who.labeler, skills, now)
+        used += len(skills)
+        team.say_topics(connection, who.labeler, whole, now)
+        held = work.claim(connection, who, now)
+        assert held is not None
+        work.submit(connection, who, held.task, f"written-{n}", json.dumps({"text": whole}), now, 0, lambda *_: [])
+        if n:  # whoever has to wait is not shown their topics
+            team.decide(connection, who.labeler, False, {}, whole, now, judge.labeler)
+        order = tuple((name,) for name in json.loads(ranked[n].completions))
+        review.begin(connection, judge, ranked[n].id, order, now)
+        review.decide(connection, judge, ranked[n].id, order, "taste", whole, now)
+    short = [text for text in texts if len(text) <= 60]
+    for text in short:
+        team.answer_survey(connection, "people", {"nationality": text}, now)
+    whole = ("topics", "demonstration", "review note")
+    noted = len(texts) * (PARTS - 1) // PARTS
+    return dict.fromkeys(whole, len(texts)) | {"screening note": noted, "skills": used, "nationality": len(short)}
 
 
 @pytest.fixture(params=["with its policy", "without a policy"])
@@ -129,6 +166,11 @@ def look(page: Page, at: str) -> str:
     answer = page.goto(at, wait_until="load")
     assert answer is not None
     assert answer.status in (200, 404), (at, answer.status)
+    nothing_ran(page, at)
+    return page.content()
+
+
+def nothing_ran(page: Page, at: str) -> None:
     page.mouse.move(300, 300)
     page.keyboard.press("Tab")
     page.wait_for_timeout(100)
@@ -136,7 +178,6 @@ def look(page: Page, at: str) -> str:
     assert page.evaluate("window.broken") == [], at
     assert page.evaluate(FOREIGN) == [], at
     assert page.url.startswith("http://localhost:"), at
-    return page.content()
 
 
 NO_PAGES = ("/api/", "/openapi.json", "/health", "/manage/pay.csv", "/manage/data/{what}.jsonl")
@@ -149,15 +190,18 @@ def pages_of(**things: str) -> list[str]:
 
 
 def test_no_text_of_anybody_runs_anywhere(infested, app, person, context, texts):
-    assert min(infested[field] for field in ("answer", "prompt", "title", "guidelines")) >= 1000
+    whole = ("answer", "prompt", "title", "guidelines", "topics", "demonstration", "review note")
+    assert min(infested[field] for field in whole) >= 1000
     assert min(infested.values()) > 0
     owner, _ = person("olga <img src=x onerror=xss(-1)>", "owner", "researcher")
     ann, _ = person("ann <img src=x onerror=xss(-1)>")
     desk = app.state.desk
-    job = next(one.id for one in desk.read(jobs.all_of) if any(desk.read(jobs.left, one.id).values()))
+    ranks = [one.id for one in desk.read(jobs.all_of) if one.kind == "rank"]
+    job = next(one for one in ranks if any(desk.read(jobs.left, one).values()))
     page = context.new_page()
     context.add_cookies([{"name": "biddable", "value": owner.cookies["biddable"], "url": str(owner.base_url)}])
-    task = next(iter(desk.read(lambda connection: connection.execute(select(tasks.c.id)).scalars().all())))
+    those = select(tasks.c.id).where(tasks.c.job == job)
+    task = desk.read(lambda connection: connection.execute(those).scalars().first())
     version = desk.read(jobs.guide, "training").id
     for at in pages_of(job=job, task=task, version=version, token="none"):
         look(page, at)
@@ -174,6 +218,54 @@ def test_no_text_of_anybody_runs_anywhere(infested, app, person, context, texts)
         ann.post(
             f"/api/tasks/{task['task']}/leave", json={"what": "skip", "reason": texts[boards], "note": texts[boards]}
         )
+    look(page, "/work")  # nothing to do, of each job why
     assert boards * PER_ANSWER * ANSWERS >= len(texts)
     assert sum(f"xss({n})" in seen for n in range(len(texts))) > 0.9 * len(texts)  # they were there to be seen
+    assert context.outbound == []
+
+
+def as_is(context: BrowserContext, app, name: str, url: str) -> str:
+    """Sign somebody in by name; who they are."""
+    desk = app.state.desk
+    account = desk.read(accounts.named, name)
+    token = desk.write(accounts.open_door, account.labeler, "session", desk.now())
+    context.add_cookies([{"name": "biddable", "value": token, "url": url}])
+    return account.labeler
+
+
+def test_nor_what_candidates_and_those_who_judge_them_say(infested, app, url, context, texts):
+    page, seen = context.new_page(), ""
+    desk = app.state.desk
+    rater = as_is(context, app, "judge", url)
+    for _ in range(PARTS):
+        seen += look(page, "/manage/screening/rate")
+        of = int(page.locator("form[action*='/rate/']").get_attribute("action").rpartition("/")[2])
+        desk.write(team.rate, of, rater, 4, desk.now())
+    assert sum(f"xss({n})" in seen for n in range(len(texts))) > 0.9 * len(texts)
+    for at in ("/manage/screening", "/manage/review"):
+        there = look(page, at)
+        assert sum(f"xss({n})" in there for n in range(len(texts))) > 0.9 * len(texts), at
+    assert look(page, "/manage/people").count("xss(") >= infested["skills"] > 0
+    assert look(page, "/manage/surveys").count("xss(") >= infested["nationality"]
+    for n in range(PARTS):
+        as_is(context, app, f"candidate {n}", url)
+        assert ("xss(" in look(page, "/screening")) == (n == 0)
+        look(page, "/work")
+    assert context.outbound == []
+
+
+def test_nor_the_name_of_a_file(app, person, context, texts):
+    owner, _ = person("olga", "owner", "researcher")
+    context.add_cookies([{"name": "biddable", "value": owner.cookies["biddable"], "url": str(owner.base_url)}])
+    page, shown = context.new_page(), 0
+    for n, text in enumerate(texts[::60]):
+        for ending in (".jsonl", ".none"):
+            page.goto("/manage/prompts")
+            file = {"name": text.replace("/", "") + ending, "mimeType": "text/plain", "buffer": b"no prompt"}
+            page.set_input_files("input[type=file]", files=[file])
+            with page.expect_navigation():
+                page.eval_on_selector("form[action='/manage/prompts/file']", "form => form.submit()")
+            nothing_ran(page, text)
+            shown += f"xss({60 * n})" in page.content()
+    assert shown > len(texts[::60])
     assert context.outbound == []

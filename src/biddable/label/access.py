@@ -100,6 +100,7 @@ ACCESS: dict[tuple[str, str], Allowed] = {
 }
 
 COOKIE = "biddable"
+AUTHOR = "x-labeler"  # whose page a script asks from: two people in one browser have one cookie
 
 
 def may(account: Account | None, method: str, path: str) -> bool:
@@ -135,6 +136,8 @@ def check(*served: Any) -> None:
 def admit(request: Request) -> None:
     """Runs before every handler: finds out who asks, and whether they may."""
     account = _account(request)
+    if account is not None and request.headers.get(AUTHOR, account.labeler) != account.labeler:
+        account = None  # a page of somebody who was signed in here before
     request.state.account = account
     path = request.scope["route"].path
     if may(account, "GET" if request.method == "HEAD" else request.method, path):

@@ -12,7 +12,7 @@ from biddable.label.desk import Desk, Here, Who
 from biddable.label.questions import LEAVING, QUESTIONS, SCALES, USE_CASES
 from biddable.label.text import markdown
 from biddable.label.work import Leaving, Written, hand_in, seen
-from biddable.store import work
+from biddable.store import idle, work
 from biddable.store.accounts import Account
 from biddable.store.work import Held
 
@@ -22,7 +22,9 @@ router = APIRouter()
 @router.get("/work")
 def next_task(request: Request, desk: Here, account: Who, job: str | None = None, besides: str | None = None):
     held = desk.write(work.claim, account, desk.now(), job, besides)
-    return show(request, desk, held) if held else desk.page(request, "nothing.html")
+    if held:
+        return show(request, desk, held)
+    return desk.page(request, "nothing.html", why=desk.read(idle.why, account, desk.now(), job))
 
 
 @router.get("/work/{task}")
@@ -58,7 +60,7 @@ def _hand_in(desk: Desk, account: Account, task: str, fields: dict[str, str]) ->
     key, read = fields.get("_key", ""), fields.get("_guidelines") or None
     if not 8 <= len(key) <= 100:
         raise HTTPException(422, "_key: is the page's own, and is missing")
-    hand_in(desk, account, task, key, forms.from_fields(fields), read=read)
+    hand_in(desk, account, task, key, forms.from_fields(fields), active=None, read=read)
     return RedirectResponse("/work", 303)
 
 

@@ -130,11 +130,15 @@ class Toxic(Form):
 FORMS: dict[str, type[Form]] = {
     "write": Written, "rank": Ranked, "judge": JudgedAlone, "compare": Compared, "prompt": Asked, "toxicity": Toxic,
 }  # fmt: skip
+ASKED_IF = {"_constraint": "satisfies_constraint", "_closed": "hallucination"}  # what is asked of answers, by a prompt
 WORDS = frozenset({"text", "note", "about", "examples", "use_case"})  # fields that are text; the others are JSON
 LONGEST = 20  # characters of a field that is no text
 
 
-def closed_domain(prompt: Prompt | None) -> bool:
+def closed_domain(prompt: Prompt | None) -> bool | None:
+    """Whether a prompt brings the text that its answer is made from; nothing where only a reader can tell."""
+    if prompt is not None and prompt.use_case is None:
+        return None
     return prompt is not None and prompt.use_case in CLOSED
 
 
@@ -149,11 +153,12 @@ def read(held: Held, body: Any) -> Form:
 def from_fields(fields: Mapping[str, str]) -> str:
     """The JSON of a form from the fields of a page: `judgements.A.overall` is a path, `rank.A` a place in the order.
     Names with _ in front are the page's own. The script of the page does the same (fields.js)."""
+    unasked = {question for asks, question in ASKED_IF.items() if fields.get(asks) == "false"}
     told: dict[str, Any] = {}
     ranks: dict[int, list[str]] = {}
     for name, value in sorted(fields.items()):
         first, *path = name.split(".")
-        if first.startswith("_") or (first == "use_case" and not value):
+        if first.startswith("_") or (first == "use_case" and not value) or unasked & set(path[-1:]):
             continue
         if first == "rank":
             ranks.setdefault(_value(name, value, int), []).append(".".join(path))
@@ -259,6 +264,7 @@ def _judged(
     _all(list(judged), names, "judgements")
     closed = closed_domain(held.prompt)
     for letter, form in judged.items():
+        closed = form.hallucination is not None if closed is None else closed  # said of the prompt, with the first
         if (form.hallucination is not None) != closed:
             raise StoreError(
                 f"judgements.{letter}.hallucination: is asked of prompts that bring their text, and only there"

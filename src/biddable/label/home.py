@@ -12,7 +12,7 @@ router = APIRouter()
 @router.get("/")
 def home(request: Request, desk: Here, account: Who):
     def look(connection: Connection):
-        mine = [job for job in jobs.all_of(connection, "open") if account.group in job.groups]
+        mine = [job for job in jobs.all_of(connection, "open") if job.suits(account.group, account.skills)]
         return [(job, jobs.left(connection, job.id)) for job in mine]
 
     consent = desk.read(team.unread_consent, account.labeler)

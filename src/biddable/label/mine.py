@@ -13,7 +13,7 @@ from biddable.label.text import markdown
 from biddable.measure.checks import overlap
 from biddable.measure.interval import Interval, bootstrap
 from biddable.records import Completion, Prompt, Ranking
-from biddable.store import jobs, pay, progress, review
+from biddable.store import jobs, pay, progress, review, work
 from biddable.store.queries import fetch
 from biddable.store.review import Ruling
 from biddable.store.tables import completions, prompts
@@ -83,6 +83,7 @@ def page(request: Request, desk: Here, account: Who, month: str = ""):
         return {
             "done": progress.of_labeler(connection, account.labeler),
             "lines": pay.sheet(connection, *which, account.labeler),
+            "by_clock": pay.by_clock(connection, *which, account.labeler),
             "titles": {job.id: job.title for job in jobs.all_of(connection)},
             "agreed": agreed(mine),
             "judged": len(mine),
@@ -90,7 +91,7 @@ def page(request: Request, desk: Here, account: Who, month: str = ""):
             "examples": _examples(connection, mine),
         }
 
-    return desk.page(request, "mine.html", month=which, **desk.read(look))
+    return desk.page(request, "mine.html", month=which, most=work.UNWATCHED, **desk.read(look))
 
 
 class Example(NamedTuple):

@@ -133,7 +133,7 @@ def answer(task: str, sent: AnswerSent, desk: Here, account: Who):
 
 
 def hand_in(
-    desk: Desk, account: Account, task: str, name: str, body: str, active: float = 0.0, read: str | None = None
+    desk: Desk, account: Account, task: str, name: str, body: str, active: float | None, read: str | None = None
 ) -> Answer:
     now = desk.now()
     return desk.write(

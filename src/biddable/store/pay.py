@@ -1,8 +1,8 @@
 """Active time and what it is worth, out of the activity log and nothing else: the same log, the same sheet.
 
 A sign of life says how many seconds its person was active since the last one (input within the last minute, the page
-in sight; the browser leaves idle time out), and `work.beat` never counts more than has passed. Here a task is paid for
-so many minutes at most, the earliest first.
+in sight; the browser leaves idle time out), and `work.beat` never counts more than has passed. What was done without
+script is counted by the clock. Here a task is paid for so many minutes at most, the earliest first.
 """
 
 from collections import defaultdict
@@ -70,11 +70,23 @@ def _line(labeler: str, day: date, job: Job, count: int, active: float, paid: fl
     return Line(labeler, day, job.id, count, round(active, 2), round(paid, 2), hourly, round(paid / 60 * hourly, 2))
 
 
+def by_clock(connection: Connection, first: date, last: date, labeler: str) -> float:
+    """The minutes of this person in the days from first to last that no script counted."""
+    start, end = _span(first, last)
+    those = (activity.c.what == "clock", activity.c.labeler == labeler, activity.c.at >= start, activity.c.at < end)
+    return (connection.execute(select(func.sum(activity.c.seconds)).where(*those)).scalar() or 0.0) / 60
+
+
+def _span(first: date, last: date) -> tuple[datetime, datetime]:
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, last + timedelta(days=1)))
+    return start, end
+
+
 def _spent(connection: Connection, last: date, labeler: str | None, since: date) -> Iterable[Spent]:
     """All that was spent until `last` on the tasks that were worked on since `since`: a cap looks back."""
-    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (since, last + timedelta(days=1)))
+    start, end = _span(since, last)
     mine = [activity.c.labeler == labeler] if labeler else []
-    active = (activity.c.what == "active", activity.c.seconds > 0, activity.c.task.is_not(None), *mine)
+    active = (activity.c.what.in_(("active", "clock")), activity.c.seconds > 0, activity.c.task.is_not(None), *mine)
     lately = select(activity.c.task).where(*active, activity.c.at >= start, activity.c.at < end)
     moment = activity.c.at if connection.dialect.name == "sqlite" else func.timezone("UTC", activity.c.at)
     day = func.date(moment)

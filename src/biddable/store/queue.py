@@ -1,6 +1,7 @@
 """Which slot is next for a person, as one statement: their task comes while they wait."""
 
 from functools import cache
+from typing import Literal
 
 from sqlalchemy import ColumnElement, bindparam, exists, select
 
@@ -11,8 +12,8 @@ from biddable.store.work_tables import answers, passes, slots, tasks
 
 
 @cache
-def first_open(kind: Task):
-    """The first open slot of a task that this person has not had, nor another task that says the same."""
+def first(kind: Task, state: Literal["open", "leased"] = "open"):
+    """The first slot in this state of a task that this person has not had, nor another task that says the same."""
     other, labeler = slots.alias(), bindparam("labeler")
     had = [
         exists().where(other.c.task == slots.c.task, other.c.labeler == labeler),
@@ -23,7 +24,7 @@ def first_open(kind: Task):
     return (
         select(slots.c.task, slots.c.slot)
         .join(tasks, tasks.c.id == slots.c.task)
-        .where(slots.c.job == bindparam("job"), slots.c.state == "open", tasks.c.gold.is_(None), *(~one for one in had))
+        .where(slots.c.job == bindparam("job"), slots.c.state == state, tasks.c.gold.is_(None), *(~one for one in had))
         .order_by(slots.c.place, slots.c.task, slots.c.slot)
         .limit(1)
     )

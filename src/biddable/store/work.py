@@ -24,6 +24,8 @@ from biddable.store.rows import SHELVES, Skip, key, key_text, kind_of, said_by, 
 from biddable.store.tables import ranked
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 
+UNWATCHED = timedelta(minutes=10)  # of a task that was done without script so much counts, at most
+
 
 class Refused(StoreError):
     """What is asked for was possible once or never: the task is not this person's, or was handed in otherwise."""
@@ -96,7 +98,7 @@ def claim(
         if (
             (job is None or one.id == job)
             and one.suits(account.group, account.skills)
-            and not _sated(connection, one, account)
+            and not sated(connection, one, account)
         ):
             row = _first(connection, one, account, at)
             if row is not None:
@@ -109,7 +111,7 @@ def _first(connection: Connection, job: Job, account: Account, at: datetime):
     screening test, which candidates and researchers do whole."""
     if job.purpose == "screening":
         return None if team.waits(connection, account.labeler, at) else shared.part_of_test(connection, job, account)
-    row = connection.execute(queue.first_open(job.kind), {"job": job.id, "labeler": account.labeler}).first()
+    row = connection.execute(queue.first(job.kind), {"job": job.id, "labeler": account.labeler}).first()
     if row is not None and shared.is_check(connection, job, account):
         return shared.check(connection, job, account) or row
     return row
@@ -122,7 +124,8 @@ def free_expired(connection: Connection, at: datetime) -> int:
     return connection.execute(freed).rowcount
 
 
-def _sated(connection: Connection, job: Job, account: Account) -> bool:
+def sated(connection: Connection, job: Job, account: Account) -> bool:
+    """Whether this person has had as many tasks of a job as one may."""
     if job.settings.quota is None:
         return False
     mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
@@ -140,16 +143,29 @@ def _take(connection: Connection, account: Account, job: Job, row, at: datetime)
     return held
 
 
-def _note(connection: Connection, account: Account, task: str | None, what: str, seconds: float, at: datetime) -> None:
-    row = {"labeler": account.labeler, "task": task, "what": what, "seconds": seconds, "at": at}
+def _note(
+    connection: Connection, account: Account, task: str, what: str, seconds: float, at: datetime,
+    until: datetime | None = None,
+) -> None:  # fmt: skip
+    row = {"labeler": account.labeler, "task": task, "what": what, "seconds": seconds, "at": at, "until": until}
     connection.execute(activity.insert(), [row])
 
 
 _MINE = (bindparam("task"), bindparam("labeler"))
 _ANSWERED = select(func.min(answers.c.at)).where(answers.c.task == _MINE[0], answers.c.labeler == _MINE[1])
 _SECONDS = select(func.sum(activity.c.seconds)).where(activity.c.task == _MINE[0], activity.c.labeler == _MINE[1])
-_HEARD = select(func.max(activity.c.at)).where(
-    activity.c.labeler == _MINE[1], or_(activity.c.what != "taken", activity.c.task == _MINE[0])
+_TOLD = select(func.count()).where(
+    activity.c.task == _MINE[0], activity.c.labeler == _MINE[1], activity.c.what == "active"
+)
+_BEGUN = select(
+    select(func.min(activity.c.at))
+    .where(activity.c.task == _MINE[0], activity.c.labeler == _MINE[1], activity.c.what == "taken")
+    .scalar_subquery(),
+    select(activity.c.until)
+    .where(activity.c.labeler == _MINE[1], activity.c.until.is_not(None))
+    .order_by(activity.c.at.desc(), activity.c.id.desc())
+    .limit(1)
+    .scalar_subquery(),
 )
 
 # One statement for what is known of a task and a person: a page or a submission asks for it each time.
@@ -210,7 +226,7 @@ def beat(connection: Connection, account: Account, task: str, lease: str, active
     held = look(connection, account, task, at)
     if held is None:
         return None
-    _active(connection, account, task, active, at)
+    _active(connection, account, task, active, at, all_told=True)
     if held.lease is None or not secrets.compare_digest(held.lease.encode(), lease.encode()) or held.until < at:
         return None
     settings = held.job.settings
@@ -222,12 +238,26 @@ def beat(connection: Connection, account: Account, task: str, lease: str, active
     return held._replace(until=until)
 
 
-def _active(connection: Connection, account: Account, task: str, seconds: float, at: datetime) -> None:
-    """Never more than has passed since this person was last heard of, so that two tabs are not two people. Taking
-    another task is no such word: the next one is taken while this one is still under their hands."""
-    last = connection.execute(_HEARD, {"task": task, "labeler": account.labeler}).scalar()
-    passed = (at - last).total_seconds() if last else 0.0
-    _note(connection, account, task, "active", max(0.0, min(seconds, passed)), at)
+def _active(
+    connection: Connection, account: Account, task: str, seconds: float | None, at: datetime, all_told: bool = False
+) -> None:
+    """Note the seconds of a task: none before it was taken, and none twice, so that two tabs are not two people.
+
+    Answers that waited for a connection arrive together. Each claim is laid behind the one before, as early as it can
+    have been, so that all of them together never claim more than has passed. After a sign of life nothing is left to
+    claim of the time before it (`all_told`). No seconds: nothing counts them, and the clock does, up to a bound."""
+    mine = {"task": task, "labeler": account.labeler}
+    first, before = connection.execute(_BEGUN, mine).one()
+    start = max(first, before) if before else first
+    passed = max(0.0, (at - start).total_seconds())
+    what = "active"
+    if seconds is None:
+        what, told = "clock", connection.execute(_TOLD, mine).scalar_one()
+        noted = connection.execute(_SECONDS, mine).scalar() or 0.0
+        seconds = 0.0 if told else max(0.0, UNWATCHED.total_seconds() - noted)
+    counted = min(seconds, passed)
+    until = (at if all_told else start + timedelta(seconds=counted)) if counted else None
+    _note(connection, account, task, what, counted, at, until)
 
 
 def save_draft(
@@ -269,7 +299,7 @@ def leave(connection: Connection, account: Account, task: str, what: str, reason
 
 
 def submit(
-    connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float,
+    connection: Connection, account: Account, task: str, name: str, body: str, at: datetime, active: float | None,
     make: Callable[[Held, float], Sequence[Record]], read: str | None = None, apart: overlap.Apart | None = None,
 ) -> Answer:  # fmt: skip
     """Keep an answer and the records that `make` finds in it. `name` is the browser's own for this submission; `read`

@@ -192,9 +192,10 @@ activity = Table(
     Column("id", Serial, autoincrement=True, nullable=False),
     _id("labeler", "accounts.labeler"),
     _id("task", nullable=True),
-    _text("what"),
+    _text("what"),  # taken; active; clock, where no script told what was active
     _real("seconds"),
     _at("at"),
+    _at("until", nullable=True),  # where these seconds end, laid one after the other as early as they can have been
     PrimaryKeyConstraint("id"),
     Index("ix_activity_labeler_at", "labeler", "at"),
     Index("ix_activity_task_labeler", "task", "labeler"),

@@ -1,6 +1,7 @@
 // Time: the seconds that somebody was at work, signs of life, and how long a task is theirs.
 
 import { call } from "./net.js";
+import { left } from "./outbox.js";
 
 const IDLE = 60_000; // without a key, a pointer or a scroll nobody is at work
 const BEAT = 30_000;
@@ -50,7 +51,7 @@ export function hold(task, element, lost, guided) {
     },
     async beat() {
       if (gone) return;
-      const seconds = taken();
+      const seconds = left ? 0 : taken(); // what was done before goes first
       try {
         const said = await call("POST", `/api/tasks/${task.task}/beat`, { lease: task.lease, active: seconds });
         if (held !== one) return;

@@ -1,4 +1,10 @@
-// What differs between two texts, word by word: the shortest edit of Myers (1986), in linear space (his section 4b).
+// What differs between two texts, word by word: the shortest edit of Myers (1986), in linear space (his section 4b). Of
+// texts that are long and unlike it is not the shortest: a search stops after some edits, fewer the longer the texts are,
+// and goes on from where it came furthest, so that the time is bounded.
+
+import { make } from "./make.js";
+
+const furthest = (words) => Math.max(100, Math.ceil(3_600_000 / words)); // edits of one search
 
 const words = (text) => text.match(/\s*[\p{L}\p{N}\p{M}'’]+|\s*[^\p{L}\p{N}\p{M}\s]|\s+$/gu) ?? [];
 
@@ -44,28 +50,36 @@ function walk(x, i, n, y, j, m, tell) {
 function middle(x, i, n, y, j, m) {
   const [N, M] = [n - i, m - j];
   const delta = N - M;
-  const size = N + M + 1;
+  const most = furthest(x.length + y.length);
+  const size = Math.min(N + M, most) + 1;
   const ahead = new Int32Array(2 * size + 1);
   const back = new Int32Array(2 * size + 1);
   for (let d = 0; ; d++) {
+    let best = -1;
+    let far;
     for (let k = -d; k <= d; k += 2) {
-      const at = size + k;
-      let u = k === -d || (k !== d && ahead[at - 1] < ahead[at + 1]) ? ahead[at + 1] : ahead[at - 1] + 1;
-      while (u < N && u - k < M && u - k >= 0 && x[i + u] === y[j + u - k]) u++;
-      ahead[at] = u;
+      let u = reached(ahead, size + k, k, d);
+      while (u < N && u - k < M && x[i + u] === y[j + u - k]) u++;
+      ahead[size + k] = u;
       const other = delta - k;
       if (delta % 2 !== 0 && Math.abs(other) <= d - 1 && u + back[size + other] >= N) return [i + u, j + u - k];
+      if (u > N || u - k > M || 2 * u - k <= best) continue;
+      best = 2 * u - k;
+      far = [i + u, j + u - k];
     }
+    if (d === most) return far;
     for (let k = -d; k <= d; k += 2) {
-      const at = size + k;
-      let u = k === -d || (k !== d && back[at - 1] < back[at + 1]) ? back[at + 1] : back[at - 1] + 1;
-      while (u < N && u - k < M && u - k >= 0 && x[n - 1 - u] === y[m - 1 - (u - k)]) u++;
-      back[at] = u;
+      let u = reached(back, size + k, k, d);
+      while (u < N && u - k < M && x[n - 1 - u] === y[m - 1 - (u - k)]) u++;
+      back[size + k] = u;
       const other = delta - k;
       if (delta % 2 === 0 && Math.abs(other) <= d && u + ahead[size + other] >= N) return [n - u, m - (u - k)];
     }
   }
 }
+
+// How far one edit more leads on a diagonal, from the better of those beside it.
+const reached = (line, at, k, d) => (k === -d || (k !== d && line[at - 1] < line[at + 1]) ? line[at + 1] : line[at - 1] + 1);
 
 // The dialog: two texts beside each other, and steps from one difference to the next.
 export function compare(dialog, answers, left, right) {
@@ -104,8 +118,4 @@ export function compare(dialog, answers, left, right) {
   dialog.showModal();
 }
 
-function piece([which, text]) {
-  const made = document.createElement({ same: "span", gone: "del", new: "ins" }[which]);
-  made.textContent = text;
-  return made;
-}
+const piece = ([which, text]) => make({ same: "span", gone: "del", new: "ins" }[which], {}, text);

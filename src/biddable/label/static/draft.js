@@ -2,7 +2,7 @@
 
 import * as fields from "./fields.js";
 import * as keep from "./keep.js";
-import { Refusal, call } from "./net.js";
+import { Refusal, call, me } from "./net.js";
 
 const SOON = 1000;
 const AGAIN = 10_000;
@@ -11,7 +11,7 @@ export class Draft {
   constructor(work, tell) {
     this.work = work;
     this.tell = tell;
-    this.name = `${work.me}/${work.task.task}`;
+    this.name = `${me}/${work.task.task}`;
     this.version = work.task.draft?.version ?? 0; // the server's newest that we know of
     this.body = null;
     this.stored = work.task.draft?.body ?? null;
@@ -24,29 +24,25 @@ export class Draft {
     const theirs = readable(this.stored);
     if (here && here.body !== this.stored && readable(here.body)) {
       if (here.version === this.version) {
-        this.show(here.body);
+        this.work.take(here.body);
         this.changed(here.body);
         return;
       }
-      if (theirs) this.show(this.stored);
+      if (theirs) this.work.take(this.stored);
       this.stopped = true;
-      this.tell.conflict(() => this.take(this.stored), () => (this.show(here.body), this.go(here.body)));
+      this.tell.conflict(() => this.take(this.stored), () => (this.work.take(here.body), this.go(here.body)));
       return;
     }
     if (theirs) {
-      this.show(this.stored);
+      this.work.take(this.stored);
       this.tell.shown("Your draft is back");
     }
-  }
-
-  show(body) {
-    this.work.take(body);
   }
 
   take(body) {
     this.stopped = false;
     this.stored = body;
-    if (readable(body)) this.show(body);
+    if (readable(body)) this.work.take(body);
     this.keep(body);
   }
 
@@ -56,7 +52,7 @@ export class Draft {
   }
 
   keep(body) {
-    return keep.put("drafts", this.name, { body, version: this.version, at: Date.now() }).catch(() => null);
+    return keep.put("drafts", this.name, { name: this.name, body, version: this.version, at: Date.now() }).catch(() => null);
   }
 
   changed(body) {

@@ -1,40 +1,40 @@
 // What this browser keeps until the server has it: drafts, and answers on their way.
 
-let shelf; // the database, or the shelves of this page alone where a browser keeps none
+// Where a browser keeps nothing: for as long as this page is open.
+class Shelf extends Map {
+  getAll = () => [...this.values()];
+  put = (value, key) => this.set(key, value);
+}
+
+let base;
 
 function opened() {
-  shelf ??= new Promise((done) => {
+  base ??= new Promise((done) => {
     const asked = indexedDB.open("biddable", 1);
     asked.onupgradeneeded = () => ["drafts", "outbox"].forEach((name) => asked.result.createObjectStore(name));
     asked.onsuccess = () => done(asked.result);
-    asked.onerror = () => done({ drafts: new Map(), outbox: new Map() });
+    asked.onerror = () => done({ drafts: new Shelf(), outbox: new Shelf() });
   });
-  return shelf;
+  return base;
 }
 
-async function ask(name, mode, what, without) {
-  const base = await opened();
-  if (!(base instanceof IDBDatabase)) return without(base[name]);
+async function ask(name, what) {
+  const kept = await opened();
+  if (!(kept instanceof IDBDatabase)) return what(kept[name]);
   return new Promise((done, failed) => {
-    const change = base.transaction(name, mode, { durability: "strict" });
+    const change = kept.transaction(name, "readwrite", { durability: "strict" });
     const asked = what(change.objectStore(name));
     change.oncomplete = () => done(asked.result);
     change.onabort = change.onerror = () => failed(change.error);
   });
 }
 
-export const get = (name, key) => ask(name, "readonly", (on) => on.get(key), (on) => on.get(key));
-export const all = (name) => ask(name, "readonly", (on) => on.getAll(), (on) => [...on.values()]);
-export const put = (name, key, value) => ask(name, "readwrite", (on) => on.put(value, key), (on) => on.set(key, value));
-export const drop = (name, key) => ask(name, "readwrite", (on) => on.delete(key), (on) => on.delete(key));
+export const get = (name, key) => ask(name, (on) => on.get(key));
+export const all = (name) => ask(name, (on) => on.getAll());
+export const put = (name, key, value) => ask(name, (on) => on.put(value, key));
+export const drop = (name, key) => ask(name, (on) => on.delete(key));
 
 // Drafts that nobody has touched since then are on the server, or nobody's any more.
 export async function sweep(before) {
-  const base = await opened();
-  if (!(base instanceof IDBDatabase)) return;
-  base.transaction("drafts", "readwrite").objectStore("drafts").openCursor().onsuccess = ({ target }) => {
-    const one = target.result;
-    if (one?.value.at < before) one.delete();
-    one?.continue();
-  };
+  for (const one of await all("drafts")) if (one.at < before) drop("drafts", one.name);
 }

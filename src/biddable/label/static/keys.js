@@ -1,5 +1,7 @@
 // Which key does what. Each can be another, and all can be off (WCAG 2.1.4).
 
+import { button, make } from "./make.js";
+
 const WORDS = {
   next: ["j", "Next answer or question"],
   previous: ["k", "The one before"],
@@ -68,12 +70,8 @@ export function help(dialog) {
 }
 
 function line(name, draw) {
-  const row = document.createElement("tr");
-  const key = document.createElement("button");
-  key.type = "button";
-  key.textContent = shown(keyOf(name));
-  key.setAttribute("aria-label", `${WORDS[name][1]}: ${shown(keyOf(name))}. Change`);
-  key.onclick = () => {
+  const [now, what] = [shown(keyOf(name)), WORDS[name][1]];
+  const ask = () => {
     key.textContent = "press a key";
     key.onkeydown = (event) => {
       if (["Tab", "Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
@@ -84,9 +82,8 @@ function line(name, draw) {
       document.querySelector(`[data-key="${name}"]`).focus();
     };
   };
-  key.dataset.key = name;
-  row.append(cell("th", WORDS[name][1]), cell("td", key));
-  return row;
+  const key = button(now, ask, { "aria-label": `${what}: ${now}. Change`, "data-key": name });
+  return make("tr", {}, make("th", { scope: "row" }, what), make("td", {}, key));
 }
 
 // Whoever had the key before gets the one that is free now.
@@ -95,11 +92,4 @@ function change(name, key) {
   if (other) own[other] = keyOf(name);
   own[name] = key;
   keep();
-}
-
-function cell(kind, what) {
-  const made = document.createElement(kind);
-  if (kind === "th") made.scope = "row";
-  made.append(what);
-  return made;
 }

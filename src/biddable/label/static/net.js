@@ -1,6 +1,15 @@
 // Talking with the server: what is refused, what did not arrive, and a session that ended.
 
-export class Offline extends Error {}
+export const me = document.body.dataset.me; // whose page this is; the server takes nothing from it for somebody else's
+const AS = "x-labeler";
+
+// Nothing came back, or a status that says that the server failed.
+export class Offline extends Error {
+  constructor(status) {
+    super();
+    this.status = status;
+  }
+}
 
 export class Refusal extends Error {
   constructor(status, detail) {
@@ -16,11 +25,11 @@ export async function call(method, path, body) {
   for (;;) {
     const reply = await fetch(path, {
       method,
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", [AS]: me },
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE),
     }).catch(() => null);
-    if (!reply || reply.status >= 500) throw new Offline();
+    if (!reply || reply.status >= 500) throw new Offline(reply?.status);
     if (reply.status === 401) {
       await renewed();
       continue;
@@ -39,6 +48,7 @@ export async function page(path, body) {
     ask.responseType = "document";
     ask.timeout = PATIENCE;
     ask.setRequestHeader("accept", "text/html");
+    ask.setRequestHeader(AS, me);
     if (body) ask.setRequestHeader("content-type", "application/json");
     await new Promise((done) => {
       ask.onloadend = done;

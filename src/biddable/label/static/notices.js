@@ -1,6 +1,6 @@
 // What is the matter, each in a line with what can be done about it; and the last answer, which can be taken back.
 
-import { button } from "./make.js";
+import { button, make } from "./make.js";
 
 const matters = new Map();
 
@@ -18,8 +18,7 @@ export function drawBanner() {
 }
 
 function line(name, text, does) {
-  const made = document.createElement("p");
-  made.append(text);
+  const made = make("p", {}, text);
   for (const [label, act] of does) made.append(" ", button(label, () => (banner(name), act())));
   return made;
 }
@@ -31,8 +30,7 @@ export function forget() {
   for (const name of OF_A_TASK) matters.delete(name);
 }
 
-const toast = document.body.appendChild(Object.assign(document.createElement("div"), { id: "toast", hidden: true }));
-toast.setAttribute("role", "status");
+const toast = document.body.appendChild(make("div", { id: "toast", role: "status", hidden: "" }));
 const AT_ONCE = 5000;
 let former = null;
 let fading;

@@ -4,6 +4,7 @@ import { choose, chosen } from "./fields.js";
 
 const open = (box) => !box.querySelector("input:checked");
 const name = (box) => box.querySelector("input").name;
+const ASKED_IF = [["_constraint", "satisfies_constraint"], ["_closed", "hallucination"]];
 const SIGNS = { "-": "-1", "+": "1" };
 
 export class Questions {
@@ -33,12 +34,14 @@ export class Questions {
     return this.boxes.find(open);
   }
 
-  // That a constraint is kept is asked only where the prompt states one.
+  // Some things are asked only where the prompt is such.
   draw() {
-    const asked = this.card.querySelector("[data-question=satisfies_constraint]");
-    if (!asked) return;
-    asked.hidden = chosen(this.work.form, "_constraint") !== "true";
-    asked.querySelector("fieldset").disabled = asked.hidden;
+    for (const [about, question] of ASKED_IF) {
+      const asked = this.card.querySelector(`[data-question=${question}]`);
+      if (!asked || !this.work.form.elements[about]) continue;
+      asked.hidden = chosen(this.work.form, about) !== "true";
+      asked.querySelector("fieldset").disabled = asked.hidden;
+    }
   }
 
   mark(box) {
@@ -76,7 +79,7 @@ export class Questions {
     const states = chosen(this.work.form, "_constraint") !== "true";
     if (!choose(this.work.form, "_constraint", states)) return;
     this.work.changed();
-    this.work.say(states ? "The prompt states a constraint" : "The prompt states no constraint");
+    this.work.say(`The prompt states a constraint: ${states ? "yes" : "no"}`);
   }
 
   key(key) {

@@ -21,7 +21,6 @@ export class Task {
     this.root = root;
     this.ways = ways;
     this.task = { ...JSON.parse(root.dataset.task), lay };
-    this.me = root.dataset.me;
     this.form = root.querySelector("#form");
     this.undone = [];
     this.last = "";
@@ -175,7 +174,7 @@ export class Task {
     const guidelines = this.task.guidelines?.id ?? null;
     await this.alone(async () => {
       this.draft.push();
-      await this.ways.handIn({ ...this.sent, me: this.me, task: this.task.task, guidelines, active: clock.taken() }, this);
+      await this.ways.handIn({ ...this.sent, task: this.task.task, guidelines, active: clock.taken() }, this);
     });
   }
 

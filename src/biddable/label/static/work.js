@@ -1,11 +1,11 @@
-// The work page: from one task to the next without a new page, and answers on their way. Pages are the server's; without
-// this script they are plain forms.
+// The work page: from one task to the next without a new page. Pages are the server's; without this script they are
+// plain forms.
 
 import * as clock from "./clock.js";
 import { sweep } from "./keep.js";
 import { Refusal, page } from "./net.js";
 import { banner, drawBanner, forget, handedIn, offer } from "./notices.js";
-import { outbox } from "./outbox.js";
+import { add, send } from "./outbox.js";
 import { Task } from "./task.js";
 
 const AGAIN = 5000;
@@ -21,34 +21,25 @@ const address = (path, more = {}) => {
 let work = null; // the task on this page
 let waits = null; // the timer, while there is no next task for want of a connection
 
-const box = outbox({
-  waiting(count) {
-    const [what, self] = count === 1 ? ["An answer waits", "itself"] : [`${count} answers wait`, "themselves"];
-    banner("outbox", count && `${what} here for the connection, and will send ${self}.`);
-  },
-  refused: (task, why) => banner("refused", `What you handed in was not taken: ${why}`, ["Open it again", () => open(`/work/${task}`)]),
-});
-
 const ways = {
   ready: (task) => ({ at: Date.now(), page: page(address("/work", { besides: task })).catch(() => null) }),
-  leave: (next) => onward(next),
+  leave: onward,
   async handIn(answer, from) {
-    await box.add(answer);
-    const outcome = await box.send(answer.key);
+    const outcome = await add(answer);
     if (outcome === "refused") return;
     handedIn(from.task, outcome === "sent", open);
-    await onward(from.next, outcome === "sent");
+    await onward(from.next, outcome);
   },
 };
 
 // As long as an answer waits here, the server would give its task again.
-async function onward(next, arrived = true) {
+async function onward(next, outcome = "sent") {
   let made = next && Date.now() - next.at < STALE ? await next.page : null;
   const lay = Boolean(made?.getElementById("work"));
-  if (!lay && !arrived) return wait();
+  if (!lay && outcome === "offline") return wait();
   if (!lay) {
     try {
-      made = await page(address("/work"));
+      made = await page(address("/work", { besides: outcome === "failed" && work.task.task }));
     } catch (error) {
       if (error instanceof Refusal) return banner("next", error.message);
       return wait();
@@ -64,11 +55,12 @@ function wait() {
 }
 
 async function look() {
-  if ((await box.send()) === "waiting" || waits === null) return;
+  const outcome = await send();
+  if (outcome === "offline" || waits === null) return;
   clearInterval(waits);
   waits = null;
   banner("next");
-  onward();
+  onward(null, outcome);
 }
 
 async function open(path) {
@@ -114,6 +106,5 @@ begin();
 if (work) {
   history.replaceState(null, "", address(`/work/${work.task.task}`));
   offline();
-  box.begin(work.me);
   sweep(Date.now() - KEPT);
 }

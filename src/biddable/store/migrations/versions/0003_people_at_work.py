@@ -204,6 +204,7 @@ def _answers() -> None:
         _text("what"),
         sa.Column("seconds", sa.Double(), nullable=False),
         _at("at"),
+        _at("until", nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_activity_labeler_at", "activity", ["labeler", "at"])
