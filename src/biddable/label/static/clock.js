@@ -35,8 +35,6 @@ export function taken() {
   return seconds;
 }
 
-export const giveBack = (seconds) => (active += seconds);
-
 // Hold a task. `lost` is called when it is somebody else's to take, `guided` when other guidelines hold.
 export function hold(task, element, lost, guided) {
   let until = Date.now() + task.left * 1000;
@@ -63,7 +61,7 @@ export function hold(task, element, lost, guided) {
           if (said.guidelines !== (task.guidelines?.number ?? null)) guided(said.guidelines);
         }
       } catch {
-        giveBack(seconds); // another time
+        active += seconds; // another time
       }
       one.show();
     },

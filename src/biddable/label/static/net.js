@@ -19,6 +19,8 @@ export class Refusal extends Error {
   }
 }
 
+export const why = (error) => (error instanceof Refusal ? error.message : "There is no connection; try again in a moment.");
+
 const PATIENCE = 20_000;
 
 export async function call(method, path, body) {

@@ -7,7 +7,7 @@ import { cards } from "./cards.js";
 import { compare } from "./compare.js";
 import { Draft } from "./draft.js";
 import { help, wish } from "./keys.js";
-import { Offline, Refusal, call } from "./net.js";
+import { call, why } from "./net.js";
 import { banner, takeBack } from "./notices.js";
 import { write } from "./write.js";
 
@@ -154,8 +154,7 @@ export class Task {
 
   lacks(one) {
     const card = one.closest(".card")?.dataset.letter;
-    const ranking = one.name.startsWith("rank.");
-    const what = ranking ? `${card} has no rank yet.` : `${card ? `${card}: ` : ""}${fields.about(one)} is not answered yet.`;
+    const what = one.name.startsWith("rank.") ? `${card} has no rank yet.` : `${card ? `${card}: ` : ""}${fields.about(one)} is not answered yet.`;
     banner("lacks", what);
     this.say(what);
   }
@@ -171,10 +170,11 @@ export class Task {
     }
     const body = JSON.stringify(fields.answer(this.form));
     if (this.sent?.body !== body) this.sent = { key: crypto.randomUUID(), body };
-    const guidelines = this.task.guidelines?.id ?? null;
+    const { task, guidelines } = this.task;
     await this.alone(async () => {
       this.draft.push();
-      await this.ways.handIn({ ...this.sent, task: this.task.task, guidelines, active: clock.taken() }, this);
+      const answer = { ...this.sent, task, guidelines: guidelines?.id ?? null, active: clock.taken() };
+      await this.ways.handIn(answer, this);
     });
   }
 
@@ -204,8 +204,7 @@ export class Task {
     try {
       await call("POST", `/api/tasks/${this.task.task}/leave`, told);
     } catch (error) {
-      if (!(error instanceof Offline || error instanceof Refusal)) throw error;
-      return banner("leave", error instanceof Refusal ? error.message : "There is no connection; try again in a moment.");
+      return banner("leave", why(error));
     }
     await this.ways.leave(this.next);
   }

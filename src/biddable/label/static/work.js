@@ -3,7 +3,7 @@
 
 import * as clock from "./clock.js";
 import { sweep } from "./keep.js";
-import { Refusal, page } from "./net.js";
+import { Refusal, page, why } from "./net.js";
 import { banner, drawBanner, forget, handedIn, offer } from "./notices.js";
 import { add, send } from "./outbox.js";
 import { Task } from "./task.js";
@@ -67,18 +67,17 @@ async function open(path) {
   try {
     swap(await page(path));
   } catch (error) {
-    banner("next", error instanceof Refusal ? error.message : "There is no connection; try again in a moment.");
+    banner("next", why(error));
   }
 }
 
 function swap(made, lay = false) {
   clock.letGo();
   forget();
-  document.getElementById("main").replaceWith(document.importNode(made.getElementById("main"), true));
+  document.getElementById("main").replaceWith(made.getElementById("main"));
   document.title = made.title;
   scrollTo(0, 0);
   begin(lay);
-  history.replaceState(null, "", address(work ? `/work/${work.task.task}` : "/work"));
   drawBanner();
   offer();
 }
@@ -87,6 +86,7 @@ function begin(lay = false) {
   const root = document.getElementById("work");
   work = root && new Task(root, lay, ways);
   work?.start();
+  history.replaceState(null, "", address(work ? `/work/${work.task.task}` : "/work"));
 }
 
 document.addEventListener("keydown", (event) => {
@@ -104,7 +104,6 @@ addEventListener("online", () => {
 
 begin();
 if (work) {
-  history.replaceState(null, "", address(`/work/${work.task.task}`));
   offline();
   sweep(Date.now() - KEPT);
 }
