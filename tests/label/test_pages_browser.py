@@ -135,6 +135,7 @@ PATHS = (
     "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening",
     "/manage/screening/rate",
     "/manage/surveys", "/manage/quality", "/manage/checks", "/manage/review", "/manage/review/{task}", "/manage/pay",
+    "/manage/tasks/{task}", "/password",
     "/manage/plan", "/manage/data", "/manage/history",
 )  # fmt: skip
 

@@ -62,6 +62,8 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("POST", "/manage/jobs/{job}/state"): MANAGERS,
     ("POST", "/manage/jobs/{job}/fill"): MANAGERS,
     ("POST", "/manage/jobs/{job}/checks"): MANAGERS,
+    ("GET", "/manage/tasks/{task}"): READERS,
+    ("POST", "/manage/tasks/{task}/read"): MANAGERS,
     ("GET", "/manage/screening"): READERS,
     ("POST", "/manage/screening"): MANAGERS,
     ("POST", "/manage/screening/decide/{labeler}"): MANAGERS,
