@@ -51,6 +51,7 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("POST", "/manage/prompts/file"): MANAGERS,
     ("GET", "/manage/people"): READERS,
     ("POST", "/manage/people"): MANAGERS,
+    ("POST", "/manage/people/many"): MANAGERS,
     ("POST", "/manage/people/{labeler}"): MANAGERS,
     ("POST", "/manage/people/{labeler}/invite"): MANAGERS,
     ("GET", "/manage/guidelines"): READERS,
