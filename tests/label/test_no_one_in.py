@@ -64,6 +64,7 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", "/manage/people"): READERS,
     ("GET", "/manage/guidelines"): READERS,
     ("GET", "/manage/jobs/{job}"): READERS,
+    ("GET", "/manage/tasks/{task}"): READERS,
     ("GET", "/api/people"): READERS,
     ("GET", "/manage/screening"): READERS,
     ("GET", "/manage/surveys"): READERS,
@@ -89,7 +90,9 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("POST", "/manage/jobs/{job}/fill"): MANAGERS,
     ("POST", "/manage/jobs/{job}/checks"): MANAGERS,
     ("POST", "/manage/checks/retire"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/read"): MANAGERS,
     ("POST", "/manage/people"): MANAGERS,
+    ("POST", "/manage/people/many"): MANAGERS,
     ("POST", "/manage/people/{labeler}"): MANAGERS,
     ("POST", "/manage/people/{labeler}/invite"): MANAGERS,
     ("POST", "/manage/screening"): MANAGERS,
@@ -137,6 +140,7 @@ FORMS = {
     "/manage/jobs/{job}/checks": {"count": "1"},
     "/manage/checks/retire": {"task": "no-such-task"},
     "/manage/people": {"name": "another"},
+    "/manage/people/many": {"names": "one more\nand one"},
     "/manage/people/{labeler}": {"role": "labeler", "group": "training", "state": "active"},
     "/manage/screening": {"ranked": "1", "written": "1", "split": "train"},
     "/manage/screening/decide/{labeler}": {"accepted": "true"},
@@ -204,7 +208,10 @@ def test_the_two_tables_say_the_same_of_every_route():
 
 
 def test_something_is_sent_wherever_something_is_expected():
-    bare = {"/sign-in", "/sign-out", "/api/people/{labeler}/invite", "/manage/people/{labeler}/invite"}
+    bare = {
+        "/sign-in", "/sign-out", "/api/people/{labeler}/invite", "/manage/people/{labeler}/invite",
+        "/manage/tasks/{task}/read",
+    }  # fmt: skip
     assert {path for method, path in ACCESS if method != "GET"} == {*BODIES, *FORMS, *FILES, *bare}
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 from team import hire, rank_job, ranked, stock, true_worth, work_on
 
 from biddable.store import accounts, jobs, team, work
@@ -135,6 +135,7 @@ PATHS = (
     "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening",
     "/manage/screening/rate",
     "/manage/surveys", "/manage/quality", "/manage/checks", "/manage/review", "/manage/review/{task}", "/manage/pay",
+    "/manage/tasks/{task}", "/password",
     "/manage/plan", "/manage/data", "/manage/history",
 )  # fmt: skip
 
@@ -220,3 +221,21 @@ def test_a_review_by_clicks(visit, busy, store):
     page.get_by_role("button", name="Decide").click()
     page.wait_for_selector("text=Decided, and kept in the history.")
     assert any(ranking.labeler == owner.labeler for ranking in store.rankings())
+
+
+def test_progress_goes_on_while_a_manager_looks(visit, store):
+    olga = hire(store, "olga", "researcher", "owner")
+    stock(store, 5)
+    job = rank_job(store)
+    page = visit(olga)
+    page.clock.install()
+    page.goto(f"/manage/jobs/{job.id}")
+    done = page.locator(".figures .figure").first
+    assert done.text_content() == "0"
+    page.get_by_label("Title").fill("A new title, half written")
+    ann = hire(store, "ann")
+    work_on(store, ann, lambda held: ranked(held, true_worth), datetime.now(UTC), job=job, most=3)
+    page.clock.run_for(16_000)
+    expect(done).to_have_text("3")
+    expect(page.get_by_label("Title")).to_have_value("A new title, half written")
+    expect(page.get_by_role("region", name="Answers of each")).to_be_visible(timeout=100)

@@ -1,5 +1,6 @@
 """Ways back in: one's own new password, a link for the only owner, and the key of a program."""
 
+import html
 import re
 import subprocess
 import sys
@@ -92,3 +93,24 @@ def test_a_program_gets_a_key_that_is_shown_once(url, person):
     assert (me(second["key"]), me(first)) == (200, 401), "a new key ends the old one"
     made = owner.post("/api/people", json={"name": "another robot", "role": "service"}).json()
     assert me(made["key"]) == 200
+
+
+def test_many_are_invited_at_once_all_or_none(url, person):
+    owner, _ = person("olga", "owner", "researcher")
+    people = ["Ada", "Bo <i>", "Cy"]
+    page = owner.post("/manage/people/many", data={"names": "\n".join(people) + "\n\n", "group": "candidate"})
+    assert page.status_code == 201
+    listed = re.search(r'<textarea id="links" readonly>(.*?)</textarea>', page.text, re.DOTALL).group(1)
+    rows = [html.unescape(line).split("\t") for line in listed.splitlines()]
+    assert [name for name, _ in rows] == people
+    for name, link in rows:
+        with httpx2.Client() as one:
+            assert html.escape(name) in one.get(link).text
+            assert one.post(link, data={"password": NEW}).status_code == 303
+    before = owner.get("/api/people").json()
+    refused = owner.post("/manage/people/many", data={"names": "Di\nAda"})
+    assert (refused.status_code, "Ada is taken" in refused.text) == (400, True)
+    assert owner.get("/api/people").json() == before, "Di is not made either"
+    assert owner.post("/manage/people/many", data={"names": "\n"}).status_code == 400
+    manager, _ = person("max", "manager")
+    assert manager.post("/manage/people/many", data={"names": "Eve", "role": "owner"}).status_code == 403

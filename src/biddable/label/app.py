@@ -34,6 +34,7 @@ from biddable.label import (
     shipped,
     signin,
     surveys,
+    tasks,
     work,
 )
 from biddable.label.counted import Counted
@@ -46,9 +47,9 @@ from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
 
 ROOMS = (
-    signin.router, home.router, work.router, board.router, manage.router, prompts.router, jobs.router, people.router,
-    guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router, plan.router,
-    data.router, history.router, mine.router, password.router,
+    signin.router, home.router, work.router, board.router, manage.router, prompts.router, jobs.router, tasks.router,
+    people.router, guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router,
+    plan.router, data.router, history.router, mine.router, password.router,
 )  # fmt: skip
 STATUS: dict[type[StoreError], int] = {Full: 507, Away: 503, Refused: 409}  # of what the store says; else 400
 THREADS = 64  # handlers at once; most of them wait for the disk

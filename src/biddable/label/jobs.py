@@ -128,6 +128,7 @@ def one_job(request: Request, desk: Here, job: str):
             "each": progress.by_labeler(connection, job),
             "mean": progress.mean_seconds(connection, job),
             "passed": progress.passed(connection, job),
+            "newest": progress.newest(connection, job),
             "names": {one.labeler: one.name for one in people},
             "able": sum(one.state == "active" and found.suits(one.group, one.skills) for one in people),
             "again": overlap.asked_again(connection, job),

@@ -13,7 +13,7 @@ from biddable.label.jobs import skills_of
 from biddable.label.manage import let_know, may_make, somebody
 from biddable.label.notice import done
 from biddable.records import Group
-from biddable.store import accounts, jobs
+from biddable.store import StoreError, accounts, jobs
 from biddable.store.accounts import Account, Role
 from biddable.store.jobs import Job
 
@@ -34,6 +34,7 @@ ROLES: dict[Role, str] = {
     "service": "a program that works by a key and never signs in",
 }
 
+MOST = 200  # people who are invited at once
 Told = Sequence[tuple[Account, dict[str, str]]]  # whom a secret of theirs is shown of
 
 
@@ -81,6 +82,23 @@ def add(
     may_make(who, role)
     made = desk.write(accounts.make, name.strip(), role, group, desk.now(), who.labeler)
     return _invite(request, desk, who, made)
+
+
+@router.post("/manage/people/many")
+def add_many(
+    request: Request, desk: Here, who: Who, names: Annotated[str, Form(max_length=50_000), Plain],
+    role: Annotated[Role, Form()] = "labeler", group: Annotated[Group, Form()] = "training",
+):  # fmt: skip
+    """A name on each line; all of them, or none."""
+    may_make(who, role)
+    some = [name.strip() for name in names.splitlines() if name.strip()]
+    if not 1 <= len(some) <= MOST:
+        raise StoreError(f"names: are {len(some)}; write one on each line, and {MOST} at most")
+
+    def make(connection: Connection) -> list[Account]:
+        return [accounts.make(connection, name, role, group, desk.now(), who.labeler) for name in some]
+
+    return _page(request, desk, [(one, let_know(desk, who, one)) for one in desk.write(make)], 201)
 
 
 @router.post("/manage/people/{labeler}/invite")

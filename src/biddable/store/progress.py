@@ -162,6 +162,12 @@ def passed(connection: Connection, job: str, most: int = 50) -> Sequence[Left]:
     return [Left(*row) for row in connection.execute(query.order_by(passes.c.at.desc()).limit(most))]
 
 
+def newest(connection: Connection, job: str, most: int = 20) -> list[tuple[str, str, datetime]]:
+    """The last answers: the task, who, and when."""
+    query = select(answers.c.task, answers.c.labeler, answers.c.at).where(answers.c.job == job)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(answers.c.at.desc()).limit(most))]
+
+
 class Stock(NamedTuple):
     """What there is to make jobs of."""
 

@@ -1,4 +1,4 @@
-// What goes on while a manager looks is asked for again.
+// What goes on while one looks is asked for again.
 
 import { page } from "./net.js";
 

@@ -170,11 +170,10 @@ export class Task {
     }
     const body = JSON.stringify(fields.answer(this.form));
     if (this.sent?.body !== body) this.sent = { key: crypto.randomUUID(), body };
-    const { task, guidelines } = this.task;
+    const { task, guidelines: read } = this.task;
     await this.alone(async () => {
       this.draft.push();
-      const answer = { ...this.sent, task, guidelines: guidelines?.id ?? null, active: clock.taken() };
-      await this.ways.handIn(answer, this);
+      await this.ways.handIn({ ...this.sent, task, guidelines: read?.id ?? null, active: clock.taken() }, this);
     });
   }
 

@@ -41,8 +41,7 @@ async function onward(next, outcome = "sent") {
     try {
       made = await page(address("/work", { besides: outcome === "failed" && work.task.task }));
     } catch (error) {
-      if (error instanceof Refusal) return banner("next", error.message);
-      return wait();
+      return error instanceof Refusal ? banner("next", error.message) : wait();
     }
   }
   swap(made, lay);
