@@ -92,7 +92,7 @@ def _task(n: int, job: str, who: list[str], at: datetime, rng: random.Random) ->
         yield from (("ranked", row) for row in ranked_rows(ranking))
         body = json.dumps({"order": [["A"], ["B"], ["C"], ["D"]]})
         yield "answers", {
-            "task": task, "labeler": labeler, "revision": 1, "key": f"key-{n}-{slot}", "body": body,
+            "task": task, "job": job, "labeler": labeler, "revision": 1, "key": f"key-{n}-{slot}", "body": body,
             "shown": json.dumps(names), "guidelines": None, "seconds": 60.0, "wall": 60.0, "late": False, "at": at,
         }  # fmt: skip
         for what, seconds in (("taken", 0.0), ("active", 60.0)):

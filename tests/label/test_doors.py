@@ -251,7 +251,10 @@ def test_what_another_site_sends_changes_nothing(person, url, headers: dict[str,
 
 
 def test_a_server_for_this_machine_answers_to_its_own_name_alone(where):
-    with serving(create_app(where, hosts=frozenset({"localhost"}))) as url, httpx2.Client(base_url=url) as visitor:
+    with (
+        serving(create_app(where, hosts=frozenset({"localhost"}))) as url,
+        httpx2.Client(base_url=url, timeout=60) as visitor,
+    ):
         assert visitor.get("/health").status_code == 200
         for host in ("evil.example", "localhost.evil.example", "evil.example:80", ""):
             assert visitor.get("/health", headers={"host": host}).status_code in (400, 421), host

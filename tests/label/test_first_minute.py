@@ -78,7 +78,7 @@ def test_a_large_upload_is_not_bounded_but_other_bodies_are(owner):
 def test_only_managers_may_bring_prompts_and_a_stranger_is_refused_before_the_body_is_read(person, url):
 
     ann, _ = person("ann")
-    with httpx2.Client(base_url=url) as stranger:
+    with httpx2.Client(base_url=url, timeout=60) as stranger:
         for client, status in ((ann, 403), (stranger, 303)):
             answer = client.post("/manage/prompts/file?name=a.jsonl", content=b'{"text": "mine"}')
             assert answer.status_code == status

@@ -258,7 +258,7 @@ def test_a_labeler_sees_how_they_agree_with_what_was_decided_and_why(owner, stor
     owner.post(f"/manage/review/{task}/blind", data=order)
     owner.post(f"/manage/review/{task}/final", data=order | {"cause": "guideline gap", "note": "Short is enough here."})
     token = desk.write(accounts.open_door, ben.labeler, "session", desk.now())
-    with httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}) as client:
+    with httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}, timeout=60) as client:
         mine = client.get("/mine?month=2026-11").text
     assert "Short is enough here." in mine
     assert "The guidelines did not say" in mine

@@ -65,7 +65,7 @@ def test_an_owner_begins_by_pointer_alone(visit, store, app):
     page.get_by_role("button", name="Start “Write demonstrations”").click()
     assert page.get_by_role("status").inner_text() == "The job is made, and open."
     page.goto("/manage")
-    page.get_by_label("Name", exact=True).fill("ben")
+    page.get_by_role("textbox", name="Name", exact=True).fill("ben")
     page.get_by_role("button", name="Make a link").click()
     link = page.get_by_label("Send this link to ben.")
     assert "/join/" in link.input_value()

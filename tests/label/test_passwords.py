@@ -33,7 +33,7 @@ def known(app, person):
 @pytest.mark.parametrize("role", ["labeler", "auditor", "owner"])
 def test_everyone_changes_their_own_password(url, known, role):
     ann = known("ann", role)
-    with httpx2.Client(base_url=url) as elsewhere:
+    with httpx2.Client(base_url=url, timeout=60) as elsewhere:
         assert elsewhere.post("/sign-in", data={"name": "ann", "password": OLD}).status_code == 303
         wrong = ann.post("/password", data={"old": "not the old one", "password": NEW})
         assert (wrong.status_code, "not your password of now" in wrong.text) == (400, True)
@@ -69,7 +69,7 @@ def test_an_only_owner_who_forgot_comes_back_from_the_machine(tmp_path):
     said = run("label", "--owner-link", "--port", "8081")
     assert said.returncode == 0, said.stderr
     link = re.search(r"http://localhost:8081(/join/\S+)", said.stdout + said.stderr).group(1)
-    with serving(create_app(str(home / "store.db"))) as url, httpx2.Client(base_url=url) as olga:
+    with serving(create_app(str(home / "store.db"))) as url, httpx2.Client(base_url=url, timeout=60) as olga:
         assert "olga" in olga.get(link).text
         assert olga.post(link, data={"password": NEW}).status_code == 303
         assert olga.get("/api/me").json()["role"] == "owner"

@@ -34,7 +34,7 @@ def signed_in(app, owner):
 
     def make(account):
         token = app.state.desk.write(accounts.open_door, account.labeler, "session", app.state.desk.now())
-        clients.append(httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}, **OPEN))
+        clients.append(httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}, **OPEN, timeout=60))
         return clients[-1]
 
     yield make

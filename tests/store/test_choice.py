@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import stock
 
 from biddable.records import Score
-from biddable.store import Store, StoreError, fill, jobs
+from biddable.store import Store, StoreError, fill, jobs, open_store
 from biddable.store.choice import choose, draw, propensities
 from biddable.store.jobs import JobSettings
 from biddable.store.work_tables import tasks
@@ -149,3 +149,11 @@ def test_without_a_spread_or_with_two_it_is_said_what_to_do(store):
     assert len(filled(store, 4, choose="mixed", scores="two")[1]) == 4
     with pytest.raises(StoreError, match="three: has no spread"):
         filled(store, 4, choose="mixed", scores="three")
+
+
+def test_prompts_to_be_written_are_asked_for_ten_thousand_at_a_time(tmp_path):
+    with open_store(tmp_path / "s.db") as store, store.writing() as connection:
+        job = jobs.make(connection, "prompt", "Write prompts", "training", JobSettings(), store.clock())
+        assert len(list(fill.todos(connection, job, fill.Fill(count=10_000)))) == 10_000
+        with pytest.raises(ValueError, match="count: at most 10,000 prompts are asked for at once"):
+            list(fill.todos(connection, job, fill.Fill(count=10_001)))

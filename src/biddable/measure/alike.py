@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.special
-import scipy.stats
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, resampled
 from biddable.measure.said import Said
@@ -63,9 +62,9 @@ def beyond_these(said: Said, half: bool = True, level: float = 0.95) -> Interval
     value = float(credit_M.mean())
     if not 0 < value < 1:
         return None
-    half_width = float(scipy.stats.t.ppf((1 + level) / 2, min(people, prompts) - 1)) * variance**0.5
+    half_width = float(stdtrit(min(people, prompts) - 1, (1 + level) / 2)) * variance**0.5
     wide = half_width / (value * (1 - value))
-    low, high = scipy.special.expit(scipy.special.logit(value) + np.array([-wide, wide]))
+    low, high = expit(logit(value) + np.array([-wide, wide]))
     return Interval(value=value, low=float(low), high=float(high), n=len(credit_M))
 
 
@@ -152,7 +151,7 @@ def towards(own_L: Floats, variance_L: Floats, level: float = 0.95) -> list[Inte
     eqs. 5.17 to 5.21). A person of few prompts is drawn far towards the team, one of many hardly; and as the spread of
     the team is itself not known, the interval is a mixture and not one curve at the likeliest τ."""
     if len(own_L) < 3:  # of two people, no spread can be told
-        half_L = float(scipy.stats.norm.ppf((1 + level) / 2)) * np.sqrt(variance_L)
+        half_L = float(ndtri((1 + level) / 2)) * np.sqrt(variance_L)
         return [_clipped(y, y - h, y + h) for y, h in zip(own_L, half_L, strict=True)]
     widest = 3 * max(float(np.std(own_L)), float(np.sqrt(variance_L.max())))
     tau_T = np.linspace(widest / GRID, widest, GRID)
@@ -180,7 +179,7 @@ def _clipped(value: float, low: float, high: float) -> Interval:
 def _quantiles(tails: Sequence[float], centre_T: Floats, spread_T: Floats, weight_T: Floats) -> Floats:
     """Of a mixture of normal curves, on a fine grid of its range."""
     x = np.linspace(np.min(centre_T - 4 * spread_T), np.max(centre_T + 4 * spread_T), 300)
-    return np.interp(tails, scipy.special.ndtr((x[:, None] - centre_T) / spread_T) @ weight_T, x)
+    return np.interp(tails, ndtr((x[:, None] - centre_T) / spread_T) @ weight_T, x)
 
 
 def halves(said: Said, when_N: Floats, half: bool = True) -> dict[str, tuple[Sums, Sums]]:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
-import scipy.stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 from biddable.measure.interval import Floats, Interval, Ints
 from biddable.measure.said import Said
@@ -78,7 +77,7 @@ def skills(said: Said, level: float = 0.95) -> dict[str, Interval]:
     for who, name in enumerate(said.labelers):
         skill, low, high = float(skill_L[who]), 0.0, 1.0
         if prompts_L[who] > 1 and deviation_L[who] > 0:
-            half = scipy.stats.t.ppf((1 + level) / 2, prompts_L[who] - 1) * deviation_L[who] / (skill * (1 - skill))
+            half = stdtrit(prompts_L[who] - 1, (1 + level) / 2) * deviation_L[who] / (skill * (1 - skill))
             low, high = expit(logit(skill) - half), expit(logit(skill) + half)
         found[name] = Interval(value=skill, low=float(low), high=float(high), n=int(count_L[who]))
     return found

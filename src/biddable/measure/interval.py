@@ -9,9 +9,9 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse
-import scipy.stats
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from scipy.special import ndtr, ndtri, stdtrit
 
 from biddable.records import Record
 
@@ -138,10 +138,10 @@ def ends(draw_D: Floats, value: float, influence_G: Floats, how: Bootstrap) -> t
     tails = np.array([(1 - how.level) / 2, (1 + how.level) / 2])
     if how.method == "bca":
         below = np.mean(draw_D < value) + np.mean(draw_D == value) / 2
-        bias = scipy.stats.norm.ppf(np.clip(below, 1 / len(draw_D), 1 - 1 / len(draw_D)))
+        bias = ndtri(np.clip(below, 1 / len(draw_D), 1 - 1 / len(draw_D)))
         acceleration = np.sum(influence_G**3) / (6 * np.sum(influence_G**2) ** 1.5)
-        shifted = bias + scipy.stats.norm.ppf(tails)
-        tails = scipy.stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
+        shifted = bias + ndtri(tails)
+        tails = ndtr(bias + shifted / (1 - acceleration * shifted))
     low, high = np.quantile(draw_D, tails)
     return float(low), float(high)
 
@@ -227,7 +227,7 @@ def stretched(draw_D: Floats, value: float, noise: Spread, level: float) -> Floa
     if drawn == 0:
         return draw_D
     tail = (1 + level) / 2
-    widen = float(scipy.stats.t.ppf(tail, noise.freedom) / scipy.stats.norm.ppf(tail))
+    widen = float(stdtrit(noise.freedom, tail) / ndtri(tail))
     return value + (draw_D - value) * (math.sqrt(noise.variance) / drawn) * widen
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-import scipy.stats
+from scipy.special import ndtri
 
 
 class Plan(NamedTuple):
@@ -26,7 +26,7 @@ def plan(
         raise ValueError("half: is between 0 and 0.5")
     if not 0 < share < 1 or not 0 <= within <= 1 or k < 2:
         raise ValueError("share is between 0 and 1, within from 0 to 1, and K at least 2")
-    z = float(scipy.stats.norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     pairs = z * z * share * (1 - share) / half**2
     m = k * (k - 1) / 2
     prompts = math.ceil(pairs * (1 + (m - 1) * within) / m)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-import scipy.stats
+from scipy.special import stdtrit
 
 from biddable.measure.interval import Interval
 
@@ -55,5 +55,5 @@ def share(sums: Sums, level: float = 0.95) -> Interval | None:
     if p in (0.0, 1.0):
         room = 1 - ((1 - level) / 2) ** (1 / sums.clusters)
         return Interval(value=p, low=max(0.0, p - room), high=min(1.0, p + room), n=found.tries)
-    half = float(scipy.stats.t.ppf((1 + level) / 2, found.freedom)) * math.sqrt(found.variance)
+    half = float(stdtrit(found.freedom, (1 + level) / 2)) * math.sqrt(found.variance)
     return Interval(value=p, low=max(0.0, p - half), high=min(1.0, p + half), n=found.tries)

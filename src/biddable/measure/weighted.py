@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
-import scipy.stats
+from scipy.special import stdtrit
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, spread
 
@@ -48,7 +48,7 @@ def weighted_mean(
         return Interval(value=value, low=bounds[0], high=bounds[1], n=len(value_N))
     influence_N = len(value_N) * weight_N * (value_N - value) / weight_N.sum()
     noise = spread(influence_N, prompt_N, count, labeler_N if people > 1 else None, people)
-    half = float(scipy.stats.t.ppf(0.975, noise.freedom) * np.sqrt(noise.variance))
+    half = float(stdtrit(noise.freedom, 0.975) * np.sqrt(noise.variance))
     low, high = max(bounds[0], value - half), min(bounds[1], value + half)
     return Interval(value=value, low=low, high=high, n=len(value_N))
 

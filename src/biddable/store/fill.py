@@ -16,6 +16,7 @@ from biddable.store.jobs import Job, Todo
 from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
 
 FEWEST, MOST = 4, 9  # answers of one ranking (paper, Sec. 3.5)
+UNASKED = 10_000  # prompts to be written that one job is given at once: of these there is no end by itself
 
 
 class Fill(Settings):
@@ -59,7 +60,10 @@ def _there(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
         case "compare":
             found = _pairs(connection, split, what.runs)
         case "prompt":
-            found = (Todo(None) for _ in range(what.count or 100))
+            count = what.count or 100
+            if count > UNASKED:
+                raise StoreError(f"count: at most {UNASKED:,} prompts are asked for at once; add more later")
+            found = (Todo(None) for _ in range(count))
     return found
 
 
