@@ -131,7 +131,7 @@ class Wire:
 
     async def send(self, method: str, path: str, sent: Any = None) -> None:
         if self.reader is None:
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
         body = b"" if sent is None else json.dumps(sent).encode()
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncookie: biddable={self.session}\r\n"
         more = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -55,8 +55,8 @@ def of(connection: Connection, job: Job, at: datetime) -> Progress:
 def _refused(connection: Connection, job: Job) -> dict[str, int]:
     """Only tasks that somebody skipped or flagged are looked at: the others wait for whoever comes. An owner or a
     manager who has done nothing in the job is nobody whom its tasks wait for."""
-    skipped = select(passes.c.task).join(tasks, tasks.c.id == passes.c.task)
-    names = connection.execute(skipped.where(tasks.c.job == job.id, tasks.c.gold.is_(None)).distinct()).scalars().all()
+    mine = exists().where(tasks.c.id == passes.c.task, tasks.c.job == job.id, tasks.c.gold.is_(None))
+    names = connection.execute(select(passes.c.task).where(mine).distinct()).scalars().all()
     everyone = accounts.everyone(connection) if names else []
     at_work = {*by_labeler(connection, job.id)} if names else set()
     at_work |= {one.labeler for one in everyone if one.role in ("labeler", "adjudicator")}

@@ -135,6 +135,7 @@ slots = Table(
     Index("ix_slots_job_state_place", "job", "state", "place"),
     Index("ix_slots_state_until", "state", "until"),
     Index("ix_slots_labeler_state", "labeler", "state"),
+    Index("ix_slots_extra", "job", sqlite_where=text("extra IS 1"), postgresql_where=text("extra IS TRUE")),
 )
 
 drafts = Table(

@@ -152,6 +152,8 @@ def _slots() -> None:
     op.create_index("ix_slots_job_state_place", "slots", ["job", "state", "place"])
     op.create_index("ix_slots_state_until", "slots", ["state", "until"])
     op.create_index("ix_slots_labeler_state", "slots", ["labeler", "state"])
+    extra = {"sqlite_where": sa.text("extra IS 1"), "postgresql_where": sa.text("extra IS TRUE")}
+    op.create_index("ix_slots_extra", "slots", ["job"], **extra)
     op.create_table(
         "drafts",
         _id("task", "tasks.id"),
