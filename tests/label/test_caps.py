@@ -51,3 +51,17 @@ def test_a_new_cap_leaves_the_days_that_are_over_as_they_were(store):
     assert paid() == [8.0, 0.0, 7.0]
     cap(1, 2)
     assert paid() == [8.0, 0.0, 7.0]
+
+
+def test_a_pay_that_is_set_before_anybody_works_holds_at_once(store):
+    stock(store, 2)
+    job = rank_job(store)
+    (ann,) = team(store, ["ann"])
+    with store.writing() as connection:
+        job = jobs.change(connection, job, "Rank", job.settings.model_copy(update={"hourly": 60.0}), NOON, None)
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON, seconds=60)
+    with store.writing() as connection:
+        jobs.change(connection, job, "Rank", job.settings.model_copy(update={"hourly": 6.0}), NOON, None)
+    with store.reading() as connection:
+        (line,) = pay.sheet(connection, NOON.date(), NOON.date())
+    assert line.pay == 2.0  # by hand: two tasks of a minute, at a unit a minute

@@ -223,6 +223,15 @@ def test_the_cookie_is_for_this_server_alone(where, secure: bool):
     assert "domain" not in cookie
 
 
+def test_a_space_that_a_phone_adds_to_the_name_is_none(app, url, person):
+    _, account = person("ann ")
+    app.state.desk.write(
+        accounts.change, account.labeler, app.state.desk.now(), password=signin.hash_password("a" * 12)
+    )
+    with httpx2.Client(base_url=url, timeout=60) as visitor:
+        assert visitor.post("/sign-in", data={"name": " ann ", "password": "a" * 12}).status_code == 303
+
+
 # Other sites, other names.
 
 

@@ -92,7 +92,7 @@ def sign_in(request: Request, desk: Here, name: Name, password: Password, to: An
     caller = request.client.host if request.client else ""
     if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(name):
         return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
-    account = desk.read(accounts.named, name)
+    account = desk.read(accounts.named, name.strip())  # a phone adds a space
     if not right(password, account.password if account and account.state == "active" else None):
         return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
     assert account is not None

@@ -82,7 +82,8 @@ def has_owner(connection: Connection) -> bool:
 
 def make(connection: Connection, name: str, role: Role, group: Group, at: datetime, who: str | None = None) -> Account:
     """A new account that nobody can use yet: invite its person."""
-    if not name.strip() or len(name) > 100:
+    name = name.strip()
+    if not name or len(name) > 100:
         raise StoreError("name: an account needs one, of at most 100 characters")
     if named(connection, name):
         raise StoreError(f"name: {name} is taken")

@@ -18,7 +18,7 @@ from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.queries import among
 from biddable.store.rows import Task
-from biddable.store.work_tables import guidelines, jobs, slots, tasks
+from biddable.store.work_tables import activity, guidelines, jobs, slots, tasks
 
 JobPurpose = Literal["training", "evaluation", "screening"]
 Choose = Literal["random", "spread", "mixed"]
@@ -155,13 +155,13 @@ def set_state(connection: Connection, job: str, state: State, at: datetime, who:
 
 
 def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
-    """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow: a day
-    has one."""
-    today = at.date()
-    if settings.hourly != job.settings.hourly:
+    """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow, since a
+    day has one; before anybody has worked it holds at once."""
+    today, begun = at.date(), _begun(connection, job)
+    if settings.hourly != job.settings.hourly and begun:
         earlier = tuple(one for one in job.settings.hourly_before if one[0] < today)
         settings = settings.model_copy(update={"hourly_before": (*earlier, (today, job.hourly_on(today)))})
-    if settings.cap_minutes != job.settings.cap_minutes:
+    if settings.cap_minutes != job.settings.cap_minutes and begun:
         earlier = tuple(one for one in job.settings.cap_before if one[0] < today)
         settings = settings.model_copy(update={"cap_before": (*earlier, (today, job.cap_on(today)))})
     said = differences(job.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
@@ -173,6 +173,11 @@ def change(connection: Connection, job: Job, title: str, settings: JobSettings, 
         detail = "; ".join(f"{key}: {old} → {new}" for key, old, new in said)
         history.write(connection, at, [Change("job changed", job.id, who, detail)])
     return job._replace(title=title, settings=settings)
+
+
+def _begun(connection: Connection, job: Job) -> bool:
+    of_job = select(activity.c.task).join(tasks, tasks.c.id == activity.c.task).where(tasks.c.job == job.id)
+    return connection.execute(of_job.limit(1)).first() is not None
 
 
 def name(job: Job, todo: Todo) -> str:
