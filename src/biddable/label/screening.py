@@ -222,6 +222,7 @@ def mine(request: Request, desk: Here, account: Who):
     def look(connection: Connection) -> dict[str, Any]:
         said = [one for one in team.tested(connection) if one.labeler == account.labeler]
         tests = [job for job in jobs.all_of(connection, "open") if job.purpose == "screening"]
+        tests.sort(key=lambda job: job.kind)  # ranking first; the parts were made at one moment
         waits: datetime | None = team.waits(connection, account.labeler, now)
         return {
             "tests": [(job, jobs.count_tasks(connection, job.id)) for job in tests],
