@@ -6,7 +6,7 @@ record, so nothing of a test can ever train a model; held-out labelers are never
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Form, HTTPException, Request
@@ -155,6 +155,7 @@ def make(
     def both(connection: Connection) -> None:
         now = desk.now()
         for kind, title, count in (("rank", "Test: judge and rank", ranked), ("write", "Test: write", written)):
+            now += timedelta(microseconds=1)  # jobs stand in the order in which they were made
             job = jobs.make(connection, kind, title, "screening", JobSettings(gold=0), now, who.labeler)
             found = list(fill.todos(connection, job, fill.Fill(split=split, count=count)))
             if not found:
@@ -222,7 +223,6 @@ def mine(request: Request, desk: Here, account: Who):
     def look(connection: Connection) -> dict[str, Any]:
         said = [one for one in team.tested(connection) if one.labeler == account.labeler]
         tests = [job for job in jobs.all_of(connection, "open") if job.purpose == "screening"]
-        tests.sort(key=lambda job: job.kind)  # ranking first; the parts were made at one moment
         waits: datetime | None = team.waits(connection, account.labeler, now)
         return {
             "tests": [(job, jobs.count_tasks(connection, job.id)) for job in tests],
