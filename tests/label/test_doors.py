@@ -232,6 +232,13 @@ def test_a_space_that_a_phone_adds_to_the_name_is_none(app, url, person):
         assert visitor.post("/sign-in", data={"name": " ann ", "password": "a" * 12}).status_code == 303
 
 
+def test_spaces_around_a_name_give_no_more_tries(url):
+    with httpx2.Client(base_url=url, timeout=60) as visitor:
+        said = [visitor.post("/sign-in", data={"name": "ann" + " " * n, "password": "x"}).status_code for n in range(7)]
+    assert said[0] == 401
+    assert said[-1] == 429
+
+
 # Other sites, other names.
 
 

@@ -116,7 +116,7 @@ def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> N
     """Whose house this is. Without an owner only this very machine may knock."""
     from biddable.store import accounts
 
-    at = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    at = _address(host, port)
     with project.open_store(here) as store:
         with store.reading() as connection:
             owned = accounts.has_owner(connection)
@@ -146,11 +146,15 @@ def _link_for_owner(here: project.Project, host: str, port: int) -> None:
         if not owners:
             raise ConfigError("there is no owner yet; `biddable label` prints the link by which the first one joins")
         invite = accounts.open_door(connection, owners[0].labeler, "invite", store.clock())
-    at = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    at = _address(host, port)
     say(
         f"a new password for {owners[0].name}, by this link, good for one use within three days, while "
         f"`biddable label` serves (say --host and --port as there):\n\n    {at}/join/{invite}\n"
     )
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
 
 
 def _loopback(host: str) -> bool:

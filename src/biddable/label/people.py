@@ -80,7 +80,7 @@ def add(
     role: Annotated[Role, Form()] = "labeler", group: Annotated[Group, Form()] = "training",
 ):  # fmt: skip
     may_make(who, role)
-    made = desk.write(accounts.make, name.strip(), role, group, desk.now(), who.labeler)
+    made = desk.write(accounts.make, name, role, group, desk.now(), who.labeler)
     return _invite(request, desk, who, made)
 
 

@@ -133,7 +133,8 @@ def page(request: Request, desk: Here, who: Who):
         people = accounts.everyone(connection)
         said = team.tested(connection)
         researchers = [one for one in people if one.group == "researcher" and one.state == "active"]
-        said_now = [one for one in said if one.job in _tests(connection)]
+        asked = _tests(connection)
+        said_now = [one for one in said if one.job in asked]
         return {
             "cards": cards(connection),
             "tests": [(job, jobs.count_tasks(connection, job.id)) for job in tests],

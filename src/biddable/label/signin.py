@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import AfterValidator
 
 from biddable.label.access import cookie
 from biddable.label.desk import Desk, Here
@@ -21,7 +22,7 @@ NOBODY = HASHER.hash("nobody has this account")  # so that an unknown name takes
 AT_ONCE = threading.Semaphore(4)  # a flood of sign-ins must leave a core for the people at work
 SHORTEST = 10  # characters of a password
 
-Name = Annotated[str, Form(max_length=100, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Form(max_length=100, pattern=r"^[^\x00]*$"), AfterValidator(str.strip)]  # a phone adds a space
 Password = Annotated[str, Form(max_length=1000)]
 
 
@@ -92,7 +93,7 @@ def sign_in(request: Request, desk: Here, name: Name, password: Password, to: An
     caller = request.client.host if request.client else ""
     if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(name):
         return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
-    account = desk.read(accounts.named, name.strip())  # a phone adds a space
+    account = desk.read(accounts.named, name)
     if not right(password, account.password if account and account.state == "active" else None):
         return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
     assert account is not None

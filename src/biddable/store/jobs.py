@@ -157,14 +157,14 @@ def set_state(connection: Connection, job: str, state: State, at: datetime, who:
 def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
     """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow, since a
     day has one; before anybody has worked it holds at once."""
-    today, begun = at.date(), _begun(connection, job)
-    if settings.hourly != job.settings.hourly and begun:
-        earlier = tuple(one for one in job.settings.hourly_before if one[0] < today)
-        settings = settings.model_copy(update={"hourly_before": (*earlier, (today, job.hourly_on(today)))})
-    if settings.cap_minutes != job.settings.cap_minutes and begun:
-        earlier = tuple(one for one in job.settings.cap_before if one[0] < today)
-        settings = settings.model_copy(update={"cap_before": (*earlier, (today, job.cap_on(today)))})
-    said = differences(job.settings.model_dump(mode="json"), settings.model_dump(mode="json"))
+    today, was = at.date(), job.settings
+    for key, before, now in (
+        ("hourly", "hourly_before", job.hourly_on(today)), ("cap_minutes", "cap_before", job.cap_on(today))
+    ):  # fmt: skip
+        if getattr(settings, key) != getattr(was, key) and _begun(connection, job):
+            earlier = (one for one in getattr(was, before) if one[0] < today)
+            settings = settings.model_copy(update={before: (*earlier, (today, now))})
+    said = differences(was.model_dump(mode="json"), settings.model_dump(mode="json"))
     if title != job.title:
         said.insert(0, ("title", job.title, title))
     if said:
