@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -14,6 +15,7 @@ from biddable.label import create_app
 from biddable.records import Completion, Group, Prompt
 from biddable.store import accounts, open_store
 from biddable.store.accounts import Account, Role
+from biddable.store.keeper import now
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
@@ -31,10 +33,31 @@ def app(where: str):
     return create_app(where)
 
 
+class Clock:
+    """Where an app is made with it, it goes `ahead` of the true time as far as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def url(app) -> Iterator[str]:
     with serving(app) as address:
         yield address
+
+
+@pytest.fixture
+def store(app, url):
+    """Of the app that serves."""
+    return app.state.desk.store
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
-@pytest.fixture
 def dispute(store):
     """Two people say the opposite of one prompt, and the same of two others."""
     stock(store, 3)

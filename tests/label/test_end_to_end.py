@@ -20,24 +20,11 @@ from biddable.label import create_app
 from biddable.learn import reward
 from biddable.records import Completion, Prompt, Ranking
 from biddable.store import open_store
-from biddable.store.keeper import now
 from biddable.store.work_tables import answers, slots
 
 PASSWORD = "a few words in a row"
 RANKED = 5  # prompts
 PEOPLE = ("ann", "ben", "cas")
-
-
-class Clock:
-    ahead = timedelta()
-
-    def __call__(self):
-        return now() + self.ahead
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
-@pytest.fixture
 def owner(person):
     return person("olga", "owner", "researcher")[0]
 

@@ -13,23 +13,9 @@ from sqlalchemy import select
 from biddable.label import create_app
 from biddable.label.signin import hash_password
 from biddable.store import accounts, open_store
-from biddable.store.keeper import now
 from biddable.store.work_tables import answers, drafts, passes, slots
 
 SAVED = "Saved"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self):
-        return now() + self.ahead
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ def owner(person):
     return person("olga", "owner", "training")[0]
 
 
-@pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
 def text_of(page: str) -> str:
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)))
 

@@ -30,11 +30,6 @@ def owner(person):
     return client
 
 
-@pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
 PAGES = sorted(path for method, path in ACCESS if method == "GET" and "{" not in path and path != "/openapi.json")
 
 

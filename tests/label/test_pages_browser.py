@@ -32,11 +32,6 @@ def chromium() -> Iterator:
 
 
 @pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
-@pytest.fixture
 def visit(chromium, app, url):
     """visit(account): a page of a browser of theirs; whatever its console complains of fails the test."""
     contexts, complaints = [], []

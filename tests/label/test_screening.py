@@ -23,11 +23,6 @@ def owner(person):
 
 
 @pytest.fixture
-def store(app, url):
-    return app.state.desk.store
-
-
-@pytest.fixture
 def signed_in(app, owner):
     """signed_in(account): somebody who was hired, in a browser of theirs."""
     clients = []
