@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from desks import guidelines, job, material
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import biddable.label
 from biddable.store import open_store
@@ -106,8 +106,8 @@ def test_what_is_pressed_is_large_enough(work, kind):
 def test_print_has_the_texts_and_no_buttons(work):
     page = work("board")
     page.emulate_media(media="print")
-    assert page.locator(".card .words").first.is_visible()
-    assert not page.locator("[data-do=submit]").is_visible()
+    expect(page.locator(".card .words").first).to_be_visible()
+    expect(page.locator("[data-do=submit]")).to_be_hidden()
     clipped = page.eval_on_selector_all(".card .words", "all => all.some(x => x.scrollHeight > x.clientHeight + 1)")
     assert not clipped
 
