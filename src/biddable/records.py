@@ -70,7 +70,9 @@ class Prompt(Record):
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
-        roles = [turn.role for turn in self.before or ()]
+        if self.before is None:
+            return self
+        roles = [turn.role for turn in self.before]
         if self.before == ():
             raise ValueError("before: is empty; leave it out")
         if roles[:1] == ["system"]:
@@ -365,7 +367,10 @@ def complaint(error: ValidationError) -> str:
 
 def to_line(record: Record) -> str:
     """Canonical JSON: the same record is always the same bytes."""
-    return json.dumps(record.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
+    return _encoded(record.model_dump(mode="json", exclude_none=True))
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps makes one each time
 
 
 def write(path: Path, records: Iterable[Record]) -> int:

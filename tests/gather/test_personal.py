@@ -1,10 +1,12 @@
 """Personal data: examples from standards and documents, and what looks like it but is not."""
 
 import itertools
+import random
+import re
 
 import pytest
 
-from biddable.gather import personal_data
+from biddable.gather import personal, personal_data
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
@@ -82,3 +84,23 @@ def test_a_number_without_its_country_is_read_in_the_region():
 @pytest.mark.parametrize("bad", ["a@" * 5000, "1 " * 20000, "1.1." * 5000, "A1 " * 20000, "://" * 5000, "sk-" * 10000])
 def test_no_text_takes_long(bad):
     personal_data(bad)  # a pattern that backtracks would stay here until the suite is killed
+
+
+PIECES = (
+    "sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN PRIVATE KEY-----", "eyJhbGciOi", ".eyJzdWIi", "x" * 36, "A1" * 8,
+    "DE89", "3704", "0044 0532 0130 00", "4111 1111", "1111 1111", "078-05-1120", "8.8", ".8", "2001:", "4860::8888",
+    "+1 212", "555 0123", "٣٤٥", "anna@", "example.com", "https://", "a:b@", "?token=", " ", " ", "\n", ".", "word",
+    "7", "12",
+)  # fmt: skip
+
+
+def test_what_is_counted_first_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    rng = random.Random(0)
+    texts = ["".join(rng.choices(PIECES, k=rng.randint(1, 12))) for _ in range(20_000)]
+    counted = list(map(personal_data, texts))
+    monkeypatch.setattr(personal, "KEY_SIGNS", ("",))
+    for name in ("DOT_DIGIT", "PHONE_DIGITS"):
+        monkeypatch.setattr(personal, name, re.compile(""))
+    monkeypatch.setattr(personal, "RULES", {kind: (0, rule) for kind, (_, rule) in personal.RULES.items()})
+    assert list(map(personal_data, texts)) == counted
+    assert {span.kind for spans in counted for span in spans} == set(personal.RULES)

@@ -1,11 +1,14 @@
 """Opening a store: its schema is brought up to date, SQLite is set up as a server's store, and faults are one line."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from village import PROMPTS
 
@@ -27,6 +30,20 @@ def test_migrating_up_from_nothing_gives_the_tables(bare: Engine):
         assert compare_metadata(context, tables.metadata) == []
         assert migrate.revision(connection) == migrate.head()
     migrate.upgrade(bare)  # again is nothing
+
+
+def test_the_steps_are_alembics():
+    script = ScriptDirectory(str(migrate.HERE))
+    assert migrate.steps() == [step.revision for step in script.walk_revisions()][::-1]
+
+
+def test_a_store_that_is_up_to_date_opens_without_alembic(tmp_path: Path):
+    where = tmp_path / "store.db"
+    open_store(where).close()
+    code = "import sys; from biddable.store import open_store; open_store(sys.argv[1]).close(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(where)], capture_output=True, text=True, check=True)
+    assert "sqlalchemy" in done.stdout.split()
+    assert "alembic" not in done.stdout.split()
 
 
 def test_the_names_of_constraints_are_those_of_the_tables(bare: Engine):

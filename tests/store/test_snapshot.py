@@ -9,8 +9,8 @@ import pytest
 from village import AT, LABELERS, PROMPTS, SCORES, everything, group_of, ranking
 
 from biddable import records
-from biddable.records import Completion, Score
-from biddable.store import SnapshotManifest, Store, StoreError, manifest_path, open_store
+from biddable.records import Completion, Labeler, Prompt, Score
+from biddable.store import SnapshotManifest, Store, StoreError, manifest_path, open_store, snapshot
 
 KINDS = {
     "prompts": {"prompt"},
@@ -58,6 +58,33 @@ def test_only_training_labelers_leave_unless_told_otherwise(store: Store, tmp_pa
         assert people(path) == who
     store.snapshot(what, path, group=None)
     assert people(path) - {"rm"} == {who.id for who in LABELERS}
+
+
+def test_who_ranked_nothing_costs_a_snapshot_nothing(tmp_path: Path):
+    """SQLite once looked for each prompt with each labeler of the group."""
+    with open_store(tmp_path / "store.db") as store:
+        store.add_labelers(LABELERS)
+        prompts = [Prompt(id=f"p{n:03}", text="?", split="train") for n in range(300)]
+        answers = [Completion(id=f"{p.id}-{a}", prompt_id=p.id, text=a, run_id="run") for p in prompts for a in "ab"]
+        store.add_many([*prompts, *answers, *(ranking(p.id, "ann", "b a") for p in prompts)])
+        few = _work_of_a_snapshot(store, tmp_path)
+        store.add_labelers(Labeler(id=f"new{n:03}", group="training") for n in range(300))
+        assert _work_of_a_snapshot(store, tmp_path) < 1.3 * few
+
+
+def _work_of_a_snapshot(store: Store, tmp_path: Path) -> int:
+    """In tens of steps of SQLite's machine."""
+    steps = [0]
+
+    def step() -> None:
+        steps[0] += 1
+
+    with store.reading() as connection:
+        connection.connection.driver_connection.set_progress_handler(step, 10)
+        query = snapshot.Query(what="rankings", split="train", group="training")
+        snapshot.take(connection, query, tmp_path / "out.jsonl", AT)
+        connection.connection.driver_connection.set_progress_handler(None, 0)
+    return steps[0]
 
 
 @pytest.mark.parametrize("what", KINDS)

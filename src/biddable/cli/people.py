@@ -104,7 +104,7 @@ def gather(
                 records.write(kept, room.sift(came, settings, room.Again(store.prompts), counted))
                 runs.write_aside(report, json.dumps(counted, indent=2, ensure_ascii=False) + "\n")
             if kept.stat().st_size:  # people may be at work: a large file goes in by parts
-                store.add_file(kept)
+                store.add_file(kept, ("prompt",))
             run.output("prompts", kept)
             run.output("report", report)
     counts = json.loads(report.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ import unicodedata
 from typing import Literal
 
 CACHE_KB = 32_000
+NEIGHBOURS = "SELECT (SELECT max(head) FROM heads WHERE head < ?1), (SELECT min(head) FROM heads WHERE head >= ?1)"
 UTF8 = ("utf-8", "surrogatepass")  # its bytes sort as the characters do
 
 
@@ -47,12 +48,12 @@ class Seen:
         """Whether a prompt is new, and then it stays."""
         plain, before = normal(text), _hash(system.encode(*UTF8))
         whole = (_hash(before + plain.encode(*UTF8)),)
-        if self._ask("SELECT 1 FROM texts WHERE hash = ?", whole).fetchone():
+        if not self._ask("INSERT OR IGNORE INTO texts VALUES (?)", whole).rowcount:
             return "duplicate"
         head = self._head(plain)
         if head and self._near(before + head):
+            self._ask("DELETE FROM texts WHERE hash = ?", whole)
             return "near_duplicate"
-        self._ask("INSERT INTO texts VALUES (?)", whole)
         if head:
             self._ask("INSERT INTO heads VALUES (?)", (before + head,))
         return "new"
@@ -62,9 +63,8 @@ class Seen:
         return plain[:length].encode(*UTF8) if length <= len(plain) else b""
 
     def _near(self, head: bytes) -> bool:
-        before = self._ask("SELECT head FROM heads WHERE head < ? ORDER BY head DESC LIMIT 1", (head,)).fetchone()
-        after = self._ask("SELECT head FROM heads WHERE head >= ? ORDER BY head LIMIT 1", (head,)).fetchone()
-        return (before is not None and head.startswith(before[0])) or (after is not None and after[0].startswith(head))
+        before, after = self._ask(NEIGHBOURS, (head,)).fetchone()
+        return (before is not None and head.startswith(before)) or (after is not None and after.startswith(head))
 
 
 def _hash(text: bytes) -> bytes:

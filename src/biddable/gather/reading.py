@@ -66,8 +66,9 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
 
 
 def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:
-    single = {ours: names for ours, names in columns.items() if ours != "messages"}
-    fields: dict[str, Any] = {ours: x for ours, names in single.items() if (x := cell(path, row, ours, names))}
+    fields: dict[str, Any] = {
+        ours: x for ours, names in columns.items() if ours != "messages" and (x := cell(path, row, ours, names))
+    }
     text = fields.pop("text", None)
     if (name := next((name for name in columns["messages"] if row.cells.get(name)), None)) and text is None:
         text, before = _conversation(f"{path}, row {row.number}: {name}", row.cells[name])
@@ -91,10 +92,12 @@ def _conversation(where: str, said: Any) -> tuple[str, tuple[Turn, ...]]:
 
 def cell(path: Path, row: Row, ours: str, names: Sequence[str]) -> str | None:
     """The text of a field; None where the row says nothing."""
-    name = next((name for name in names if row.cells.get(name) not in (None, "")), None)
-    if name is None:
+    for name in names:
+        value = row.cells.get(name)
+        if value is not None and value != "":
+            break
+    else:
         return None
-    value = row.cells[name]
     where = f"{path}, row {row.number}: {name}"
     if isinstance(value, int) and not isinstance(value, bool) and ours != "text":
         value = str(value)  # user 42

@@ -29,6 +29,7 @@ from biddable.records import (
 from biddable.store import engine, migrate, queries, snapshot, tables, writing
 from biddable.store.engine import StoreError
 from biddable.store.rows import SHELVES, Skip, Task, kind_of, one_thing, sound
+from biddable.store.snapshot import SAID
 
 WHOLE = 20_000  # rows of a file that are one transaction
 PART = 1000  # rows of a larger one that are: people at work wait for it
@@ -163,10 +164,10 @@ class Store:
         """Take back a file of completions and scores, all or none. Returns how many of each were new."""
         return {"completion": 0, "score": 0} | self._add_file(path, snapshot.MADE)
 
-    def add_file(self, path: Path) -> dict[str, int]:
+    def add_file(self, path: Path, kinds: tuple[str, ...] = SAID) -> dict[str, int]:
         """Take in a file of what people said, with the labelers, prompts and completions that it names: all or none; or
         of one with more than WHOLE rows, what stands before a row that does not fit."""
-        return self._add_file(path, snapshot.SAID)
+        return self._add_file(path, kinds)
 
     def add_rows(
         self, path: Path, rows: Sequence[tuple[int, Record]], otherwise: str = "nothing of the file was taken"
@@ -212,7 +213,8 @@ class Store:
         rows = list(itertools.islice(found, WHOLE + 1))
         if len(rows) <= WHOLE:
             return self.add_rows(path, rows)
-        present = {kind_of(record) for _, record in itertools.chain(rows, found)}  # and each row is a record
+        # And each row is a record. A file of one kind need not be read for that: it goes in as it comes.
+        present = {kind_of(record) for _, record in itertools.chain(rows, found)} if len(kinds) > 1 else set(kinds)
         del rows
         new: Counter[str] = Counter()
         for kind in SHELVES:

@@ -6,7 +6,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, exists, func, or_, select, tuple_
 
 from biddable.records import Group, Ranking, Record, Split
 from biddable.store.rows import SHELVES, from_row
@@ -65,7 +65,8 @@ def chosen(table: Table, split: Split | None, group: Group | None) -> list[Colum
             its = select(completions.c.id).where(completions.c.prompt_id.in_(of_split))
             conditions.append(table.c.completion_id.in_(its))
     if group is not None and "labeler" in table.c:
-        conditions.append(table.c.labeler.in_(select(labelers.c.id).where(labelers.c.group == group)))
+        # Not `labeler IN`: with `prompt_id IN` beside it SQLite looks for each prompt with each labeler.
+        conditions.append(exists().where(labelers.c.id == table.c.labeler, labelers.c.group == group))
     return conditions
 
 

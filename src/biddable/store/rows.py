@@ -90,7 +90,10 @@ def one_thing(record: Record, other: Record) -> bool:
 
 def key_text(record: Record) -> str:
     """The key as `changes` keeps it: the id, or a JSON list, since an id may hold any separator."""
-    parts = key(record)
+    return text_of(key(record))
+
+
+def text_of(parts: tuple[str, ...]) -> str:
     return parts[0] if len(parts) == 1 else json.dumps(parts, ensure_ascii=False)
 
 
@@ -117,7 +120,7 @@ def same(one: Record, other: Record) -> bool:
 
 def said_by(record: Record) -> str | None:
     """The labeler, or the run, whose word a record is."""
-    return getattr(record, "labeler", None)
+    return vars(record).get("labeler")  # most have none, and pydantic is slow to say so
 
 
 def names(record: Record) -> Iterator[Named]:
@@ -152,7 +155,7 @@ def sound(record: Record) -> Record:
     if kind_of(record) not in SHELVES:
         raise StoreError(f"{kind_of(record)}: the store keeps no such records; it keeps {', '.join(SHELVES)}", record)
     change: dict[str, Any] = {}
-    for field, value in record:
+    for field, value in vars(record).items():
         fault = None
         match value:
             case str():

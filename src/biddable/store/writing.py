@@ -20,6 +20,7 @@ from biddable.store.rows import (
     ranked_rows,
     said_by,
     same,
+    text_of,
     to_row,
     upright,
 )
@@ -44,14 +45,14 @@ def add(
         for chunk in _chunks(group):
             new = _add_chunk(connection, kind, chunk, first_stays, all_known)
             counts[kind] = counts.get(kind, 0) + len(new)
-            news += [Change(kind, key_text(r), said_by(r), content(r)) for r in new]
+            news += [Change(kind, text_of(name), said_by(r), content(r)) for name, r in new.items()]
     history.write(connection, at, news)
     return counts
 
 
 def _add_chunk(
     connection: Connection, kind: str, chunk: Sequence[Record], first_stays: bool, all_known: bool
-) -> Sequence[Record]:  # fmt: skip
+) -> dict[tuple[str, ...], Record]:  # fmt: skip
     """Returns those that are new."""
     shelf = SHELVES[kind]
     new: dict[tuple[str, ...], Record] = {}
@@ -63,7 +64,7 @@ def _add_chunk(
             if not first_stays:
                 _refuse_another(again, stored)
     if not new:
-        return []
+        return {}
     if not all_known:
         _refuse_unknown(connection, new.values())
     connection.execute(shelf.table.insert(), [to_row(record) for record in new.values()])
@@ -71,7 +72,7 @@ def _add_chunk(
         connection.execute(
             ranked.insert(), [row for r in new.values() if isinstance(r, Ranking) for row in ranked_rows(r)]
         )
-    return list(new.values())
+    return new
 
 
 def _refuse_another(record: Record, stored: Record) -> None:
