@@ -339,7 +339,8 @@ def test_what_is_taken_out_can_be_brought_in_elsewhere(owner, store, tmp_path):
     assert kinds.count("ranking") == 3
     assert "ann" not in answer.text
     page = owner.post("/manage/data/import", files={"file": ("back.jsonl", answer.content)}, **OPEN)
-    assert "The labels are in the store." in page.text
+    assert "back.jsonl: nothing that is new<" in page.text
+    assert "Known already: 1 labeler, 3 prompts, 12 completions, 3 rankings." in page.text
     bad = owner.post("/manage/data/import", files={"file": ("back.jsonl", b'{"kind":"ranking"}\n')})
     assert bad.status_code == 400
     assert "back.jsonl, row 1" in bad.text

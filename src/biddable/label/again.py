@@ -102,11 +102,15 @@ def refill(text: str, action: str, sent: Sent, reasons: Mapping[str, str]) -> st
     form = max(forms, key=lambda one: len(sent.keys() & _names(one[2])))
     start, end = form.span(2)
     inside = _said(FIELD.sub(_Filler(sent, reasons), form[2]), reasons)
-    before = text[:start]
-    folded = before.rfind("<details")
-    if folded > before.rfind("</details>"):
-        before = f"{before[:folded]}<details open{before[folded + len('<details') :]}"
-    return before + inside + text[end:]
+    return _unfolded(text[:start]) + inside + text[end:]
+
+
+def _unfolded(before: str) -> str:
+    """What stands before a reason, so that it is seen: not within closed <details>."""
+    folded = before.rfind("<details>")
+    if folded <= before.rfind("</details>"):
+        return before
+    return f"{before[:folded]}<details open>{before[folded + len('<details>') :]}"
 
 
 def _attributes(tag: str) -> Attributes:
@@ -168,7 +172,8 @@ def _said(form: str, reasons: Mapping[str, str]) -> str:
         if place is None:
             above.append(f"{name}: {why}" if name else why)
         else:
-            form = f'{form[:place]}<span class="error" role="alert">{html.escape(why)}</span>{form[place:]}'
+            said = f'<span class="error" role="alert">{html.escape(why)}</span>'
+            form = _unfolded(form[:place]) + said + form[place:]
     lines = "".join(f'<p class="warn" role="alert" tabindex="-1" autofocus>{html.escape(why)}</p>' for why in above)
     return lines + form
 

@@ -15,7 +15,6 @@ NOTICES = {
     "decided": "Decided, and kept in the history.",
     "consented": "Thank you. You can begin.",
     "retired": "This check is handed out no more.",
-    "imported": "The labels are in the store.",
 }
 
 
