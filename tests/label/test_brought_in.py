@@ -1,6 +1,7 @@
 """Whoever brings prompts or labels in stands in the history, by number, with what they brought."""
 
 import json
+import re
 
 import pytest
 
@@ -94,5 +95,6 @@ def test_personal_data_that_is_brought_in_is_told_of(max_):
     row = "Mail ada@example.com,Gladly.,m,"
     table = f"prompt,answer,model,split\nSay a thing.,A thing.,m,train\n{row}test\nOr ben@example.com,No,m,train\n"
     page = client.post("/manage/data/import", files={"file": ("a.csv", table.encode())}).text
+    page = re.sub("<a [^>]*>|</a>", "", page)
     assert "1 prompt for evaluation holds personal data (row 3: email). They are kept; look at them." in page
     assert "1 prompt holds personal data (row 4: email). What is here will be learnt from" in page

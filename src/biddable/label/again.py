@@ -7,7 +7,9 @@ form stands is said in `PAGES`. Files and passwords a browser lets nobody fill i
 
 import html
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from fastapi import Request
 from starlette.datastructures import FormData
@@ -15,10 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.types import Message, Scope
 
-# Where the form stands that is sent to a route.
+# Where the form stands that is sent to a route. Names in braces are of its path, or hidden fields.
 PAGES = {
     "/manage/prompts/paste": "/manage/prompts",
     "/manage/prompts/file": "/manage/prompts",
+    "/manage/prompts/one/mend": "/manage/prompts/one?id={id}",
+    "/manage/prompts/one/out": "/manage/prompts/one?id={id}",
+    "/manage/prompts/one/close": "/manage/prompts/one?id={id}",
     "/manage/people": "/manage/people",
     "/manage/people/many": "/manage/people",
     "/manage/people/{labeler}": "/manage/people",
@@ -45,8 +50,10 @@ async def page(request: Request, status: int, reasons: Mapping[str, str]) -> HTM
     where = PAGES.get(route.path) if route and request.method == "POST" else None
     if where is None:
         return None
-    text = await _get(request, where.format(**request.path_params))
-    filled = text and refill(text, request.url.path, await _sent(request), reasons)
+    sent = await _sent(request)
+    known = {key: quote(some[0]) for key, some in sent.items() if some} | request.path_params
+    text = await _get(request, where.format_map(defaultdict(str, known)))
+    filled = text and refill(text, request.url.path, sent, reasons)
     return HTMLResponse(filled, status) if filled else None
 
 
@@ -68,7 +75,8 @@ async def _get(request: Request, path: str) -> str | None:
     """A page as the app itself answers for it, to the same person."""
     kept: Scope = {key: request.scope[key] for key in ("type", "asgi", "http_version", "scheme", "server", "client")}
     headers = [(name, value) for name, value in request.headers.raw if name not in LEAVE_OUT]
-    asked = {"method": "GET", "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""}
+    path, _, query = path.partition("?")
+    asked = {"method": "GET", "path": path, "raw_path": path.encode(), "root_path": "", "query_string": query.encode()}
     parts: list[Message] = []
 
     async def receive() -> Message:

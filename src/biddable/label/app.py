@@ -19,6 +19,7 @@ from biddable.label import (
     access,
     again,
     board,
+    catalogue,
     data,
     guidelines,
     history,
@@ -50,7 +51,8 @@ from biddable.store.work import Refused, Unread
 from biddable.store.writer import Writer
 
 ROOMS = (
-    signin.router, home.router, work.router, board.router, manage.router, prompts.router, jobs.router, tasks.router,
+    signin.router, home.router, work.router, board.router, manage.router, prompts.router, catalogue.router,
+    jobs.router, tasks.router,
     people.router, guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router,
     plan.router, data.router, history.router, mine.router, password.router,
 )  # fmt: skip

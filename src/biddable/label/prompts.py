@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -15,10 +15,12 @@ from starlette.responses import Response
 from biddable import gather
 from biddable.gather import GatherConfig
 from biddable.label.desk import Desk, Here, Who
+from biddable.label.fields import Plain, Text
 from biddable.label.upload import received
-from biddable.records import Prompt, Record, Source
-from biddable.store import history, progress, writing
+from biddable.records import Prompt, Record, Source, Split, UseCase
+from biddable.store import catalogue, history, progress, writing
 from biddable.store.accounts import Account
+from biddable.store.catalogue import Wanted
 from biddable.store.history import Change
 from biddable.store.rows import sound
 
@@ -26,16 +28,33 @@ router = APIRouter()
 
 UPLOAD = "/manage/prompts/file"  # its body is read piece by piece, and may be large
 PIECE = 2000  # prompts in one transaction: labeling goes on in between
+ROWS = 50  # prompts on a page
+FOR: dict[str | None, str] = {"train": "to train on", "valid": "to validate", "test": "to evaluate"}
+FROM: dict[Source, str] = {
+    "customer": "users of a model", "plain": "labelers: plain", "few_shot": "labelers: few-shot",
+    "user_based": "labelers: by use case",
+}  # fmt: skip
 SOURCES: dict[str, Source] = {one: one for one in get_args(Source)}
 
 
 @router.get("/manage/prompts")
-def page(request: Request, desk: Here):
-    return _page(request, desk)
+def page(
+    request: Request, desk: Here, q: Annotated[str, Query(max_length=1000), Plain] = "",
+    split: Split | Literal[""] = "", source: Source | Literal[""] = "", use_case: UseCase | Literal[""] = "",
+    after: Text = "",
+):  # fmt: skip
+    return _page(request, desk, wanted=Wanted(q.strip(), split or None, source or None, use_case or None), after=after)
 
 
-def _page(request: Request, desk: Desk, report: dict[str, Any] | None = None) -> Response:
-    return desk.page(request, "prompts.html", stock=desk.read(progress.stock), report=report)
+def _page(
+    request: Request, desk: Desk, report: dict[str, Any] | None = None, wanted: Wanted | None = None, after: str = ""
+) -> Response:  # fmt: skip
+    wanted = wanted or Wanted()
+    found = desk.read(catalogue.some, wanted, after, ROWS + 1)
+    return desk.page(
+        request, "prompts.html", stock=desk.read(progress.stock), report=report, wanted=wanted, after=after,
+        found=found[:ROWS], more=len(found) > ROWS, use_cases=get_args(UseCase), sources=FROM, splits=FOR,
+    )  # fmt: skip
 
 
 @router.post("/manage/prompts/paste")
