@@ -63,7 +63,8 @@ def test_paging_looks_at_no_more_than_a_page(store):
 def test_one_of_which_nothing_was_made_is_mended_with_its_tasks_and_taken_out(owner, store, app):
     owner.post("/manage/prompts/paste", data={"text": "Explain teh tides.", "each": "line"})
     (one,) = store.prompts()
-    job = owner.post("/api/jobs", json={"kind": "write", "title": "Write", "what": {"split": one.split}}).json()["job"]
+    sent = {"kind": "write", "title": "Write", "what": {"split": one.split}, "settings": {"doubly": 0, "fivefold": 0}}
+    job = owner.post("/api/jobs", json=sent).json()["job"]
     page = owner.get(f"/manage/prompts/one?id={one.id}").text
     assert "1 to be done" in page
     assert "Explain teh tides.</textarea>" in page

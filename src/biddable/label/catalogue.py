@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from pydantic import Field
+from starlette.responses import RedirectResponse
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain, Text
@@ -29,6 +30,8 @@ def _found(desk: Desk, name: str) -> Hanging:
 
 @router.get(ONE)
 def page(request: Request, desk: Here, id: Text = ""):
+    if not id:
+        return RedirectResponse("/manage/prompts", 303)
     found = _found(desk, id)
     before = [(turn.role, markdown(turn.text)) for turn in found.prompt.before or ()]
     return desk.page(
