@@ -680,6 +680,16 @@ def test_personal_data_in_an_earlier_turn_is_told_of():
     assert result.stderr.startswith("biddable: note: chats.jsonl: personal data in 1 prompts (row 2: email); it was")
 
 
+def test_personal_data_that_is_kept_for_evaluation_is_told_of():
+    carried("init", "p")
+    os.chdir("p")
+    result = ask(
+        "gather", lines("p.jsonl", [{"text": f"mail {n}@example.com"} for n in "ab"]), "test=0.999999", "valid=0"
+    )
+    assert result.exit_code == 0
+    assert "2 prompts for evaluation hold personal data: they are kept; look at them" in result.stderr
+
+
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("init", "p")
     os.chdir("p")

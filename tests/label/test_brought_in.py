@@ -98,3 +98,14 @@ def test_personal_data_that_is_brought_in_is_told_of(max_):
     page = re.sub("<a [^>]*>|</a>", "", page)
     assert "1 prompt for evaluation holds personal data (row 3: email). They are kept; look at them." in page
     assert "1 prompt holds personal data (row 4: email). What is here will be learnt from" in page
+
+
+def test_personal_data_in_prompts_to_evaluate_is_told_of(app, max_):
+    client, _ = max_
+    lines = "".join(f'{{"text": "Ring me, {n}, at 0170 12345{n:02}.", "user": "u{n}"}}\n' for n in range(60))
+    page = client.post("/manage/prompts/file", files={"file": ("a.jsonl", lines.encode())}).text
+    kept = {one.id for one in app.state.desk.store.prompts()}
+    assert 2 < len(kept) < 40
+    assert f"{len(kept)} prompts for evaluation hold personal data: they are kept; look at them." in page
+    assert f"{60 - len(kept)} with personal data" in page
+    assert set(re.findall(r'one\?id=([^"]+)">phone<', page)) <= kept

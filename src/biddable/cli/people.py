@@ -110,6 +110,8 @@ def gather(
     counts = json.loads(report.read_text(encoding="utf-8"))
     _tell(counts)
     say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
+    if held := room.still_personal(counts):
+        warn(f"{len(held)} prompts for evaluation hold personal data: they are kept; look at them")
     _warn_of_empty_splits(here, settings, "gather more users' prompts, or begin a new project with {}another seed=")
 
 

@@ -7,7 +7,7 @@ from biddable.gather.bringing import Brought, Held, bring
 from biddable.gather.labels import holds_records, read_labels
 from biddable.gather.personal import Span, personal_data
 from biddable.gather.reading import read_prompts
-from biddable.gather.rules import Again, GatherConfig, Gathered, gather, sift
+from biddable.gather.rules import Again, GatherConfig, Gathered, gather, sift, still_personal
 
 __all__ = [
     "Again",
@@ -23,4 +23,5 @@ __all__ = [
     "read_labels",
     "read_prompts",
     "sift",
+    "still_personal",
 ]

@@ -54,6 +54,7 @@ def _page(
     return desk.page(
         request, "prompts.html", stock=desk.read(progress.stock), report=report, wanted=wanted, after=after,
         found=found[:ROWS], more=len(found) > ROWS, use_cases=get_args(UseCase), sources=FROM, splits=FOR,
+        personal=list(gather.still_personal(report).items()) if report else [],
     )  # fmt: skip
 
 
