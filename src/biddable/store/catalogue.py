@@ -168,7 +168,7 @@ def close(connection: Connection, name: str, at: datetime, who: str | None) -> i
     checks = its.where(tasks.c.chosen_by == "gold")
     for task in connection.execute(checks).scalars().all():
         jobs.retire(connection, task, at, who)
-    shut = update(slots).where(slots.c.task.in_(its), slots.c.state == "open").values(state="closed")
+    shut = update(slots).where(slots.c.task.in_(its), slots.c.state == "open").values(state="out")
     count = connection.execute(shut).rowcount
     history.write(connection, at, [Change("prompt's tasks closed", name, who, str(count))])
     return count

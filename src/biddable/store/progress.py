@@ -64,7 +64,7 @@ def _refused(connection: Connection, job: Job) -> dict[str, int]:
     there: dict[str, list[str | None]] = defaultdict(list)  # the holder of each slot
     had: dict[str, set[str]] = defaultdict(set)
     for those in among(slots, ("task",), ((name,) for name in names)):
-        for row in connection.execute(select(slots.c.task, slots.c.labeler).where(those, slots.c.state != "closed")):
+        for row in connection.execute(select(slots.c.task, slots.c.labeler).where(those, slots.c.state != "out")):
             there[row[0]].append(row[1])
     for table in (passes, answers):
         for those in among(table, ("task",), ((name,) for name in names)):
