@@ -619,7 +619,9 @@ def test_a_model_is_trained_on_conversations_from_files(tmp_path):
     out = carried("import", lines("chats.jsonl", chats), "--valid", 0.3)
     assert out.splitlines()[0] == "chats.jsonl: 1 new labelers, 12 new prompts, 12 new demonstrations in the store"
     again = carried("import", "chats.jsonl", "--valid", 0.9)  # what is there stays where it is
-    assert again == "chats.jsonl: 0 new labelers, 0 new prompts, 0 new demonstrations in the store\n"
+    none = "0 new labelers, 0 new prompts, 0 new demonstrations in the store"
+    known = "known already: 1 labelers, 12 prompts, 12 demonstrations"
+    assert again == f"chats.jsonl: {none}; {known}\n"
     pairs = [
         {"prompt": talk, "chosen": chat("", "cow")[1:], "rejected": chat("", "no cow")[1:], "user": f"u{n}"}
         for n, talk in enumerate(told)
@@ -642,7 +644,7 @@ BAD_CHATS = [
     ({"messages": chat("hi")}, "messages: should end with a user's turn and the answer to it, and has: user"),
     ({"prompt": "p", "chosen": "a", "rejected": "b", "labeler": "anna"}, "is already there with another order"),
     ({"messages": [{"role": "user", "text": "hi"}]}, "messages: is [{"),
-    ({"prompt": "p", "label": True}, "has prompt, label; it should have messages; prompt and completion; or"),
+    ({"prompt": "p", "label": True}, "has the columns prompt, label; wanted are messages; prompt and completion;"),
 ]
 
 
@@ -676,6 +678,16 @@ def test_personal_data_in_an_earlier_turn_is_told_of():
     result = ask("import", lines("chats.jsonl", [{"messages": chat("hi", "hello")}, talk]))
     assert result.exit_code == 0
     assert result.stderr.startswith("biddable: note: chats.jsonl: personal data in 1 prompts (row 2: email); it was")
+
+
+def test_personal_data_that_is_kept_for_evaluation_is_told_of():
+    carried("init", "p")
+    os.chdir("p")
+    result = ask(
+        "gather", lines("p.jsonl", [{"text": f"mail {n}@example.com"} for n in "ab"]), "test=0.999999", "valid=0"
+    )
+    assert result.exit_code == 0
+    assert "2 prompts for evaluation hold personal data: they are kept; look at them" in result.stderr
 
 
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():

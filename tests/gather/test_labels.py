@@ -242,8 +242,17 @@ GOOD = {"prompt": "say red", "chosen": "red", "rejected": "blue"}
         ({"prompt": "p", "completion": "c", "label": "good"}, 'label: is "good"; it should be true or false'),
         ({"prompt": "p", "completion": "c", "label": [1]}, "label: is [1]; it should be true or false"),
         ({"prompt": "p", "complation": "c"}, "complation: no such column; did you mean completion?"),
-        ({"prompt": "p", "response": "c"}, "has prompt, response; it should have messages; prompt and completion; or"),
-        ({}, "has nothing; it should have messages"),
+        ({"prompt": "p", "response": "c"}, "response: by whom? a column model says which model, and what people wrote"),
+        ({"prompt": "p", "text": "c"}, "has the columns prompt, text; wanted are messages; prompt and completion; "),
+        ({}, "has no columns; wanted are messages"),
+        ({"prompt": "p", "completion": "c", "model": ""}, "model: is empty; say which model wrote it, or leave"),
+        ({"prompt": "p", "answer": "c", "response": "d", "model": "m"}, "has answer and response; leave one of them"),
+        ({"prompt": "p", "answer": " ", "model": "m"}, "answer: the answer is empty"),
+        ({"prompt": "p", "answer": "a", "model": "m" * 201}, "model: is longer than 200 characters"),
+        ({"prompt": "p", "answers": "a", "model": "m"}, 'answers: is "a"; it should be a list of answers'),
+        ({"prompt": "p", "answers": ["a", "b"], "models": ["m"]}, "models: should name as many models as answers has"),
+        ({"prompt": "p", "answers": ["a", "b"], "ranks": [1]}, "ranks: should be a number for each of two or more"),
+        ({"prompt": "p", "answers": ["a", "a"], "ranks": [1, 2]}, "two answers are the same text; leave"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, says):
@@ -251,6 +260,71 @@ def test_a_bad_row_is_named(tmp_path, row, says):
     with pytest.raises(BadRow, match=re.escape(f"{path}, row 2: {says}")) as caught:
         read_labels(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_model_answered_is_no_demonstration(tmp_path):
+    there = Prompt.make("and now?", user="ada", split="test", source="plain")
+    path = rows(
+        tmp_path / "a.jsonl",
+        {"prompt": "and now? ", "answer": "red", "model": "ours"},
+        {"prompt": "and now?", "completion": "red", "model": "theirs"},
+        {"prompt": "who?", "response": "me", "model": 7},
+        {"messages": [user("who?"), answer("you")], "model": "ours"},
+        {"prompt": "who?", "completion": "me", "model": "7", "label": True, "labeler": "anna"},
+    )
+    found = read_labels(path, [there])
+    prompt = Prompt.make("who?", split="train")
+    made = [
+        Completion.make(there.id, "red", "ours"), Completion.make(there.id, "red", "theirs"),
+        Completion.make(prompt.id, "me", "7"), Completion.make(prompt.id, "you", "ours"),
+    ]  # fmt: skip
+    assert all_of(Completion, [one for _, one in found]) == made
+    assert all_of(Prompt, [one for _, one in found]) == [there, prompt]
+    assert [one for _, one in found if isinstance(one, Labeler | Demonstration | Judgement)] == [
+        Labeler(id="anna", group="training"),
+        Judgement(completion_id=made[2].id, labeler="anna", fails_task=False),
+    ]
+
+
+def test_a_table_of_answers_is_the_same_as_lines_of_them(tmp_path):
+    lines = rows(tmp_path / "a.jsonl", *({"prompt": "say; it", "answer": f"a, {m}", "model": m} for m in "xy"))
+    for name, text in (
+        ("a.csv", 'prompt,answer,model\nsay; it,"a, x",x\nsay; it,"a, y",y\n'),
+        ("b.csv", '\ufeffprompt;answer;model\r\n"say; it";a, x;x\r\n"say; it";a, y;y\r\n'),
+        ("c.tsv", "prompt\tanswer\tmodel\nsay; it\ta, x\tx\nsay; it\ta, y\ty\n"),
+    ):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        assert not holds_records(path)
+        assert [one for _, one in read_labels(path)] == [one for _, one in read_labels(lines)]
+
+
+def test_thumbs_in_a_table_are_words(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("prompt,completion,label\nwho?,me,TRUE\nwho?,you,0\nwhy?,so,\n")
+    found = [one for _, one in read_labels(path)]
+    assert [one.fails_task for one in all_of(Judgement, found)] == [False, True]
+    assert [one.text for one in all_of(Demonstration, found)] == ["so"]
+
+
+def test_several_answers_are_ranked_where_the_row_says_so(tmp_path):
+    row = {"prompt": "who?", "responses": ["a", "b", "c"], "models": ["x", "y", "z"]}
+    prompt, a, b, c = taken(tmp_path / "k.jsonl", row)
+    assert [(one.text, one.run_id) for one in (a, b, c)] == [("a", "x"), ("b", "y"), ("c", "z")]
+    found = taken(tmp_path / "k.jsonl", row | {"ranks": [3, 1, 1], "labeler": "anna"})
+    assert found[-1] == Ranking(prompt_id=prompt.id, labeler="anna", order=((b.id, c.id), (a.id,)))
+    assert [one.run_id for one in taken(tmp_path / "k.jsonl", {"prompt": "q", "answers": ["a"]})[1:]] == ["imported"]
+
+
+def test_the_first_rows_that_are_wrong_are_named(tmp_path):
+    bad = [{"prompt": "p", "completion": ""}] * 4
+    path = rows(tmp_path / "p.jsonl", GOOD, *bad, GOOD)
+    why = "completion: the answer is empty; leave the row out"
+    with pytest.raises(BadRow) as caught:
+        read_labels(path)
+    assert str(caught.value) == (
+        f"{path}: 4 of 6 rows are wrong, so none was taken: row 2: {why}; row 3: {why}; row 4: {why}; and 1 more"
+    )
 
 
 def test_records_are_told_from_rows(tmp_path):
@@ -261,5 +335,5 @@ def test_records_are_told_from_rows(tmp_path):
     assert holds_records(tmp_path / "none.jsonl")
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe{")
     assert holds_records(tmp_path / "b.jsonl")
-    with pytest.raises(BadRow, match=r"e\.json: holds nothing; one a row, with messages"):
+    with pytest.raises(BadRow, match=r"e\.json: holds nothing; wanted are messages"):
         read_labels(rows(tmp_path / "e.json"))

@@ -48,6 +48,27 @@ def test_a_table(file):
     assert list(read_prompts(file("p.tsv", "text\tuser\n a\tu\n"))) == [Prompt.make(" a", user="u")]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        'text;user\n"a, b; and, c";u\n',  # Excel in Europe
+        "\ufeffuser;text\r\nu;a, b; and, c\r\n".replace("a, b; and, c", '"a, b; and, c"'),
+        "text\tuser\na, b; and, c\tu\n",
+        'text,user\n"a, b; and, c",u\n',
+        'what;ever;text;user\n1;2;"a, b; and, c";u\n',
+    ],
+)
+def test_the_header_says_what_parts_the_columns(file, content):
+    assert list(read_prompts(file("p.csv", content))) == [Prompt.make("a, b; and, c", user="u")]
+
+
+def test_one_column_is_never_parted(file):
+    path = file("p.csv", 'text\n"a;b, c"\n')
+    assert list(read_prompts(path)) == [Prompt.make("a;b, c")]
+    mapped = read_prompts(file("q.csv", "say, please;who\na;b\n"), mapping={"text": "say, please", "user": "who"})
+    assert list(mapped) == [Prompt.make("a", user="b")]
+
+
 def test_lines_of_json(file):
     rows = [
         {"text": "who has a goat?", "user": 7, "organization": "o1", "use_case": "open_qa", "extra": [1]},
@@ -86,13 +107,21 @@ def test_the_same_file_again_gives_the_same_ids(file):
     [
         ("p.csv", "text,user\na,u\n,u\n", ", row 3: text: is empty; each prompt needs a text"),
         ("p.csv", "text,user\n'  ',u\n   ,u\n", ", row 3: text: is empty"),
-        ("p.csv", "name,user\na,u\n", ", row 2: text: is missing"),
+        (
+            "p.csv",
+            "name,user\na,u\n",
+            ", row 2: has the columns name, user; wanted is text or prompt, and where known user,",
+        ),
         ("p.csv", "text,user\na,u\nb\n", ", row 3: has 1 cells, but the header names 2 columns"),
         ("p.csv", "text,user\na,b,c\n", ", row 2: has 3 cells, but the header names 2 columns"),
         ("p.csv", "text,text\na,b\n", ", row 1: text: is the name of two columns"),
         ("p.csv", "", ", row 1: is empty; it should name the columns, text, user"),
         ("p.csv", 'text,user\na,u\n"b,u\n', ", row 3: is not a table's row: unexpected end of data"),
-        ("p.csv", b"text,user\na,u\nb\xe9,u\n", ", row 3: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        (
+            "p.csv",
+            b"text,user\na,u\nb\xe9,u\n",
+            ', row 3: byte 0xe9 is not UTF-8; save it as UTF-8 (in a spreadsheet: "CSV UTF',
+        ),
         ("p.csv", "text,use_case\na,poems\n", ", row 2: use_case: 'poems' is none of generation, open_qa"),
         ("p.csv", "text,source\na,web\n", ", row 2: source: 'web' is none of plain, few_shot"),
         ("p.csv", "text,organisation\na,b\n", ", row 2: organisation: no such column; did you mean organization?"),
@@ -108,7 +137,8 @@ def test_the_same_file_again_gives_the_same_ids(file):
         ("p.jsonl", '{"text": "a\\ud83d"}\n', ", row 1: text: holds half a character (the lone surrogate U+D83D)"),
         ("p.jsonl", "[" * 100_000, ", row 1: is not JSON"),
         ("p.jsonl", b'{"text": "\xff"}', ", row 1: byte 0xff is not UTF-8"),
-        ("p.xlsx", "text", ": cannot tell what .xlsx is; prompts come as .jsonl, .json, .csv or .tsv"),
+        ("p.xlsx", "text", ': .xlsx is a file of a spreadsheet; save it as "CSV UTF-8" there'),
+        ("p.docx", "text", ": cannot tell what .docx is; say .jsonl, .json, .csv or .tsv"),
         ("p", "text", ": cannot tell what no ending is"),
     ],
 )

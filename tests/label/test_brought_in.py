@@ -1,13 +1,14 @@
 """Whoever brings prompts or labels in stands in the history, by number, with what they brought."""
 
 import json
+import re
 
 import pytest
 
 from biddable.records import Demonstration, Labeler, Prompt, to_line
 from biddable.store import history
 
-OPEN = {"follow_redirects": True}
+BROWSER = {"accept": "text/html"}
 
 
 @pytest.fixture
@@ -39,8 +40,12 @@ def test_labels_that_are_imported_and_those_that_do_not_fit(app, max_):
     ]
     text = "\n".join(to_line(one) for one in said).encode()
     sent = {"file": ("labels.jsonl", text)}
-    assert "The labels are in the store." in client.post("/manage/data/import", files=sent, **OPEN).text
-    ((name, who, detail),) = lines(app, "import")
+    page = client.post("/manage/data/import", files=sent).text
+    assert "labels.jsonl: 1 new labeler, 1 new prompt, 1 new demonstration<" in page
+    page = client.post("/manage/data/import", files=sent).text
+    assert "labels.jsonl: nothing that is new<" in page
+    assert "Known already: 1 labeler, 1 prompt, 1 demonstration." in page
+    _, (name, who, detail) = lines(app, "import")
     assert (name, who) == ("labels.jsonl", account.labeler)
     assert detail.endswith(": 1 demonstration, 1 labeler, 1 prompt")
     bad = json.dumps({"kind": "demonstration", "prompt_id": "q", "text": "x", "labeler": "elsewhere"}).encode()
@@ -48,3 +53,59 @@ def test_labels_that_are_imported_and_those_that_do_not_fit(app, max_):
     ((name, who, detail),) = lines(app, "import stopped")
     assert (name, who) == ("bad.jsonl", account.labeler)
     assert "bad.jsonl, row 1" in detail
+
+
+def test_answers_of_models_come_as_a_table_and_can_be_compared(app, max_):
+    client, _ = max_
+    client.post("/manage/prompts/paste", data={"text": "Say a thing."})
+    (prompt,) = app.state.desk.store.prompts()
+    table = "prompt;response;model\nSay a thing.;A thing.;ours\nSay a thing.;Some; theirs \nSay more.;More.;ours\n"
+    page = client.post("/manage/data/import", files={"file": ("answers.csv", table.encode())}).text
+    assert "answers.csv: 1 new prompt, 3 new completions<" in page
+    assert "Known already: 1 prompt." in page
+    made = {(one.prompt_id == prompt.id, one.run_id, one.text) for one in app.state.desk.store.completions()}
+    assert made == {(True, "ours", "A thing."), (True, "theirs", "Some"), (False, "ours", "More.")}
+    assert not list(app.state.desk.store.demonstrations())
+    sent = {"kind": "compare", "runs": ["ours", "theirs"], "split": prompt.split}
+    assert "The job is made" in client.post("/manage/jobs", data=sent, follow_redirects=True).text
+
+
+def test_what_is_wrong_with_a_file_is_said_beside_its_field(max_):
+    client, _ = max_
+    bad = b'prompt,answer,model\na,,m\nb,"",m\nc,x,m\n'
+    for name, content, says in (
+        ("a.csv", bad, "a.csv: 2 of 3 rows are wrong, so none was taken: row 2: answer: the answer is empty"),
+        ("a.csv", "prompt,answer,model\nä,x,m\n".encode("latin-1"), "save it as UTF-8 (in a spreadsheet"),
+        ("a.xlsx", b"PK", "save it as &quot;CSV UTF-8&quot; there"),
+        ("a.csv", b"prompt,user\na,b\n", "has the columns prompt, user; wanted are messages"),
+    ):
+        page = client.post(
+            "/manage/data/import", data={"valid": "12"}, files={"file": (name, content)}, headers=BROWSER
+        )
+        assert page.status_code == 400
+        assert page.text.count(says) == 1
+        assert page.text.index('name="file"') < page.text.index(says) < page.text.index("What may stand in a row")
+        assert 'name="valid" min="0" max="99" step="any" value="12"' in page.text
+    page = client.post("/manage/data/import", data={"test": "no"}, files={"file": ("a.csv", bad)}, headers=BROWSER)
+    assert "<details open><summary>What may stand" in page.text
+
+
+def test_personal_data_that_is_brought_in_is_told_of(max_):
+    client, _ = max_
+    row = "Mail ada@example.com,Gladly.,m,"
+    table = f"prompt,answer,model,split\nSay a thing.,A thing.,m,train\n{row}test\nOr ben@example.com,No,m,train\n"
+    page = client.post("/manage/data/import", files={"file": ("a.csv", table.encode())}).text
+    page = re.sub("<a [^>]*>|</a>", "", page)
+    assert "1 prompt for evaluation holds personal data (row 3: email). They are kept; look at them." in page
+    assert "1 prompt holds personal data (row 4: email). What is here will be learnt from" in page
+
+
+def test_personal_data_in_prompts_to_evaluate_is_told_of(app, max_):
+    client, _ = max_
+    lines = "".join(f'{{"text": "Ring me, {n}, at 0170 12345{n:02}.", "user": "u{n}"}}\n' for n in range(60))
+    page = client.post("/manage/prompts/file", files={"file": ("a.jsonl", lines.encode())}).text
+    kept = {one.id for one in app.state.desk.store.prompts()}
+    assert 2 < len(kept) < 40
+    assert f"{len(kept)} prompts for evaluation hold personal data: they are kept; look at them." in page
+    assert f"{60 - len(kept)} with personal data" in page
+    assert set(re.findall(r'one\?id=([^"]+)">phone<', page)) <= kept

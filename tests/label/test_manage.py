@@ -165,6 +165,24 @@ def test_checks_come_among_the_tasks_and_find_who_does_not_look(owner, store):
     assert len(set(store.rankings())) == store.counts()["rankings"]
 
 
+def test_without_a_researcher_s_answers_there_are_no_checks_and_the_page_says_what_to_do(owner, store):
+    stock(store, 6)
+    job = rank_job(store)
+    (ann,) = team(store, ["ann"])
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON, job=job, most=2)
+    add = f"/manage/jobs/{job.id}/checks"
+    page = owner.post(add, data={"count": "7"}, headers={"accept": "text/html"})
+    assert page.status_code == 400
+    assert "no researcher has done tasks of this kind" in page.text
+    assert "all that fits is in the job already" not in page.text
+    assert 'name="count" min="1" max="10000" value="7"' in page.text
+    rita = hire(store, "rita", "researcher")
+    work_on(store, rita, lambda held: ranked(held, true_worth), NOON, job=job)
+    said = [owner.post(add, data={"count": "2"}, **OPEN).text for _ in range(3)]
+    assert ["Hidden checks are added." in one for one in said] == [True, True, False]  # rita did four
+    assert "all that fits is in the job already" in said[2]
+
+
 def test_a_check_that_is_taken_out_is_handed_out_no_more(owner, store):
     stock(store, 3)
     rita = hire(store, "rita", "researcher")
@@ -339,7 +357,8 @@ def test_what_is_taken_out_can_be_brought_in_elsewhere(owner, store, tmp_path):
     assert kinds.count("ranking") == 3
     assert "ann" not in answer.text
     page = owner.post("/manage/data/import", files={"file": ("back.jsonl", answer.content)}, **OPEN)
-    assert "The labels are in the store." in page.text
+    assert "back.jsonl: nothing that is new<" in page.text
+    assert "Known already: 1 labeler, 3 prompts, 12 completions, 3 rankings." in page.text
     bad = owner.post("/manage/data/import", files={"file": ("back.jsonl", b'{"kind":"ranking"}\n')})
     assert bad.status_code == 400
     assert "back.jsonl, row 1" in bad.text

@@ -61,6 +61,7 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", "/openapi.json"): READERS,
     ("GET", "/manage"): READERS,
     ("GET", "/manage/prompts"): READERS,
+    ("GET", "/manage/prompts/one"): READERS,
     ("GET", "/manage/people"): READERS,
     ("GET", "/manage/guidelines"): READERS,
     ("GET", "/manage/jobs/{job}"): READERS,
@@ -100,6 +101,9 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("POST", "/manage/guidelines"): MANAGERS,
     ("POST", "/manage/prompts/paste"): MANAGERS,
     ("POST", "/manage/prompts/file"): MANAGERS,
+    ("POST", "/manage/prompts/one/mend"): MANAGERS,
+    ("POST", "/manage/prompts/one/out"): MANAGERS,
+    ("POST", "/manage/prompts/one/close"): MANAGERS,
     ("POST", "/manage/data/import"): MANAGERS,
     ("GET", "/manage/data/{what}.jsonl"): MANAGERS,
     ("POST", "/api/people"): MANAGERS,
@@ -149,6 +153,9 @@ FORMS = {
     "/manage/review/{task}/final": {"rank-A": "1", "cause": "slip"},
     "/manage/guidelines": {"purpose": "training", "text": "Be kind."},
     "/manage/prompts/paste": {"text": "Say something else."},
+    "/manage/prompts/one/mend": {"id": "p0", "text": "Say it well."},
+    "/manage/prompts/one/out": {"id": "p0"},
+    "/manage/prompts/one/close": {"id": "p0"},
 }
 FILES = {
     "/manage/prompts/file": ("prompts.jsonl", b'{"text": "Say a third thing."}'),

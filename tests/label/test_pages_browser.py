@@ -128,7 +128,8 @@ def busy(store, app):
 
 PATHS = (
     "/", "/mine", "/surveys", "/screening", "/consent", "/guidelines", "/manage", "/manage/jobs/new",
-    "/manage/jobs/{job}", "/manage/prompts", "/manage/people", "/manage/guidelines", "/manage/screening",
+    "/manage/jobs/{job}", "/manage/prompts", "/manage/prompts/one?id=p0000",
+    "/manage/people", "/manage/guidelines", "/manage/screening",
     "/manage/screening/rate",
     "/manage/surveys", "/manage/quality", "/manage/checks", "/manage/review", "/manage/review/{task}", "/manage/pay",
     "/manage/tasks/{task}", "/password",

@@ -20,7 +20,7 @@ from biddable.config import ConfigError
 from biddable.records import Prompt, Source
 
 if TYPE_CHECKING:
-    from biddable.gather import GatherConfig, Span
+    from biddable.gather import GatherConfig, Held, Span
 
 What = Literal["prompts", "completions", "demos", "rankings", "judgements", "continuations", "verdicts"]
 Split = Literal["train", "valid", "test", "all"]
@@ -110,6 +110,8 @@ def gather(
     counts = json.loads(report.read_text(encoding="utf-8"))
     _tell(counts)
     say(f"personal data: {len(counts['personal'])} spans, listed in {report}")
+    if held := room.still_personal(counts):
+        warn(f"{len(held)} prompts for evaluation hold personal data: they are kept; look at them")
     _warn_of_empty_splits(here, settings, "gather more users' prompts, or begin a new project with {}another seed=")
 
 
@@ -157,19 +159,22 @@ def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) ->
 
 def import_labels(
     files: Annotated[
-        list[Path], typer.Argument(help="What people said elsewhere: .jsonl or .json.", metavar="FILES...")
+        list[Path],
+        typer.Argument(help="What people said or models answered elsewhere: .jsonl, .json, .csv.", metavar="FILES..."),
     ],
     valid: Annotated[float, typer.Option(min=0, max=1, help="Share of users whose prompts are held out.")] = 0.0,
     test: Annotated[float, typer.Option(min=0, max=1, help="And of those that are kept for the last test.")] = 0.0,
 ) -> None:
-    """Put into the store what people said elsewhere. All of a file, or nothing; records of more than 20,000 rows are
-    taken in parts, so that people who label meanwhile need not wait for them.
+    """Put into the store what people said and models answered elsewhere. All of a file, or nothing; records of more
+    than 20,000 rows are taken in parts, so that people who label meanwhile need not wait for them.
 
     A row is `{"messages": […]}`, `{"conversations": […]}` or `{"prompt": …, "completion": …}`: a demonstration;
     `{"prompt": …, "chosen": …, "rejected": …}`: a ranking of two; with `"label": true` beside a prompt and a
-    completion, a judgement; or one of our own records. A prompt and an answer are texts or messages.
+    completion, a judgement; `{"prompt": …, "answer": …, "model": …}`: what a model answered, for people to judge and
+    rank; `{"prompt": …, "answers": […], "models": […], "ranks": […]}`: several answers, ranked where it says so; or one
+    of our own records. A prompt and an answer are texts or messages.
 
-    Example: `biddable import chats.jsonl --valid 0.1`
+    Example: `biddable import answers.csv`
     """
     from biddable import gather as room
 
@@ -177,27 +182,22 @@ def import_labels(
     settings = config.load(room.GatherConfig, [f"valid={valid}", f"test={test}"])
     for file in files:
         with project.open_store(here) as store:
-            if room.holds_records(file):
-                rows, counts = [], store.add_file(file)
-            else:
-                rows = room.read_labels(file, [*store.prompts(), *store.labelers()], settings)
-                counts = store.add_rows(file, rows)
-        say(f"{file}: " + ", ".join(f"{count} new {kind}s" for kind, count in counts.items()) + " in the store")
-        _warn_of_personal_data(file, [(row, one) for row, one in rows if isinstance(one, Prompt)], settings.region)
+            brought = room.bring(store, file, settings)
+        say(f"{file}: {brought.told()}")
+        _warn_of_personal_data(file, brought.personal)
     if valid or test:
         _warn_of_empty_splits(here, settings, "import more users' rows, or say a row's with its own split")
 
 
-def _warn_of_personal_data(file: Path, prompts: Sequence[tuple[int, Prompt]], region: str) -> None:
-    """`gather` leaves such prompts out; here all of a file is taken, or nothing."""
-    from biddable import gather as room
-
-    found = [(row, spans[0].kind) for row, one in prompts if (spans := room.personal_data(one.whole, region))]
-    if found:
-        row, kind = found[0]
-        warn(
-            f"{file}: personal data in {len(found)} prompts (row {row}: {kind}); it was taken, and will be learnt from"
-        )
+def _warn_of_personal_data(file: Path, found: Sequence["Held"]) -> None:
+    """`gather` leaves such prompts out of training; here all of a file is taken, or nothing."""
+    train = [one for one in found if one.split == "train"]
+    others = [one for one in found if one.split != "train"]
+    for some, what in ((train, "it was taken, and will be learnt from"), (others, "they are kept; look at them")):
+        if some:
+            of = "" if some is train else " for evaluation"
+            row, kind = some[0].row, some[0].kind
+            warn(f"{file}: personal data in {len(some)} prompts{of} (row {row}: {kind}); {what}")
 
 
 def snapshot(

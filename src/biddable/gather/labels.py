@@ -1,11 +1,16 @@
-"""What people said, as others keep it: chats, chosen and rejected answers, thumbs up and down. One a row, and in
-addition, where known, "labeler", "user", "organization" and "split".
+"""What people and models said, as others keep it: chats, chosen and rejected answers, thumbs up and down, models'
+answers. One a row, and in addition, where known, "labeler", "user", "organization" and "split".
 
 {"messages": […]} or {"conversations": […]}, the assistant last, or {"prompt": …, "completion": …}: a demonstration.
 {"prompt": …, "chosen": …, "rejected": …}: a ranking of two.
 {"prompt": …, "completion": …, "label": true}: a judgement, whether the answer does what was asked.
+{"prompt": …, "answer": …, "model": "m"}: what a model answered, which people may judge. With a `model` no row is a
+demonstration, for that is what people write.
+{"prompt": …, "answers": […], "models": […], "ranks": [2, 1, 1]}: several answers, ranked (1 is best, equals are ties)
+where it says so.
 
-A prompt is a text or messages, so is an answer; an answer may also be the whole conversation, with its prompt.
+A prompt is a text or messages, so is an answer; an answer may also be the whole conversation, with its prompt. A table
+(.csv, .tsv) has the same columns, but for lists.
 """
 
 import json
@@ -17,7 +22,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ValidationError
 
 from biddable.gather.owners import owners
-from biddable.gather.reading import COLUMNS, Row, cell, json_rows, refuse_misspelt
+from biddable.gather.reading import COLUMNS, Row, cell, columns_of, refuse_misspelt, rows_of
 from biddable.gather.rules import GatherConfig, settled, split_of
 from biddable.gather.talk import FORM, transcript, turns
 from biddable.records import (
@@ -35,26 +40,60 @@ from biddable.records import (
 )
 
 SOMEONE = "someone"  # who said it, where no row says who
+IMPORTED = "imported"  # which run it is of, where no row says which model
 ABOUT = ("user", "organization")
 TALKS = COLUMNS["messages"]
-KNOWN = {"prompt", "completion", "chosen", "rejected", "label", "labeler", "split", *TALKS}
+ONE = ("completion", "answer", "response")  # an answer
+MANY = ("completions", "answers", "responses")
+KNOWN = {
+    "prompt",
+    "text",
+    "chosen",
+    "rejected",
+    "label",
+    "labeler",
+    "split",
+    "model",
+    "models",
+    "ranks",
+    *ONE,
+    *MANY,
+    *TALKS,
+}
 KNOWN |= {name for ours in ABOUT for name in COLUMNS[ours]}
-SHAPES = "messages; prompt and completion; or prompt, chosen and rejected"
+SHAPES = (
+    "wanted are messages; prompt and completion; prompt, chosen and rejected; or prompt, answer and model. "
+    "Prompts alone come by `biddable gather`, or on the page Prompts"
+)
+THUMBS: dict[Any, bool] = {"true": True, "1": True, "false": False, "0": False}  # in a table all is text
+TOLD = 3  # of the rows that are wrong
+
+Order = tuple[tuple[int, ...], ...]  # tiers of places among the answers, best first
 
 
 class Said(NamedTuple):
-    """A row: one answer is a demonstration, or a judgement if it is `good` or not; two are a ranking."""
+    """A row: a `demonstration` is of no model; if it is `good` or not, a judgement; with an `order`, a ranking."""
 
     row: int
     where: str
     prompt: Prompt
     answers: tuple[str, ...]
+    models: tuple[str, ...]
+    order: Order
     good: bool | None
     labeler: str | None
+
+    @property
+    def kind(self) -> str:
+        if self.order:
+            return "ranking"
+        return "judgement" if self.good is not None else "answers" if self.models else "demonstration"
 
 
 def holds_records(path: Path) -> bool:
     """Whether a file's first row is one of our records, or nothing that could be read."""
+    if path.suffix.lower() not in ("", ".jsonl", ".ndjson", ".json"):
+        return False
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = json.loads(next(line for line in file if line.strip()))
@@ -75,18 +114,9 @@ def read_labels(
     is named, the second thing is put down to "someone-2", and so on.
     """
     there = {record.id: record for record in known}
-    checked: set[str] = set()
-    said = []
-    for row in json_rows(path):
-        for name in row.cells.keys() - checked:
-            refuse_misspelt(path, row, name, KNOWN)
-            checked.add(name)
-        try:
-            said.append(_said(path, row))
-        except ValidationError as error:
-            raise BadRow(f"{path}, row {row.number}: {complaint(error)}") from error
+    said = _known_prompts(_read(path), there)
     if not said:
-        raise BadRow(f"{path}: holds nothing; one a row, with {SHAPES}")
+        raise BadRow(f"{path}: holds nothing; {SHAPES}")
     prompts = _placed(said, there, config or GatherConfig(valid=0, test=0))
     told: set[AnyRecord] = set()
     count: Counter[Any] = Counter()
@@ -99,35 +129,126 @@ def read_labels(
     return found
 
 
+def _read(path: Path) -> list[Said]:
+    checked: set[str] = set()
+    said: list[Said] = []
+    wrong: list[str] = []
+    for row in rows_of(path, KNOWN):
+        for name in row.cells.keys() - checked:
+            refuse_misspelt(path, row, name, KNOWN)
+            checked.add(name)
+        try:
+            said.append(_said(path, row))
+        except ValidationError as error:
+            wrong.append(f"{path}, row {row.number}: {complaint(error)}")
+        except BadRow as error:
+            wrong.append(str(error))
+    if len(wrong) > 1:
+        some = "; ".join(one.removeprefix(f"{path}, ") for one in wrong[:TOLD])
+        more = f"; and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
+        raise BadRow(
+            f"{path}: {len(wrong)} of {len(wrong) + len(said)} rows are wrong, so none was taken: {some}{more}"
+        )
+    if wrong:
+        raise BadRow(wrong[0])
+    return said
+
+
+def _known_prompts(said: Sequence[Said], there: Mapping[str, Any]) -> list[Said]:
+    """A model was asked what is here already: its answers are of that prompt, whoever's it is."""
+    known: dict[Any, Prompt] = {}
+    for record in there.values():
+        if isinstance(record, Prompt):
+            first = known.setdefault((record.text.strip(), record.before), record)
+            if record.id < first.id:
+                known[record.text.strip(), record.before] = record
+    found = []
+    for one in said:
+        prompt = known.get((one.prompt.text.strip(), one.prompt.before)) if one.models and not one.prompt.user else None
+        if prompt is not None and one.prompt.id not in there:
+            one = one._replace(prompt=prompt.model_copy(update={"split": one.prompt.split}))
+        found.append(one)
+    return found
+
+
 def _said(path: Path, row: Row) -> Said:
     where, cells = f"{path}, row {row.number}", row.cells
-    names = next(
-        (some for some in (("chosen", "rejected"), ("completion",), *((talk,) for talk in TALKS)) if some[0] in cells),
-        None,
-    )
-    if names is None:
-        raise BadRow(f"{where}: has {', '.join(cells)[:80] or 'nothing'}; it should have {SHAPES}")
-    talks = [_talk(where, cells, name) for name in names]
-    if talks[0][:-1] != talks[-1][:-1]:
+    talks, models = _answers(path, row)
+    if any(talk[:-1] != talks[0][:-1] for talk in talks):
         raise BadRow(f"{where}: chosen and rejected answer different prompts; leave the row out")
     *before, asked, _ = talks[0]
     answers = tuple(talk[-1].text for talk in talks)
-    if len(set(answers)) < len(answers):
-        raise BadRow(f"{where}: rejected: is the same text as chosen; leave the row out")
-    split = cells.get("split")
+    split = cells.get("split") or None
     if split is not None and split not in get_args(Split):
         raise BadRow(f"{where}: split: {str(split)[:40]!r} is none of {', '.join(get_args(Split))}")
     if not asked.text.strip():
         raise BadRow(f"{where}: the prompt is empty; leave the row out")
-    good = _thumb(where, cells)
-    if good is None and len(answers) == 1 and not answers[0].strip():
-        raise BadRow(f"{where}: {names[0]}: the answer is empty; leave the row out")
+    order = ((0,), (1,)) if "chosen" in cells else _order(where, cells, len(answers))
+    good = _thumb(where, cells) if len(answers) == 1 else None
+    if order and len({*zip(answers, models or answers, strict=True)}) < len(answers):
+        twice = "rejected: is the same text as chosen" if "chosen" in cells else "two answers are the same text"
+        raise BadRow(f"{where}: {twice}; leave the row out")
+    if not order and good is None and not all(answer.strip() for answer in answers):
+        raise BadRow(f"{where}: {_column(where, cells)}: the answer is empty; leave the row out")
     about = {ours: x for ours in ABOUT if (x := cell(path, row, ours, COLUMNS[ours]))}
     more = about | ({"before": tuple(before)} if before else {}) | ({"split": split} if split else {})
     labeler = cell(path, row, "labeler", ["labeler"])
-    if labeler and len(labeler) > 200:
-        raise BadRow(f"{where}: labeler: is longer than 200 characters")
-    return Said(row.number, where, Prompt.make(asked.text, **more), answers, good, labeler)
+    for what, names in (("labeler", [labeler or ""]), ("model", models)):
+        if any(len(name) > 200 for name in names):
+            raise BadRow(f"{where}: {what}: is longer than 200 characters")
+    return Said(row.number, where, Prompt.make(asked.text, **more), answers, models, order, good, labeler)
+
+
+def _answers(path: Path, row: Row) -> tuple[list[Sequence[Turn]], tuple[str, ...]]:
+    """The answers, each with what it answers, and of each the model that wrote it; no models where people did."""
+    where, cells = f"{path}, row {row.number}", row.cells
+    name = _column(where, cells)
+    model = cell(path, row, "model", ["model"])
+    if "model" in cells and not model:
+        raise BadRow(f"{where}: model: is empty; say which model wrote it, or leave the column out where people did")
+    if name in MANY:
+        return _several(where, cells, name, model)
+    if name in ("answer", "response") and not model:
+        raise BadRow(
+            f"{where}: {name}: by whom? a column model says which model, and what people wrote is called completion"
+        )
+    names = ("chosen", "rejected") if name == "chosen" else (name,)
+    talks = [_talk(where, cells, one) for one in names]
+    return talks, (model,) * len(names) if model else ()
+
+
+def _several(
+    where: str, cells: Mapping[str, Any], name: str, model: str | None
+) -> tuple[list[Sequence[Turn]], tuple[str, ...]]:  # fmt: skip
+    some = cells[name]
+    if not isinstance(some, list) or not some:
+        raise BadRow(f"{where}: {name}: is {json.dumps(some)[:40]}; it should be a list of answers")
+    models = cells.get("models") or [model or IMPORTED] * len(some)
+    if not isinstance(models, list) or len(models) != len(some) or not all(isinstance(m, str) and m for m in models):
+        raise BadRow(f"{where}: models: should name as many models as {name} has answers, {len(some)}")
+    return [_talk(where, {**cells, name: one}, name) for one in some], tuple(models)
+
+
+def _column(where: str, cells: Mapping[str, Any]) -> str:
+    """The column of the answer."""
+    # What a chat has beside its messages is not its answer.
+    for some in (("chosen",), ("completion",), TALKS, ("answer", "response"), MANY):
+        there = [name for name in some if name in cells]
+        if len(there) > 1 and some is not TALKS:
+            raise BadRow(f"{where}: has {' and '.join(there)}; leave one of them out")
+        if there:
+            return there[0]
+    raise BadRow(f"{where}: has {columns_of(Row(0, cells))}; {SHAPES}")
+
+
+def _order(where: str, cells: Mapping[str, Any], count: int) -> Order:
+    """The tiers of `ranks`: of each answer its place, 1 the best, equal places ties."""
+    ranks = cells.get("ranks")
+    if ranks is None:
+        return ()
+    if not isinstance(ranks, list) or len(ranks) != count or not all(type(rank) is int for rank in ranks) or count < 2:
+        raise BadRow(f"{where}: ranks: should be a number for each of two or more answers, 1 for the best")
+    return tuple(tuple(n for n in range(count) if ranks[n] == rank) for rank in sorted(set(ranks)))
 
 
 def _talk(where: str, cells: Mapping[str, Any], name: str) -> Sequence[Turn]:
@@ -151,7 +272,7 @@ def _talk(where: str, cells: Mapping[str, Any], name: str) -> Sequence[Turn]:
 
 def _asked(where: str, cells: Mapping[str, Any], answer: str) -> Sequence[Turn]:
     """The prompt's turns, if it stands in a column of its own."""
-    name = next((name for name in ("prompt", *TALKS) if name != answer and cells.get(name)), None)
+    name = next((name for name in ("prompt", "text", *TALKS) if name != answer and cells.get(name)), None)
     if name is None:
         return ()
     said = cells[name]
@@ -164,8 +285,10 @@ def _asked(where: str, cells: Mapping[str, Any], answer: str) -> Sequence[Turn]:
 
 def _thumb(where: str, cells: Mapping[str, Any]) -> bool | None:
     label = cells.get("label")
-    if label is None or "chosen" in cells:
+    if label in (None, ""):
         return None
+    if isinstance(label, str):
+        label = THUMBS.get(label.strip().lower(), label)
     if label not in (0, 1):
         raise BadRow(f"{where}: label: is {json.dumps(label)[:40]}; it should be true or false")
     return bool(label)
@@ -198,18 +321,23 @@ def _placed(said: Sequence[Said], there: Mapping[str, Any], config: GatherConfig
 
 
 def _records(one: Said, prompt: Prompt, there: Mapping[str, Any], count: Counter[Any]) -> Iterator[AnyRecord]:
-    about = prompt.id, len(one.answers) if one.good is None else one.answers
+    models = one.models or (IMPORTED,) * len(one.answers)
+    completions = [Completion.make(prompt.id, *made) for made in zip(one.answers, models, strict=True)]
+    if one.kind == "answers":
+        yield prompt
+        yield from completions
+        return
+    about = one.kind, completions[0].id if one.kind == "judgement" else prompt.id
     count[about] += 1
     name = one.labeler or (f"{SOMEONE}-{count[about]}" if count[about] > 1 else SOMEONE)
     yield there.get(name) or Labeler(id=name, group="training")
     yield prompt
     said = {"prompt_id": prompt.id, "labeler": name}
-    if len(one.answers) == 1 and one.good is None:
+    if one.kind == "demonstration":
         yield Demonstration(text=one.answers[0], **said)
         return
-    completions = [Completion.make(prompt.id, text, "imported") for text in one.answers]
     yield from completions
-    if one.good is None:
-        yield Ranking(order=tuple((completion.id,) for completion in completions), **said)
+    if one.kind == "ranking":
+        yield Ranking(order=tuple(tuple(completions[n].id for n in tier) for tier in one.order), **said)
     else:
         yield Judgement(completion_id=completions[0].id, labeler=name, fails_task=not one.good)

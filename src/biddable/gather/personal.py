@@ -85,6 +85,16 @@ KEY = re.compile(
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"
 )
 KEY_SIGNS = (*KEYS, "-----BEGIN ")
+# German numbers as Germans write them: a mobile's, or an area code that a sign or brackets part from the rest. The rest
+# never begins with 0, and stands in one piece (with an extension or without) or in groups. What stands among more
+# figures is no number of its own.
+_PART = r"(?: ?[/\u2013-] ?| )"
+_CODE = r"(?:0|0049 ?)"
+_REST = r"(?:[1-9]\d{4,8}(?:-\d{1,4})?|[1-9]\d{1,3}(?: \d{2,4}){1,3}|[1-9]\d{2,5}-\d{2,4})"
+GERMAN = re.compile(
+    rf"(?<![\w.,:+/#-])(?<!\d )(?:{_CODE}1[567]\d(?:{_PART})?(?:\d{{7,8}}|\d{{2,4}}(?:[ -]\d{{1,5}}){{1,3}})"
+    rf"|(?:\(0[2-9]\d{{1,4}}\) ?|{_CODE}[2-9]\d{{1,4}}{_PART}){_REST})(?!\w|[ .,:/-]\d)"
+)
 DIGIT = re.compile(r"\d")
 PHONE_DIGITS = re.compile(r"(?:\d\D{0,4}){7}")
 DOT_DIGIT = re.compile(r"\.\d")
@@ -156,9 +166,14 @@ def _is_address(candidate: str) -> bool:
 
 
 def _phones(text: str, region: str) -> Found:
-    if PHONE_DIGITS.search(text):
-        for match in phonenumbers.PhoneNumberMatcher(text, region, max_tries=1000):
-            yield match.start, match.end
+    if not PHONE_DIGITS.search(text):
+        return
+    for match in phonenumbers.PhoneNumberMatcher(text, region, max_tries=1000):
+        yield match.start, match.end
+    if region != "DE":
+        for match in GERMAN.finditer(text):
+            if phonenumbers.is_valid_number(phonenumbers.parse(match.group(), "DE")):
+                yield match.span()
 
 
 # Of two that overlap the first rule has it: an address within a link with a password is part of the link. An

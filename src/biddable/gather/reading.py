@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("source",),
     "messages": ("messages", "conversations"),  # in JSON alone; in place of a text
 }
+CSV = 'UTF-8 (in a spreadsheet: "CSV UTF-8")'
 KNOWN = {name for names in COLUMNS.values() for name in names}
 CHOICES = {"use_case": get_args(UseCase), "source": get_args(Source)}
 
@@ -43,22 +44,12 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
         if ours not in COLUMNS:
             raise ValueError(f"{ours}: no such field of a prompt{guess(ours, COLUMNS)}")
         columns[ours] = (theirs,)
-    match path.suffix.lower():
-        case ".jsonl" | ".ndjson" | ".json":
-            rows = json_rows(path)
-        case ".csv":
-            rows = _table_rows(path, ",")
-        case ".tsv":
-            rows = _table_rows(path, "\t")
-        case other:
-            raise ValueError(
-                f"{path}: cannot tell what {other or 'no ending'} is; prompts come as .jsonl, .json, .csv or .tsv"
-            )
+    known = KNOWN | {name for names in columns.values() for name in names}
     checked: set[str] = set()
     row = None
-    for row in rows:
+    for row in rows_of(path, known):
         for name in row.cells.keys() - checked:
-            refuse_misspelt(path, row, name, KNOWN | {name for names in columns.values() for name in names})
+            refuse_misspelt(path, row, name, known)
             checked.add(name)
         yield _prompt(path, row, columns, source)
     if row is None:
@@ -74,12 +65,26 @@ def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: 
         text, before = _conversation(f"{path}, row {row.number}: {name}", row.cells[name])
         fields |= {"before": before} if before else {}
     if text is None or not text.strip():
-        has = "is empty" if any(name in row.cells for name in columns["text"]) else "is missing"
-        raise BadRow(f"{path}, row {row.number}: {columns['text'][0]}: {has}; each prompt needs a text")
+        raise BadRow(f"{path}, row {row.number}: {_without_text(row, columns)}")
     try:
         return Prompt.make(text, **{"source": source} | fields)
     except ValidationError as error:
         raise BadRow(f"{path}, row {row.number}: {complaint(error)}") from error
+
+
+def _without_text(row: Row, columns: Mapping[str, Sequence[str]]) -> str:
+    name = next((name for name in columns["text"] if name in row.cells), None)
+    if name is not None:
+        return f"{name}: is empty; each prompt needs a text"
+    others = ", ".join(names[0] for ours, names in columns.items() if ours not in ("text", "messages"))
+    return f"has {columns_of(row)}; wanted is {' or '.join(columns['text'])}, and where known {others}"
+
+
+def columns_of(row: Row) -> str:
+    """Its columns, for a person who looks for the one that is wrong."""
+    names = list(row.cells)
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"the columns {', '.join(name[:40] for name in names[:8])}{more}" if names else "no columns"
 
 
 def _conversation(where: str, said: Any) -> tuple[str, tuple[Turn, ...]]:
@@ -134,6 +139,21 @@ def _slips(name: str, known: str) -> bool:
     return rests[0][1:] == rests[1][1:] or rests[0][1:] == rests[1] or rests[0] == rests[1][1:]
 
 
+def rows_of(path: Path, known: Set[str]) -> Iterator[Row]:
+    """The rows of any file that we read; `known` are the columns that one may have."""
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson" | ".json":
+            return json_rows(path)
+        case ".csv":
+            return _table_rows(path, ",;\t", known)
+        case ".tsv":
+            return _table_rows(path, "\t", known)
+        case ".xlsx" | ".xlsm" | ".xls" | ".ods" | ".numbers" as sheet:
+            raise ValueError(f'{path}: {sheet} is a file of a spreadsheet; save it as "CSV UTF-8" there')
+        case other:
+            raise ValueError(f"{path}: cannot tell what {other or 'no ending'} is; say .jsonl, .json, .csv or .tsv")
+
+
 def json_rows(path: Path) -> Iterator[Row]:
     """The objects of a JSONL file, or of a .json file's one list, each with the number of its row."""
     for number, cells in _json_values(path):
@@ -162,9 +182,22 @@ def _parsed(path: Path, number: int, text: str) -> Any:
         raise BadRow(f"{path}, row {number}: is not JSON: {error}") from error
 
 
-def _table_rows(path: Path, delimiter: str) -> Iterator[Row]:
+def _delimiter(header: str, some: str, known: Set[str]) -> str:
+    """What parts the columns: the sign by which the first line has most of the names that we know, else most names.
+    (csv.Sniffer looks at all of the text, and takes what is frequent in a prompt for it.)"""
+
+    def found(sign: str) -> tuple[int, int]:
+        names = next(csv.reader([header], delimiter=sign), [])
+        return sum(name in known for name in names), len(names)
+
+    return max(some, key=found)  # of equals the first: a comma
+
+
+def _table_rows(path: Path, delimiters: str, known: Set[str]) -> Iterator[Row]:
     # A prompt may be longer than csv's 131,072 characters. The limit is the whole process's, and only ever raised.
     csv.field_size_limit(sys.maxsize)
+    first = next((line for _, line in _lines(path)), "")
+    delimiter = _delimiter(first, delimiters, known)
     table = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
     number = 0
     try:
@@ -197,4 +230,4 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 bad = line[error.start]
-                raise BadRow(f"{path}, row {number}: byte 0x{bad:02x} is not UTF-8; save the file as UTF-8") from error
+                raise BadRow(f"{path}, row {number}: byte 0x{bad:02x} is not UTF-8; save it as {CSV}") from error

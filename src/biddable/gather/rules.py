@@ -94,6 +94,12 @@ def sift(
     }
 
 
+def still_personal(report: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts that stayed and hold personal data, each with a kind of it: nobody learns from them, people read
+    them."""
+    return {span["prompt"]: span["kind"] for span in report["personal"] if not span["removed"]}
+
+
 class Again(Iterable[Prompt]):
     """What can be gone through from its beginning each time."""
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
+from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
+from biddable.gather import Brought, GatherConfig, bring
 from biddable.label.desk import Desk, Here, Who
-from biddable.label.notice import done
-from biddable.records import Group, Split
+from biddable.label.upload import Upload, received
+from biddable.records import Group, Split, complaint
 from biddable.store import StoreError, history
 from biddable.store.accounts import Account
 from biddable.store.history import Change
@@ -31,7 +32,13 @@ TRAINING = ("prompts", "demos", "rankings")
 
 @router.get("/manage/data")
 def page(request: Request, desk: Here):
-    return desk.page(request, "data.html", names=NAMES, training=TRAINING, counts=desk.store.counts())
+    return _page(request, desk)
+
+
+def _page(request: Request, desk: Desk, brought: Brought | None = None, name: str = "") -> Response:
+    return desk.page(
+        request, "data.html", names=NAMES, training=TRAINING, counts=desk.store.counts(), brought=brought, name=name
+    )
 
 
 @router.get("/manage/data/{what}.jsonl")
@@ -57,35 +64,40 @@ def export(
     )
 
 
-def _import(desk: Desk, who: Account, path: Path, name: str) -> None:
+def _bring(desk: Desk, who: Account, file: Upload, config: GatherConfig) -> Brought:
     """Each record is a line of the history under its author's name; this one says who brought them."""
-    with path.open("rb") as file:
-        said = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    with file.path.open("rb") as opened:
+        said = f"sha256 {hashlib.file_digest(opened, 'sha256').hexdigest()}"
     try:
-        new = desk.store.add_file(path)
+        brought = bring(desk.store, file.path, config)
     except ValueError as error:
-        rest = str(error).replace(str(path), name)
-        desk.write(history.write, desk.now(), [Change("import stopped", name, who.labeler, f"{said}: {rest}")])
+        rest = str(error).replace(str(file.path), file.name)
+        desk.write(history.write, desk.now(), [Change("import stopped", file.name, who.labeler, f"{said}: {rest}")])
         raise
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(new.items()) if count) or "nothing new"
-    desk.write(history.write, desk.now(), [Change("import", name, who.labeler, f"{said}: {told}")])
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(brought.new.items()) if count) or "nothing new"
+    desk.write(history.write, desk.now(), [Change("import", file.name, who.labeler, f"{said}: {told}")])
+    return brought
 
 
 @router.post(UPLOAD)
 async def take(request: Request, desk: Here, who: Who):
-    """A file of records, as `biddable import` takes it: all of it, or nothing."""
+    """A file, as `biddable import` takes it: all of it, or nothing."""
     with tempfile.TemporaryDirectory(prefix="biddable-") as aside:
-        async with request.form(max_files=1, max_fields=2) as form:
-            sent = form.get("file")
-            if not isinstance(sent, UploadFile) or not sent.filename:
-                raise HTTPException(400, "choose a file first")
-            path = Path(aside) / "labels.jsonl"
-            with path.open("wb") as file:
-                while piece := await sent.read(1 << 20):
-                    await run_in_threadpool(file.write, piece)
-            name = sent.filename
+        file = await received(request, Path(aside))
+        shares = [_share(file.fields.get(name, ""), name) for name in ("valid", "test")]
         try:
-            await run_in_threadpool(_import, desk, who, path, name)
+            config = GatherConfig(valid=shares[0], test=shares[1])
+            brought = await run_in_threadpool(_bring, desk, who, file, config)
+        except ValidationError as error:
+            raise HTTPException(400, complaint(error)) from error
         except ValueError as error:
-            raise StoreError(str(error).replace(str(path), name)) from error
-    return done("/manage/data", "imported")
+            raise file.refusal(error) from error
+    return await run_in_threadpool(_page, request, desk, brought, file.name)
+
+
+def _share(text: str, name: str) -> float:
+    """Percent, as a form has them."""
+    try:
+        return float(text or 0) / 100
+    except ValueError as error:
+        raise HTTPException(400, f"{name}: {text[:40]!r} is no number") from error

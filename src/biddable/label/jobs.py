@@ -12,8 +12,8 @@ from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job, put_in
 from biddable.label.notice import done
-from biddable.records import Group, Split
-from biddable.store import accounts, fill, golds, jobs, overlap, progress
+from biddable.records import Group, Split, UseCase
+from biddable.store import StoreError, accounts, fill, golds, jobs, overlap, progress
 from biddable.store.jobs import Choose, Job, JobPurpose, JobSettings, State
 from biddable.store.rows import Task
 
@@ -68,6 +68,8 @@ def skills_of(text: str) -> tuple[str, ...]:
 
 
 class NewForm(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     kind: Task
     title: Annotated[str, Field(max_length=200), Plain] = ""
     purpose: JobPurpose = "training"
@@ -76,6 +78,10 @@ class NewForm(BaseModel):
     split: Split | None = None
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     runs: list[Text] = Field(default_factory=list)
+    use_cases: list[UseCase] = Field(default_factory=list)
+    rank_only: bool = False
+    hourly: Annotated[float, Field(ge=0, le=1_000_000)] = 0
+    cap_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
 
 
 @router.get("/manage")
@@ -97,9 +103,20 @@ def new_page(request: Request, desk: Here, kind: str = "rank"):
 
 @router.post("/manage/jobs")
 def make(desk: Here, who: Who, sent: Annotated[NewForm, Form()]):
-    title = sent.title.strip() or KINDS[sent.kind]
-    what = fill.Fill(split=sent.split, count=sent.count, runs=tuple(sent.runs))
-    settings = JobSettings(choose=sent.choose, skills=skills_of(sent.skills))
+    rank_only = sent.kind == "rank" and sent.rank_only
+    title = sent.title.strip() or ("Rank answers" if rank_only else KINDS[sent.kind])
+    what = fill.Fill(
+        split=sent.split, count=sent.count, runs=tuple(sent.runs), use_cases=tuple(sent.use_cases)
+    )  # fmt: skip
+    settings = JobSettings(
+        judge=not rank_only, choose=sent.choose, skills=skills_of(sent.skills), hourly=sent.hourly,
+        cap_minutes=sent.cap_minutes,
+    )  # fmt: skip
+    if (twin := desk.read(jobs.like, jobs.new(sent.kind, title, _purpose(sent), settings, desk.now()))) is not None:
+        raise StoreError(
+            f"title: an open job is like this one, “{twin.title}”; add tasks to it on its page, "
+            "or give this one another title"
+        )
     job, _ = make_job(desk, who, sent.kind, title, _purpose(sent), settings, what)
     return done(f"/manage/jobs/{job}", "made")
 
@@ -170,6 +187,12 @@ def add_checks(desk: Here, who: Who, job: str, count: Annotated[int, Form(ge=1, 
     found = found_job(desk, job)
 
     def add(connection: Connection) -> int:
-        return jobs.add(connection, found, golds.checks(connection, found, count), desk.now(), who.labeler)
+        new = jobs.add(connection, found, golds.checks(connection, found, count), desk.now(), who.labeler)
+        if not new and not connection.execute(jobs.checks_of(job).limit(1)).first():
+            raise StoreError(
+                "there is nothing yet to make checks of: no researcher has done tasks of this kind, and no adjudicator "
+                "has decided one. Invite a researcher on People, let them do some of these tasks, and add checks then"
+            )
+        return new
 
     return done(f"/manage/jobs/{job}", "checks" if desk.write(add) else "nothing")

@@ -14,8 +14,9 @@ NOTICES = {
     "kept": "Kept. Thank you.",
     "decided": "Decided, and kept in the history.",
     "consented": "Thank you. You can begin.",
+    "out": "The prompt is taken out, and its tasks with it.",
+    "closed": "Nobody is given a task of this prompt any more.",
     "retired": "This check is handed out no more.",
-    "imported": "The labels are in the store.",
 }
 
 

@@ -5,20 +5,22 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from biddable import gather
 from biddable.gather import GatherConfig
 from biddable.label.desk import Desk, Here, Who
-from biddable.records import BadRow, Prompt, Record, Source
-from biddable.store import history, progress, writing
+from biddable.label.fields import Plain, Text
+from biddable.label.upload import received
+from biddable.records import Prompt, Record, Source, Split, UseCase
+from biddable.store import catalogue, history, progress, writing
 from biddable.store.accounts import Account
+from biddable.store.catalogue import Wanted
 from biddable.store.history import Change
 from biddable.store.rows import sound
 
@@ -26,17 +28,34 @@ router = APIRouter()
 
 UPLOAD = "/manage/prompts/file"  # its body is read piece by piece, and may be large
 PIECE = 2000  # prompts in one transaction: labeling goes on in between
-KINDS = (".jsonl", ".ndjson", ".csv", ".tsv")
+ROWS = 50  # prompts on a page
+FOR: dict[str | None, str] = {"train": "to train on", "valid": "to validate", "test": "to evaluate"}
+FROM: dict[Source, str] = {
+    "customer": "users of a model", "plain": "labelers: plain", "few_shot": "labelers: few-shot",
+    "user_based": "labelers: by use case",
+}  # fmt: skip
+SOURCES: dict[str, Source] = {one: one for one in get_args(Source)}
 
 
 @router.get("/manage/prompts")
-def page(request: Request, desk: Here):
-    return _page(request, desk)
+def page(
+    request: Request, desk: Here, q: Annotated[str, Query(max_length=1000), Plain] = "",
+    split: Split | Literal[""] = "", source: Source | Literal[""] = "", use_case: UseCase | Literal[""] = "",
+    after: Text = "",
+):  # fmt: skip
+    return _page(request, desk, wanted=Wanted(q.strip(), split or None, source or None, use_case or None), after=after)
 
 
-def _page(request: Request, desk: Desk, status: int = 200, **said: Any) -> Response:
-    words: dict[str, Any] = {"report": None, "error": None, "pasted": ""} | said
-    return desk.page(request, "prompts.html", status, stock=desk.read(progress.stock), **words)
+def _page(
+    request: Request, desk: Desk, report: dict[str, Any] | None = None, wanted: Wanted | None = None, after: str = ""
+) -> Response:  # fmt: skip
+    wanted = wanted or Wanted()
+    found = desk.read(catalogue.some, wanted, after, ROWS + 1)
+    return desk.page(
+        request, "prompts.html", stock=desk.read(progress.stock), report=report, wanted=wanted, after=after,
+        found=found[:ROWS], more=len(found) > ROWS, use_cases=get_args(UseCase), sources=FROM, splits=FOR,
+        personal=list(gather.still_personal(report).items()) if report else [],
+    )  # fmt: skip
 
 
 @router.post("/manage/prompts/paste")
@@ -48,49 +67,23 @@ def paste(
     parts = text.replace("\r\n", "\n").split("\n" if each == "line" else "\n\n")
     came = [Prompt.make(part.strip(), source=source) for part in parts if part.strip()]
     if not came:
-        return _page(request, desk, 400, error="There is nothing in it. Write a prompt on each line.")
-    return _page(request, desk, report=_take(desk, who, "pasted", came))
+        raise HTTPException(400, "text: there is nothing in it; write a prompt on each line")
+    return _page(request, desk, _take(desk, who, "pasted", came))
 
 
 @router.post(UPLOAD)
 async def upload(request: Request, desk: Here, who: Who, name: str = "", source: Source = "customer"):
     """A file of prompts: from the form, or as the bare body of a script's request with ?name=prompts.csv."""
     with tempfile.TemporaryDirectory(prefix="biddable-") as aside:
-        path, shown, source = await _receive(request, Path(aside), name, source)
+        file = await received(request, Path(aside), name)
+        said = file.fields.get("source", source)
+        if said not in SOURCES:
+            raise HTTPException(400, f"source: is none of {', '.join(SOURCES)}")
         try:
-            report = await run_in_threadpool(_gather, desk, who, path, shown, source)
-        except (BadRow, ValueError) as error:
-            said = str(error).replace(str(path), shown)
-            return await run_in_threadpool(_page, request, desk, 400, error=said)
-        return await run_in_threadpool(_page, request, desk, report=report)
-
-
-async def _receive(request: Request, aside: Path, name: str, source: Source) -> tuple[Path, str, Source]:
-    """The file on disk, never whole in memory; what it is called; and whose prompts they are."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        path = aside / f"prompts{_ending(name)}"
-        with path.open("wb") as file:
-            async for piece in request.stream():
-                await run_in_threadpool(file.write, piece)
-        return path, name, source
-    async with request.form(max_files=1, max_fields=4) as form:  # a large file is spooled to disk as it comes
-        sent, said = form.get("file"), form.get("source", source)
-        if not isinstance(sent, UploadFile) or not sent.filename:
-            raise HTTPException(400, "choose a file first")
-        if said not in ("plain", "few_shot", "user_based", "customer"):
-            raise HTTPException(400, "source: is none of plain, few_shot, user_based, customer")
-        path = aside / f"prompts{_ending(sent.filename)}"
-        with path.open("wb") as file:
-            while piece := await sent.read(1 << 20):
-                await run_in_threadpool(file.write, piece)
-        return path, sent.filename, said
-
-
-def _ending(name: str) -> str:
-    ending = Path(name).suffix.lower()
-    if ending not in KINDS:
-        raise HTTPException(400, f"{name or 'the file'}: prompts come as {', '.join(KINDS)}; say its name")
-    return ending
+            report = await run_in_threadpool(_gather, desk, who, file.path, file.name, SOURCES[said])
+        except ValueError as error:
+            raise file.refusal(error) from error
+        return await run_in_threadpool(_page, request, desk, report)
 
 
 def _gather(desk: Desk, who: Account, path: Path, shown: str, source: Source) -> dict[str, Any]:

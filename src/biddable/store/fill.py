@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import Field
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from biddable.config import Settings
-from biddable.records import Split, digest
+from biddable.records import Split, UseCase, digest
 from biddable.store import jobs
 from biddable.store.choice import Floats, choose
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
 from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
+
+Those = Sequence[ColumnElement[bool]]  # which prompts
 
 FEWEST, MOST = 4, 9  # answers of one ranking (paper, Sec. 3.5)
 UNASKED = 10_000  # prompts to be written that one job is given at once: of these there is no end by itself
@@ -21,6 +23,7 @@ UNASKED = 10_000  # prompts to be written that one job is given at once: of thes
 
 class Fill(Settings):
     split: Split | None = Field(None, description="prompts of this split; nothing: train to train, test to evaluate")
+    use_cases: tuple[UseCase, ...] = Field((), description="prompts of these use cases; nothing: of all and of none")
     count: int | None = Field(None, ge=1, le=1_000_000, description="so many tasks at most")
     runs: tuple[str, ...] = Field((), description="answers of these runs; compare: the two to set against each other")
     fewest: int = Field(FEWEST, ge=2, le=26, description="rank, toxicity: a prompt with fewer answers is left out")
@@ -45,20 +48,22 @@ def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
 
 
 def _there(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
-    split = what.split or ("test" if job.purpose == "evaluation" else "train")
+    of = [prompts.c.split == (what.split or ("test" if job.purpose == "evaluation" else "train"))]
+    if what.use_cases:
+        of.append(prompts.c.use_case.in_(what.use_cases))
     match job.kind:
         case "write":
-            query = _prompts(split).where(~exists().where(demonstrations.c.prompt_id == prompts.c.id))
+            query = _prompts(of).where(~exists().where(demonstrations.c.prompt_id == prompts.c.id))
             found = (Todo(name) for name in connection.execute(query).scalars())
         case "rank":
             undone = ~exists().where(rankings.c.prompt_id == prompts.c.id) if job.purpose == "training" else True
-            found = _boards(connection, split, what, undone)
+            found = _boards(connection, of, what, undone)
         case "toxicity":
-            found = _boards(connection, split, what, True)
+            found = _boards(connection, of, what, True)
         case "judge":
-            found = (Todo(p, (c,)) for p, c in _answers(connection, split, what.runs))
+            found = (Todo(p, (c,)) for p, c in _answers(connection, of, what.runs))
         case "compare":
-            found = _pairs(connection, split, what.runs)
+            found = _pairs(connection, of, what.runs)
         case "prompt":
             count = what.count or 100
             if count > UNASKED:
@@ -95,15 +100,15 @@ def _scorer(connection: Connection) -> str:
     return found[0]
 
 
-def _prompts(split: str):
-    return select(prompts.c.id).where(prompts.c.split == split).order_by(prompts.c.id)
+def _prompts(of: Those):
+    return select(prompts.c.id).where(*of).order_by(prompts.c.id)
 
 
-def _answers(connection: Connection, split: str, runs: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _answers(connection: Connection, of: Those, runs: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     query = (
         select(completions.c.prompt_id, completions.c.id)
         .join(prompts, prompts.c.id == completions.c.prompt_id)
-        .where(prompts.c.split == split)
+        .where(*of)
         .order_by(completions.c.prompt_id, completions.c.id)
     )
     if runs:
@@ -112,11 +117,11 @@ def _answers(connection: Connection, split: str, runs: tuple[str, ...]) -> Itera
         yield row[0], row[1]
 
 
-def _boards(connection: Connection, split: str, what: Fill, undone) -> Iterator[Todo]:
-    query = _prompts(split).where(undone)
+def _boards(connection: Connection, of: Those, what: Fill, undone) -> Iterator[Todo]:
+    query = _prompts(of).where(undone)
     wanted = set(connection.execute(query).scalars())
     boards: dict[str, list[str]] = {}
-    for prompt, completion in _answers(connection, split, what.runs):
+    for prompt, completion in _answers(connection, of, what.runs):
         if prompt in wanted:
             boards.setdefault(prompt, []).append(completion)
     for prompt, ids in boards.items():
@@ -124,10 +129,10 @@ def _boards(connection: Connection, split: str, what: Fill, undone) -> Iterator[
             yield Todo(prompt, tuple(ids[: what.most]))
 
 
-def _pairs(connection: Connection, split: str, runs: tuple[str, ...]) -> Iterator[Todo]:
+def _pairs(connection: Connection, of: Those, runs: tuple[str, ...]) -> Iterator[Todo]:
     if len(runs) != 2:
         made = connection.execute(select(func.distinct(completions.c.run_id))).scalars()
         raise StoreError(f"runs: say which two are to be compared; there are {', '.join(sorted(made)) or 'none'}")
-    first, second = (dict(_answers(connection, split, (run,))) for run in runs)
+    first, second = (dict(_answers(connection, of, (run,))) for run in runs)
     for prompt in sorted(first.keys() & second.keys()):
         yield Todo(prompt, (first[prompt], second[prompt]))

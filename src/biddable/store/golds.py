@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from biddable.records import ASKED, Continuation, Judgement, Ranking, Verdict
+from biddable.store import jobs
 from biddable.store.engine import StoreError
 from biddable.store.jobs import Job, Todo
 from biddable.store.queries import fetch
@@ -21,11 +22,13 @@ KINDS = ("rank", "compare", "judge", "toxicity")
 
 
 def checks(connection: Connection, job: Job, count: int) -> Iterator[Todo]:
-    """`gold` is JSON: the tiers of an order, best first; the better one of two (null for a tie); or a judgement."""
+    """Those that are not in the job yet. `gold` is JSON: the tiers of an order, best first; the better one of two (null
+    for a tie); or a judgement."""
     if job.kind not in KINDS:
         raise StoreError(f"{job.kind}: checks are for {', '.join(KINDS)}; what is written has no one right answer")
     found = {"rank": _ranked, "compare": _compared, "judge": _judged, "toxicity": _continued}[job.kind](connection)
-    yield from itertools.islice(found, count)
+    there = jobs.names(connection, job)
+    yield from itertools.islice((todo for todo in found if jobs.name(job, todo) not in there), count)
 
 
 def _known():

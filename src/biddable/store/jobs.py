@@ -114,7 +114,15 @@ def new(kind: Task, title: str, purpose: JobPurpose, settings: JobSettings, at: 
     """One that nobody has kept yet."""
     if kind == "toxicity" and purpose == "training":
         raise StoreError("purpose: continuations are rated to evaluate, and nothing learns from it; say evaluation")
+    _refuse_too_many(settings)
     return Job("j-" + secrets.token_hex(6), kind, title, purpose, "open", settings, at, at)
+
+
+def _refuse_too_many(settings: JobSettings) -> None:
+    """Each task is drawn for five people, for two, or for one."""
+    if settings.doubly + settings.fivefold > 1 + 1e-9:
+        both = 100 * (settings.doubly + settings.fivefold)
+        raise StoreError(f"doubly: what two and what five people do are {both:g} % of the tasks together; make it less")
 
 
 def keep(connection: Connection, job: Job, who: str | None) -> None:
@@ -127,6 +135,12 @@ def all_of(connection: Connection, *states: State) -> list[Job]:
     if states:
         query = query.where(jobs.c.state.in_(states))
     return [_job(row) for row in connection.execute(query)]
+
+
+def like(connection: Connection, job: Job) -> Job | None:
+    """An open job that nobody could tell from this one."""
+    same = ((one, one.kind, one.purpose, one.title.casefold()) for one in all_of(connection, "open"))
+    return next((one for one, *told in same if told == [job.kind, job.purpose, job.title.casefold()]), None)
 
 
 def find(connection: Connection, name: str) -> Job | None:
@@ -157,6 +171,7 @@ def set_state(connection: Connection, job: str, state: State, at: datetime, who:
 def change(connection: Connection, job: Job, title: str, settings: JobSettings, at: datetime, who: str | None) -> Job:
     """New settings, for what is handed out from now on. A new pay, or cap on what is paid, holds from tomorrow, since a
     day has one; before anybody has worked it holds at once."""
+    _refuse_too_many(settings)
     today, was = at.date(), job.settings
     for key, before, now in (
         ("hourly", "hourly_before", job.hourly_on(today)), ("cap_minutes", "cap_before", job.cap_on(today))

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from biddable.store import accounts, jobs
 from biddable.store.jobs import Job
-from biddable.store.queries import among
+from biddable.store.queries import among, count
 from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
 from biddable.store.work_tables import accounts as people
 from biddable.store.work_tables import answers, passes, slots, tasks
@@ -64,7 +64,7 @@ def _refused(connection: Connection, job: Job) -> dict[str, int]:
     there: dict[str, list[str | None]] = defaultdict(list)  # the holder of each slot
     had: dict[str, set[str]] = defaultdict(set)
     for those in among(slots, ("task",), ((name,) for name in names)):
-        for row in connection.execute(select(slots.c.task, slots.c.labeler).where(those)):
+        for row in connection.execute(select(slots.c.task, slots.c.labeler).where(those, slots.c.state != "out")):
             there[row[0]].append(row[1])
     for table in (passes, answers):
         for those in among(table, ("task",), ((name,) for name in names)):
@@ -175,6 +175,7 @@ class Stock(NamedTuple):
     runs: list[str]  # whose answers are there
     demonstrated: int
     ranked: int
+    use_cases: dict[str, int]  # prompts of which one is known
 
     @property
     def prompts(self) -> int:
@@ -188,8 +189,10 @@ def runs(connection: Connection) -> list[str]:
 def stock(connection: Connection) -> Stock:
     by_split = select(prompts.c.split, func.count()).group_by(prompts.c.split)
     splits = {split or "none": count for split, count in connection.execute(by_split)}
-    said = (connection.execute(select(func.count()).select_from(t)).scalar_one() for t in (demonstrations, rankings))
-    return Stock(splits, runs(connection), *said)
+    demonstrated, ranked = (count(connection, table) for table in (demonstrations, rankings))
+    by_use = select(prompts.c.use_case, func.count()).where(prompts.c.use_case.is_not(None))
+    use_cases = dict(connection.execute(by_use.group_by(prompts.c.use_case).order_by(prompts.c.use_case)).all())
+    return Stock(splits, runs(connection), demonstrated, ranked, use_cases)
 
 
 def mean_seconds(connection: Connection, job: str, most: int = 1000) -> tuple[float, float] | None:

@@ -124,7 +124,7 @@ slots = Table(
     _number("slot"),
     _id("job", "jobs.id"),
     _real("place"),
-    _text("state"),  # open, leased, done
+    _text("state"),  # open, leased, done; or out: for nobody any more
     _id("labeler", "accounts.labeler", nullable=True),
     _text("lease", nullable=True),
     _at("taken", nullable=True),

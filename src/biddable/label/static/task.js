@@ -154,7 +154,7 @@ export class Task {
 
   lacks(one) {
     const card = one.closest(".card")?.dataset.letter;
-    const what = one.name.startsWith("rank.") ? `${card} has no rank yet.` : `${card ? `${card}: ` : ""}${fields.about(one)} is not answered yet.`;
+    const what = one.name.startsWith("rank.") ? `${card} has no rank yet.` : `Still to answer${card ? ` in ${card}` : ""}: ${fields.about(one)}`;
     banner("lacks", what);
     this.say(what);
   }

@@ -1,0 +1,63 @@
+"""A file of labels or answers goes into a store: the same for the command line and the app."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from biddable.gather.labels import holds_records, read_labels
+from biddable.gather.personal import personal_data
+from biddable.gather.reading import json_rows
+from biddable.gather.rules import GatherConfig
+from biddable.records import Labeler, Prompt, Record, Split
+
+
+class Into(Protocol):
+    """What is needed of a store."""
+
+    def prompts(self) -> Iterator[Prompt]: ...
+    def labelers(self) -> Iterator[Labeler]: ...
+    def add_file(self, path: Path) -> dict[str, int]: ...
+    def add_rows(self, path: Path, rows: Sequence[tuple[int, Record]]) -> dict[str, int]: ...
+
+
+class Held(NamedTuple):
+    """A prompt with personal data."""
+
+    row: int
+    prompt: str
+    split: Split | None
+    kind: str
+
+
+class Brought(NamedTuple):
+    new: dict[str, int]  # records, by kind
+    known: dict[str, int]  # that were there already, without those of which there were none
+    personal: list[Held]
+
+    def told(self) -> str:
+        """In one line, for a person."""
+        known = ", ".join(f"{count} {kind}s" for kind, count in self.known.items())
+        new = ", ".join(f"{count} new {kind}s" for kind, count in self.new.items())
+        return f"{new} in the store" + (f"; known already: {known}" if known else "")
+
+
+def bring(store: Into, path: Path, config: GatherConfig) -> Brought:
+    """All of a file or nothing: records of ours, or rows as others have them (`labels`)."""
+    if holds_records(path):
+        new = store.add_file(path)
+        return Brought(new, _known(new, Counter(str(row.cells.get("kind")) for row in json_rows(path))), [])
+    rows = read_labels(path, [*store.prompts(), *store.labelers()], config)
+    new = store.add_rows(path, rows)
+    known = _known(new, Counter(record.model_dump(include={"kind"})["kind"] for _, record in rows))
+    return Brought(new, known, list(_personal(rows, config.region)))
+
+
+def _known(new: Mapping[str, int], came: Mapping[str, int]) -> dict[str, int]:
+    return {kind: came[kind] - count for kind, count in new.items() if came.get(kind, 0) > count}
+
+
+def _personal(rows: Sequence[tuple[int, Any]], region: str) -> Iterator[Held]:
+    for row, one in rows:
+        if isinstance(one, Prompt) and (spans := personal_data(one.whole, region)):
+            yield Held(row, one.id, one.split, spans[0].kind)
