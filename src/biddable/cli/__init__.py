@@ -51,6 +51,7 @@ LOOP = (
     measuring.measure,
     measuring.report,
     tracing.trace,
+    tracing.withdraw,
     practice.quickstart,
     doubt.plan,
     doubt.masks,

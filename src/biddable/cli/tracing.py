@@ -1,8 +1,10 @@
-"""From a number or a weight back to the labels below it, and from a person forward to the models: `trace`."""
+"""From a number or a weight back to the labels below it, and from a person forward to the models: `trace`; and when
+that person takes back what they gave: `withdraw`."""
 
 import json
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +13,9 @@ from biddable.cli import project
 from biddable.cli.project import say
 from biddable.config import ConfigError, guess
 from biddable.lineage import Made, Step, Tracks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # What of a measurement's inputs a number is counted from; a measurement names its inputs by these words.
 COUNTED_FROM = {
@@ -109,8 +114,60 @@ def _shown(found: object) -> str:
     return json.dumps(found)
 
 
+def withdraw(
+    person: Annotated[str, typer.Argument(help="A labeler (their name or id), a user or an organization.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it only says what would go.")] = False,
+) -> None:
+    """Take a person's labels and prompts out of the store for good, and say which models must be trained again.
+
+    Of a user's prompts all goes that hangs on them: answers, and what others said of those. The history keeps that
+    there was something, and not what; backups are yours to delete.
+
+    Example: `biddable withdraw ann`, then `biddable withdraw ann --yes`
+    """
+    from biddable.store import withdrawal
+
+    here = project.find()
+    with project.open_store(here) as store:
+        with store.reading() as connection:
+            name = _known_as(connection, person)
+            theirs = withdrawal.theirs(connection, name)
+        touched = lineage.forward(tracks_of(), name)
+        if not (theirs or touched.files or touched.runs):
+            raise ConfigError(f"{person}: nothing of theirs is in the store, in a file or in a run")
+        if yes and theirs:
+            with store.writing() as connection:
+                theirs = withdrawal.withdraw(connection, name, store.clock())
+    counted = ", ".join(f"{count} {table}" for table, count in theirs.items()) or "nothing"
+    say(f"{here.store}: {counted} {'taken out' if yes else 'would be taken out'}")
+    for path, what in touched.files.items():
+        say(f"delete this file, which holds {what}: {path}")
+    for path in touched.gone:
+        say(f"{path}: is not there any more, so whether they are in it cannot be told")
+    for run in touched.runs:
+        if learned := _models(run):
+            say(f"train again: {run.id}{learned}")
+    again = [run.id for run in touched.runs if not _models(run)]
+    if again:
+        say(f"make again: {', '.join(again)}")
+    if not yes:
+        say(f"nothing was changed; to take it out for good: biddable withdraw {shlex.quote(person)} --yes")
+
+
+def _known_as(connection: "Connection", person: str) -> str:
+    """The labeler whose account has this name, or the word itself."""
+    from biddable.store import accounts
+
+    account = accounts.named(connection, person)
+    return account.labeler if account else person
+
+
 def _forward(person: str, as_json: bool) -> None:
-    touched = lineage.forward(tracks_of(), person)
+    name = person
+    if (here := project.look()) is not None:
+        with project.open_store(here) as store, store.reading() as connection:
+            name = _known_as(connection, person)
+    touched = lineage.forward(tracks_of(), name)
     if as_json:
         told = {
             "person": person,
