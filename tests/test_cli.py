@@ -22,8 +22,8 @@ from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings
 
 LOOP = [
     "init", "gather", "import", "label", "verify", "copy", "snapshot", "sft", "start", "sample", "receive", "reward",
-    "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "measure", "report", "quickstart", "plan",
-    "masks", "doctor", "hamlet",
+    "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "measure", "report", "trace", "withdraw",
+    "quickstart", "plan", "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -517,6 +517,28 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     assert "<svg" in page
     assert set(re.findall(r"https?://[^\"' <)]*", page)) <= {"http://www.w3.org/2000/svg"}  # no network
     assert ask("measure", "--split", "all").exit_code == 0  # again is the same run
+    road = carried("trace", "ppo")
+    assert "labels of anna (6)" in road
+    assert "was not made here" in road  # the base
+    assert re.match(
+        r"human_win_rate.sft_vs_base = 1.000 \[0.*results.json", carried("trace", "human_win_rate.sft_vs_base")
+    )
+    assert set(json.loads(carried("trace", "--person", "anna", "--json"))["models"]) == {
+        f"runs/{name}/model" for name in ("sft", "start", "reward", "ppo", "raft", "dpo")
+    }
+    assert complain("trace", "pppo") == "pppo: no such run, file or number; did you mean ppo?"
+    assert complain("trace", "human_win_rate.sft_vs_bas").endswith("did you mean sft_vs_base?")
+    assert complain("trace").startswith("say what to trace")
+    told = carried("withdraw", "anna")
+    assert "6 demonstrations" in told
+    assert "train again: ppo" in told
+    assert "nothing was changed" in told
+    assert carried("verify") == (before := carried("verify"))
+    assert "taken out" in carried("withdraw", "anna", "--yes")
+    assert carried("verify") != before
+    carried("snapshot", "verdicts", "--split", "all", "--group", "all")
+    assert complain("snapshot", "demos", "--split", "all").startswith("demos: no demonstrations")
+    assert complain("withdraw", "nobody").startswith("nobody: nothing of theirs")
 
 
 def test_what_was_sampled_elsewhere_is_received(base):

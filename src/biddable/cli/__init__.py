@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from biddable import __version__
-from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling
+from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling, tracing
 from biddable.cli.complaints import Loop
 from biddable.runs import Preempted
 
@@ -50,6 +50,8 @@ LOOP = (
     models.export,
     measuring.measure,
     measuring.report,
+    tracing.trace,
+    tracing.withdraw,
     practice.quickstart,
     doubt.plan,
     doubt.masks,

@@ -1,0 +1,197 @@
+"""From a number or a weight back to the labels below it, and from a person forward to the models: `trace`; and when
+that person takes back what they gave: `withdraw`."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from biddable import lineage, runs
+from biddable.cli import project
+from biddable.cli.project import say
+from biddable.config import ConfigError, guess
+from biddable.lineage import Made, Step, Tracks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+# What of a measurement's inputs a number is counted from; a measurement names its inputs by these words.
+COUNTED_FROM = {
+    "gold_win_rate": ("verdicts",),
+    "human_win_rate": ("verdicts",),
+    "agreement": ("rankings",),
+    "reward_accuracy": ("rankings", "scores"),
+    "tax": ("likelihoods",),
+    "hallucination": ("judgements",),
+    "toxicity": ("judgements",),
+}
+
+
+def trace(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A run, a model's folder, a snapshot, or a number such as human_win_rate.ppo_vs_sft."),
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(help="A labeler, user or organization: where did their words go?")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Walk from a weight or a number back to every snapshot, label and labeler; or from a person to every model.
+
+    Example: `biddable trace ppo` or `biddable trace --person ann`
+    """
+    if (what is None) == (person is None):
+        raise ConfigError("say what to trace (`biddable trace ppo`), or whom (`biddable trace --person ann`)")
+    if person is not None:
+        _forward(person, as_json)
+        return
+    step = _road(what or "")
+    if as_json:
+        say(json.dumps(lineage.as_tree(step), indent=2, ensure_ascii=False))
+        return
+    for line in lineage.lines(step):
+        say(line)
+
+
+def tracks_of(path: Path | None = None) -> Tracks:
+    """The runs of this project, or those beside a run's folder elsewhere."""
+    if path is not None and (home := next((p for p in (path, *path.parents) if (p / runs.MANIFEST).is_file()), None)):
+        above = home.resolve().parent
+        return Tracks.below(above, above.parent)
+    here = project.look()
+    if here is None:
+        raise ConfigError(f"no {project.NAME} in this folder or above it, and no run is named by its folder")
+    return Tracks.below(here.runs, here.root)
+
+
+def _road(what: str) -> Step:
+    head, _, key = what.partition(".")
+    if head in COUNTED_FROM and not Path(what).exists():
+        return _of_number(tracks_of(), head, key)
+    path = Path(what)
+    tracks = tracks_of(path if path.exists() else None)
+    if path.exists() and not (path / runs.MANIFEST).is_file():
+        return _of_file(tracks, path)
+    name = path.resolve().name if path.exists() else what
+    run = tracks.run(name)
+    if run is None:
+        names = [made.id for made in tracks.made]
+        raise ConfigError(f"{what}: no such run, file or number{guess(what, names)}")
+    return lineage.back(tracks, run)
+
+
+def _of_file(tracks: Tracks, path: Path) -> Step:
+    known = runs.artifact(path)
+    return lineage.of_file(tracks, known)
+
+
+def _of_number(tracks: Tracks, head: str, key: str) -> Step:
+    """A number of the newest measurement that is done."""
+    done = [run for run in lineage.among(tracks.made, ["measure"]) if run.manifest.status == "done"]
+    if not done:
+        raise ConfigError("nothing is measured yet; say first: biddable measure")
+    newest = done[-1]
+    path = newest.output("results")
+    if path is None:
+        raise ConfigError(f"{newest.folder}: its results are not there any more; measure again")
+    found = json.loads(path.read_bytes())[head]
+    for part in filter(None, key.split(".")):
+        if not isinstance(found, dict) or part not in found:
+            there = list(found) if isinstance(found, dict) else []
+            raise ConfigError(f"{head}.{key}: no such number in {path}{guess(part, there)}")
+        found = found[part]
+    inputs = [name for name in newest.manifest.inputs if name.split(" ")[-1] in COUNTED_FROM[head]]
+    shown = f"{head}.{key}" if key else head
+    return Step(f"{shown} = {_shown(found)}, in {path}", (lineage.back(tracks, newest, inputs),))
+
+
+def _shown(found: object) -> str:
+    if isinstance(found, dict) and {"value", "low", "high"} <= found.keys():
+        return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    return json.dumps(found)
+
+
+def withdraw(
+    person: Annotated[str, typer.Argument(help="A labeler (their name or id), a user or an organization.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it only says what would go.")] = False,
+) -> None:
+    """Take a person's labels and prompts out of the store for good, and say which models must be trained again.
+
+    Of a user's prompts all goes that hangs on them: answers, and what others said of those. The history keeps that
+    there was something, and not what; backups are yours to delete.
+
+    Example: `biddable withdraw ann`, then `biddable withdraw ann --yes`
+    """
+    from biddable.store import withdrawal
+
+    here = project.find()
+    with project.open_store(here) as store:
+        with store.reading() as connection:
+            name = _known_as(connection, person)
+            theirs = withdrawal.theirs(connection, name)
+        touched = lineage.forward(tracks_of(), name)
+        if not (theirs or touched.files or touched.runs):
+            raise ConfigError(f"{person}: nothing of theirs is in the store, in a file or in a run")
+        if yes and theirs:
+            with store.writing() as connection:
+                theirs = withdrawal.withdraw(connection, name, store.clock())
+    counted = ", ".join(f"{count} {table}" for table, count in theirs.items()) or "nothing"
+    say(f"{here.store}: {counted} {'taken out' if yes else 'would be taken out'}")
+    for path, what in touched.files.items():
+        say(f"delete this file, which holds {what}: {path}")
+    for path in touched.gone:
+        say(f"{path}: is not there any more, so whether they are in it cannot be told")
+    for run in touched.runs:
+        if learned := _models(run):
+            say(f"train again: {run.id}{learned}")
+    again = [run.id for run in touched.runs if not _models(run)]
+    if again:
+        say(f"make again: {', '.join(again)}")
+    if not yes:
+        say(f"nothing was changed; to take it out for good: biddable withdraw {shlex.quote(person)} --yes")
+
+
+def _known_as(connection: "Connection", person: str) -> str:
+    """The labeler whose account has this name, or the word itself."""
+    from biddable.store import accounts
+
+    account = accounts.named(connection, person)
+    return account.labeler if account else person
+
+
+def _forward(person: str, as_json: bool) -> None:
+    name = person
+    if (here := project.look()) is not None:
+        with project.open_store(here) as store, store.reading() as connection:
+            name = _known_as(connection, person)
+    touched = lineage.forward(tracks_of(), name)
+    if as_json:
+        told = {
+            "person": person,
+            "files": {str(path): theirs for path, theirs in touched.files.items()},
+            "runs": [run.id for run in touched.runs],
+            "models": [str(path) for path in touched.models],
+            "gone": touched.gone,
+        }
+        say(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    tell(person, touched)
+
+
+def tell(person: str, touched: lineage.Touched) -> None:
+    for path, theirs in touched.files.items():
+        say(f"file {path}: {theirs}")
+    for run in touched.runs:
+        say(f"run {run.id}: {run.manifest.kind}, {run.manifest.started:%Y-%m-%d %H:%M}{_models(run)}")
+    for path in touched.gone:
+        say(f"{path}: is not there any more, so whether they are in it cannot be told")
+    if not touched.files and not touched.runs:
+        say(f"{person}: is in no file and no run")
+
+
+def _models(run: Made) -> str:
+    left = [path for name in run.manifest.outputs if (path := run.output(name)) is not None and path.is_dir()]
+    return f"; learned from them: {', '.join(map(str, left))}" if left else ""

@@ -1,0 +1,157 @@
+"""From a model back to the people below it, and from a person forward: over hashes, and over the store between them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from biddable import lineage, records, runs
+from biddable.config import Settings
+from biddable.lineage import Tracks
+from biddable.records import Completion, Demonstration, Labeler, Prompt, Ranking, Record, Verdict
+
+PROMPTS = [Prompt(id=f"p{n}", text=f"say {n}", user=f"u{n}", organization="acme" if n == 2 else None) for n in range(3)]
+DEMOS = [
+    Demonstration(prompt_id="p0", text="yes", labeler="ann"),
+    Demonstration(prompt_id="p1", text="no", labeler="ben"),
+]
+ANSWERS = [Completion(id=f"c{n}", prompt_id="p1", text=str(n), run_id="sft@1f09") for n in range(2)]
+RANKINGS = [Ranking(prompt_id="p1", labeler="cat", order=(("c0",), ("c1",)))]
+VERDICTS = [
+    Verdict(prompt_id="p1", a="c0", b="c1", better="a", shown="ab", judge="person", labeler="dan"),
+    Verdict(prompt_id="p1", a="c0", b="c1", better="a", shown="ba", judge="model", labeler="reward"),
+]
+
+
+def run(root: Path, name: str, kind: str, inputs: dict[str, Path], **left: list[Record] | str) -> None:
+    with runs.start(root / "runs" / name, kind, Settings(), inputs, 0) as made:
+        for output, what in left.items():
+            if isinstance(what, str):
+                path = made.output(output, made.folder / "model")
+                path.mkdir()
+                (path / "model.safetensors").write_text(what)
+            else:
+                records.write(made.output(output, made.folder / f"{output}.jsonl"), what)
+
+
+def snapshot(root: Path, name: str, rows: list[Record]) -> Path:
+    records.write(root / f"{name}.jsonl", rows)
+    return root / f"{name}.jsonl"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """ann and ben wrote, cat ranked what sft answered, dan judged, and eve's rankings were not used by any run."""
+    root = tmp_path / "project"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    here = Path()
+    people = [Labeler(id=name, group="training") for name in ("ann", "ben", "cat", "dan", "eve")]
+    (here / "prompts.csv").write_text("text,user\n")
+    run(here, "gather-1", "gather", {"prompts": here / "prompts.csv"}, prompts=PROMPTS)
+    (here / "base").mkdir()
+    (here / "base" / "model.safetensors").write_text("base")
+    demos = snapshot(here, "demos-1", [*people[:2], *PROMPTS[:2], *DEMOS])
+    run(here, "sft", "sft", {"model": here / "base", "demos": demos}, model="taught")
+    asked = snapshot(here, "prompts-1", PROMPTS)
+    run(
+        here, "sample-sft-1f09", "sample", {"model sft": here / "runs/sft/model", "prompts": asked}, completions=ANSWERS
+    )
+    ranked = snapshot(here, "rankings-1", [people[2], PROMPTS[1], *ANSWERS, *RANKINGS])
+    run(here, "reward", "reward", {"model": here / "base", "rankings": ranked}, model="judge")
+    said = snapshot(here, "verdicts-1", [people[3], PROMPTS[1], *ANSWERS, *VERDICTS])
+    run(here, "measure-1", "measure", {"verdicts": said}, results=[])
+    Path("runs/measure-1/results.json").write_text(json.dumps({"human_win_rate": {}}))
+    snapshot(
+        here,
+        "rankings-2",
+        [people[4], PROMPTS[0], RANKINGS[0].model_copy(update={"labeler": "eve", "prompt_id": "p0"})],
+    )
+    return root
+
+
+@pytest.fixture
+def tracks(project: Path) -> Tracks:
+    return Tracks.below(Path("runs"), Path())
+
+
+def road(tracks: Tracks, name: str) -> str:
+    made = tracks.run(name)
+    assert made is not None
+    return "\n".join(lineage.lines(lineage.back(tracks, made)))
+
+
+def test_a_model_leads_back_to_snapshots_labels_and_labelers(tracks: Tracks):
+    told = road(tracks, "sft")
+    assert "run sft: sft, done" in told
+    assert "2 demonstrations; labels of ann (1), ben (1); prompts of u0 (1), u1 (1)" in told
+    assert "base" in told
+    assert "was not made here" in told
+    assert "run gather-1" in told
+
+
+def test_answers_that_went_through_the_store_lead_on_to_who_gave_them(tracks: Tracks):
+    told = road(tracks, "reward")
+    assert "labels of cat (1)" in told
+    lines = told.splitlines()
+    depth = {line.strip().split(":")[0]: len(line) - len(line.lstrip()) for line in lines}
+    assert depth["run reward"] < depth["run sample-sft-1f09"] < depth["run sft"]
+    assert "labels of ann (1), ben (1)" in told  # below the sft whose answers cat ranked
+
+
+def test_what_was_told_once_is_not_told_again(tracks: Tracks):
+    assert road(tracks, "sample-sft-1f09").count("labels of ann") == 1
+
+
+@pytest.mark.parametrize(
+    ("person", "files", "touched", "models"),
+    [
+        ("ann", ["demos-1"], ["sft", "sample-sft-1f09", "reward", "measure-1"], ["sft", "reward"]),
+        ("cat", ["rankings-1"], ["reward"], ["reward"]),
+        ("dan", ["verdicts-1"], ["measure-1"], []),
+        ("eve", ["rankings-2"], [], []),
+        ("u0", None, ["gather-1", "sft", "sample-sft-1f09", "reward", "measure-1"], ["sft", "reward"]),
+        ("acme", None, ["gather-1", "sample-sft-1f09", "reward", "measure-1"], ["reward"]),
+        ("reward", [], [], []),  # a judge that is a model is no person
+        ("nobody", [], [], []),
+    ],
+)
+def test_a_persons_words_are_followed_to_each_run_and_model(tracks: Tracks, person, files, touched, models):
+    found = lineage.forward(tracks, person)
+    if files is not None:
+        assert sorted(path.stem for path in found.files) == files
+    assert [made.id for made in found.runs] == touched
+    assert [path.parent.name for path in found.models] == models
+    assert not found.gone
+
+
+def test_it_is_told_what_of_a_file_is_theirs(tracks: Tracks):
+    found = lineage.forward(tracks, "u1").files
+    assert found[Path("demos-1.jsonl")] == "1 prompt, labeled by 1 other"
+    assert lineage.forward(tracks, "ann").files[Path("demos-1.jsonl")] == "1 demonstration"
+
+
+def test_a_snapshot_that_is_gone_is_named_and_not_passed_over(project: Path):
+    Path("demos-1.jsonl").unlink()
+    tracks = Tracks.below(Path("runs"), Path())
+    assert "demos-1.jsonl" in road(tracks, "sft")
+    assert "is not there any more" in road(tracks, "sft")
+    assert lineage.forward(tracks, "ann").gone == ["demos-1.jsonl"]
+
+
+def test_another_file_under_the_same_name_is_not_taken_for_it(project: Path):
+    records.write(Path("demos-1.jsonl"), [Labeler(id="zoe", group="training")])
+    told = road(Tracks.below(Path("runs"), Path()), "sft")
+    assert "zoe" not in told
+    assert "is not there any more" in told
+
+
+def test_a_project_that_was_moved_is_still_one(project: Path, monkeypatch: pytest.MonkeyPatch):
+    before = road(Tracks.below(Path("runs"), Path()), "reward")
+    moved = project.parent / "elsewhere"
+    shutil.move(project, moved)
+    monkeypatch.chdir(project.parent)
+    after = road(Tracks.below(moved / "runs", moved), "reward")
+    assert before.splitlines()[0] == after.splitlines()[0]
+    assert "labels of ann (1), ben (1)" in after
