@@ -13,7 +13,7 @@ from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job, put_in
 from biddable.label.notice import done
 from biddable.records import Group, Split
-from biddable.store import accounts, fill, golds, jobs, overlap, progress
+from biddable.store import accounts, fill, golds, jobs, overlap, progress, withdrawn
 from biddable.store.jobs import Choose, Job, JobPurpose, JobSettings, State
 from biddable.store.rows import Task
 
@@ -85,7 +85,7 @@ def overview(request: Request, desk: Here):
         found = progress.all_of(connection, desk.now())
         guide = not found or len(people) < 2  # its steps say what is there, and counting that takes a while
         stock = progress.stock(connection) if guide else None
-        return {"found": found, "people": people, "stock": stock}
+        return {"found": found, "people": people, "stock": stock, "flags": withdrawn.open_flags(connection)}
 
     return desk.page(request, "manage.html", kinds=KINDS, **desk.read(look))
 

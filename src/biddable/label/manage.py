@@ -29,6 +29,7 @@ class Newcomer(Sent):
 
 
 class Changed(Sent):
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     skills: tuple[Short, ...] | None = None
     role: Role | None = None
     group: Group | None = None

@@ -15,6 +15,9 @@ NOTICES = {
     "decided": "Decided, and kept in the history.",
     "consented": "Thank you. You can begin.",
     "retired": "This check is handed out no more.",
+    "out": "The task is taken out: nobody is given it any more.",
+    "back": "The task is in the queue again.",
+    "seen": "The flag is marked as seen.",
     "imported": "The labels are in the store.",
 }
 

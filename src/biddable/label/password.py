@@ -19,7 +19,8 @@ def change(request: Request, desk: Here, account: Who, old: Password, password: 
     def again(status: int, error: str):
         return desk.page(request, "password.html", status, error=error)
 
-    if request.app.state.by_name.lost(account.name):  # whoever finds a browser open must not guess its password
+    name = accounts.key(account.name)
+    if request.app.state.by_name.lost(name):  # whoever finds a browser open must not guess its password
         return again(429, "Too many tries. Wait a minute, then try again.")
     if not right(old, account.password):
         return again(400, "This is not your password of now.")
@@ -27,6 +28,6 @@ def change(request: Request, desk: Here, account: Who, old: Password, password: 
         hashed = hash_password(password)
     except StoreError as error:
         return again(400, str(error))
-    request.app.state.by_name.forgive(account.name)
+    request.app.state.by_name.forgive(name)
     desk.write(accounts.change, account.labeler, desk.now(), account.labeler, password=hashed)
     return let_in(desk, account.labeler, "/?did=password")

@@ -91,14 +91,14 @@ def sign_in_page(request: Request, desk: Here, to: str = "/"):
 @router.post("/sign-in")
 def sign_in(request: Request, desk: Here, name: Name, password: Password, to: Annotated[str, Form()] = "/"):
     caller = request.client.host if request.client else ""
-    if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(name):
+    if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(accounts.key(name)):
         return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
     account = desk.read(accounts.named, name)
     if not right(password, account.password if account and account.state == "active" else None):
         return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
     assert account is not None
     request.app.state.by_address.forgive(caller)
-    request.app.state.by_name.forgive(name)
+    request.app.state.by_name.forgive(accounts.key(name))
     return let_in(desk, account.labeler, to)
 
 

@@ -64,6 +64,21 @@ class Leaving(Sent):
     note: Annotated[str, Field(max_length=4000)] = ""
 
 
+def over(held: Held) -> str | None:
+    """Why a task is not its holder's any more, to be read beside their work."""
+    if held.lease is not None or held.changeable is not None:
+        return None
+    if held.withdrawn is not None:
+        return (
+            f"Whoever runs this job has taken the task out: “{held.withdrawn}”. Nobody is given it any more. "
+            "What you wrote stays here; you need not go on, and what you hand in all the same is kept."
+        )
+    return (
+        "This task is not held for you any more: its time is over, or whoever runs the job gave it back. Somebody else "
+        "may be given it. Your draft stays; you can still hand it in."
+    )
+
+
 def seen(held: Held, now: datetime) -> dict[str, Any]:
     """What its holder may see of a task: no ids of completions, no models, no gold, nobody else's word."""
     prompt = held.prompt
@@ -78,6 +93,7 @@ def seen(held: Held, now: datetime) -> dict[str, Any]:
         "lease": held.lease,
         "until": held.until.isoformat(),
         "left": max(0.0, (held.until - now).total_seconds()) if held.lease else 0.0,
+        "over": over(held),
         "changeable": held.changeable and max(0.0, (held.changeable - now).total_seconds()),
         "revise": held.job.settings.revise_minutes * 60,
         "guidelines": held.guidelines and {"id": held.guidelines.id, "number": held.guidelines.number},
@@ -121,7 +137,8 @@ def draft(task: str, sent: DraftSent, desk: Here, account: Who):
 def beat(task: str, sent: Beat, desk: Here, account: Who):
     held = desk.write(work.beat, account, task, sent.lease, sent.active, desk.now())
     if held is None:
-        return {"until": None, "left": 0.0, "guidelines": None}
+        gone = desk.read(work.look, account, task, desk.now())
+        return {"until": None, "left": 0.0, "guidelines": None, "over": gone and over(gone)}
     number = held.guidelines and held.guidelines.number
     return {"until": held.until.isoformat(), "left": (held.until - desk.now()).total_seconds(), "guidelines": number}
 
