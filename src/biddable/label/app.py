@@ -57,10 +57,11 @@ THREADS = 64  # handlers at once; most of them wait for the disk
 
 def create_app(
     where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False,
-    hosts: frozenset[str] | None = None,
+    hosts: frozenset[str] | None = None, url: str | None = None,
 ) -> FastAPI:  # fmt: skip
     """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone;
-    `practice`: every page says that nothing is kept; `hosts`: the names that it answers to, or any."""
+    `practice`: every page says that nothing is kept; `hosts`: the names that it answers to, or any;
+    `url`: how the links that it makes begin; else as the page is reached on which one is made."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +73,7 @@ def create_app(
         ):
             shipped.put(store)
             app.state.counted = Counted(readers)
-            app.state.desk = Desk(store, writer, readers, pages(), secure, practice)
+            app.state.desk = Desk(store, writer, readers, pages(), secure, practice, url)
             yield
 
     app = FastAPI(

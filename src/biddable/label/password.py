@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request
 
+from biddable.label import weak
 from biddable.label.desk import Here, Who
 from biddable.label.signin import Password, hash_password, let_in, right
 from biddable.store import StoreError, accounts
@@ -25,6 +26,7 @@ def change(request: Request, desk: Here, account: Who, old: Password, password: 
     if not right(old, account.password):
         return again(400, "This is not your password of now.")
     try:
+        weak.refuse(password, account.name)
         hashed = hash_password(password)
     except StoreError as error:
         return again(400, str(error))

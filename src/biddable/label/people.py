@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import Connection
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
+from biddable.label.guard import loopback
 from biddable.label.jobs import skills_of
 from biddable.label.manage import let_know, may_make, somebody
 from biddable.label.notice import done
@@ -45,12 +47,12 @@ def page(request: Request, desk: Here):
 
 def _page(request: Request, desk: Desk, told: Told = (), status: int = 200) -> Response:
     people = desk.read(accounts.everyone)
-    here = str(request.base_url).rstrip("/")
+    here = desk.url or str(request.base_url).rstrip("/")
     secrets = [(one, said["key"] if "key" in said else f"{here}{said['invite']}") for one, said in told]
     return desk.page(
         request, "people.html", status, people=people, secrets=secrets, groups=GROUPS, roles=ROLES,
         asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
-        days=accounts.LASTS["service"].days,
+        days=accounts.LASTS["service"].days, only_here=loopback(urlsplit(here).hostname or ""),
     )  # fmt: skip
 
 
