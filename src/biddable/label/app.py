@@ -7,14 +7,17 @@ from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from biddable import __version__
 from biddable.label import (
     access,
+    again,
     board,
     data,
     guidelines,
@@ -52,6 +55,7 @@ ROOMS = (
     plan.router, data.router, history.router, mine.router, password.router,
 )  # fmt: skip
 STATUS: dict[type[StoreError], int] = {Full: 507, Away: 503, Refused: 409}  # of what the store says; else 400
+DOORS = {401, 403, 404}  # nothing that another word in the form would mend
 THREADS = 64  # handlers at once; most of them wait for the disk
 
 
@@ -100,26 +104,33 @@ def create_app(
 
 
 def _say_errors(app: FastAPI) -> None:
-    """Errors as JSON to scripts and as a page to people; nothing of our own inside is shown."""
+    """Errors as JSON to scripts, and to people as the form that was wrong, or a page; nothing of our own inside is
+    shown."""
 
-    def say(request: Request, status: int, what: object, headers: Mapping[str, str] | None = None) -> Response:
+    async def say(
+        request: Request, status: int, what: str, reasons: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Response:
         asks_for_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
-        if asks_for_page and status >= 400:
-            return request.app.state.desk.page(request, "error.html", status, status=status, what=what)
-        return JSONResponse({"detail": what}, status, headers)
+        if not asks_for_page or status < 400:
+            return JSONResponse({"detail": what}, status, headers)
+        if status not in DOORS and (form := await again.page(request, status, reasons)) is not None:
+            return form
+        desk = request.app.state.desk
+        return await run_in_threadpool(desk.page, request, "error.html", status, status=status, what=what)
 
     @app.exception_handler(HTTPException)
-    def refused(request: Request, error: HTTPException) -> Response:
-        return say(request, error.status_code, error.detail, error.headers)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return await say(request, error.status_code, error.detail, again.reasons(str(error.detail)), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> Response:
-        faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()]
-        return say(request, 422, "; ".join(faults))
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        faults = [(fault["loc"][1:], fault["msg"].removeprefix("Value error, ")) for fault in error.errors()]
+        what = "; ".join(f"{'.'.join(map(str, where))}: {why}" for where, why in faults)
+        return await say(request, 422, what, {str(where[0]) if where else "": why for where, why in faults})
 
     @app.exception_handler(StoreError)
-    def unfit(request: Request, error: StoreError) -> Response:
+    async def unfit(request: Request, error: StoreError) -> Response:
         if isinstance(error, Unread) and not request.url.path.startswith("/api/"):
             return RedirectResponse("/consent", 303)
         status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
-        return say(request, status, str(error))
+        return await say(request, status, str(error), again.reasons(str(error)))
