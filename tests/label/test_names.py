@@ -88,3 +88,62 @@ def test_two_who_were_one_name_before_both_come_in_as_they_wrote_it(old):
             accounts.change(connection, "l-0", store.clock(), name="maria")
         accounts.change(connection, "l-0", store.clock(), name="Maria B.")
         assert accounts.named(connection, "MARIA B.").labeler == "l-0"
+
+
+# Inviting and renaming on the page.
+
+PAGE = {"accept": "text/html"}
+
+
+def test_a_list_with_names_that_are_taken_comes_back_whole_with_all_of_them_named(person, url):
+    owner, _ = person("olga", "owner", "researcher")
+    person("Ben")
+    typed = "ann\nben\ncal\nANN"
+    said = owner.post("/manage/people/many", data={"names": typed, "group": "held_out"}, headers=PAGE)
+    assert said.status_code == 400
+    assert "ANN twice in the list; ben here already. Nobody was invited yet" in said.text
+    assert f"\n{typed}</textarea>" in said.text
+    assert [one["name"] for one in owner.get("/api/people").json()["people"]] == ["olga", "Ben"]
+
+
+def test_an_account_is_made_with_its_link_or_not_at_all(person, app, monkeypatch):
+    owner, _ = person("olga", "owner", "researcher")
+    real, good = accounts.open_door, [True, True]
+
+    def breaks_off(*words):
+        if not good:
+            raise StoreError("the disk is full")
+        good.pop()
+        return real(*words)
+
+    monkeypatch.setattr(accounts, "open_door", breaks_off)
+    assert owner.post("/manage/people/many", data={"names": "ann\nben\ncal\ndee"}).status_code == 400
+    assert owner.post("/manage/people", data={"name": "eve"}).status_code == 400
+    assert owner.post("/api/people", json={"name": "eve", "skills": ["law"]}).status_code == 400
+    assert [one["name"] for one in owner.get("/api/people").json()["people"]] == ["olga"]
+
+
+def test_a_manager_gives_another_name_on_the_page(person, url):
+    owner, me = person("olga", "owner", "researcher")
+    ann, account = person("ann@exmaple.org")
+    person("ben")
+    at = f"/manage/people/{account.labeler}"
+    said = owner.post(at, data={"name": "ben"}, headers=PAGE)
+    assert (said.status_code, 'role="alert">ben is taken</span>' in said.text) == (400, True)
+    said = owner.post(at, data={"name": "ann@example.org", "role": "labeler", "skills": "law"}, follow_redirects=True)
+    assert "ann@example.org</th>" in said.text
+    assert ann.get("/api/me").json()["name"] == "ann@example.org", "and goes on working"
+    owner.post(f"/manage/people/{me.labeler}", data={"name": "Olga L."})
+    assert owner.get("/api/me").json()["name"] == "Olga L."
+    lines = [line for line in owner.get("/manage/history?what=account+changed").text.splitlines() if "name=" in line]
+    assert lines
+    assert not [line for line in lines if "name=ann" in line], "the history holds no names"
+
+
+def test_a_page_that_is_not_there_is_one_s_own(person, url):
+    ann, _ = person("ann")
+    said = ann.get("/manage/nope", headers=PAGE)
+    assert (said.status_code, "There is no such page." in said.text, "Sign out" in said.text) == (404, True, True)
+    with httpx2.Client(base_url=url, timeout=30) as stranger:
+        said = stranger.get("/manage/nope", headers=PAGE)
+    assert (said.status_code, "There is no such page." in said.text, "Sign out" in said.text) == (404, True, False)

@@ -141,7 +141,7 @@ def check(*served: Any) -> None:
 
 def admit(request: Request) -> None:
     """Runs before every handler: finds out who asks, and whether they may."""
-    account = _account(request)
+    account = account_of(request)
     if account is not None and request.headers.get(AUTHOR, account.labeler) != account.labeler:
         account = None  # a page of somebody who was signed in here before
     request.state.account = account
@@ -155,7 +155,7 @@ def admit(request: Request) -> None:
     raise HTTPException(303, headers={"Location": f"/sign-in?to={quote(request.url.path)}"})
 
 
-def _account(request: Request) -> Account | None:
+def account_of(request: Request) -> Account | None:
     desk = request.app.state.desk
     bearer = request.headers.get("authorization", "")
     if bearer.startswith("Bearer "):

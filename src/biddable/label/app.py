@@ -115,8 +115,12 @@ def _say_errors(app: FastAPI) -> None:
             return JSONResponse({"detail": what}, status, headers)
         if status not in DOORS and (form := await again.page(request, status, reasons)) is not None:
             return form
-        desk = request.app.state.desk
-        return await run_in_threadpool(desk.page, request, "error.html", status, status=status, what=what)
+        return await run_in_threadpool(page, request, status, what)
+
+    def page(request: Request, status: int, what: str) -> Response:
+        if not hasattr(request.state, "account"):  # no route, so nobody has asked who comes
+            request.state.account = access.account_of(request)
+        return request.app.state.desk.page(request, "error.html", status, status=status, what=what)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

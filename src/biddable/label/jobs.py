@@ -40,11 +40,11 @@ class SettingsForm(BaseModel):
     groups: list[Group] = Field(default_factory=list)
     doubly: Annotated[float, Field(ge=0, le=100)] = 20
     fivefold: Annotated[float, Field(ge=0, le=100)] = 5
-    disagree: Annotated[float, Field(gt=0, le=100)] | None = None
+    disagree: Annotated[float, Field(ge=0.1, le=100)] | None = None
     people: Annotated[int, Field(ge=2, le=26)] = 5
     skills: Annotated[str, Field(max_length=2000), Plain] = ""
     choose: Choose = "random"
-    at_random: Annotated[float, Field(gt=0, le=100)] = 25
+    at_random: Annotated[float, Field(ge=0.1, le=100)] = 25
     scores: Annotated[str, Field(max_length=200), Plain] = ""
     gold: Annotated[float, Field(ge=0, le=50)] = 5
     lease_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
