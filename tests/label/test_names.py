@@ -101,7 +101,7 @@ def test_a_list_with_names_that_are_taken_comes_back_whole_with_all_of_them_name
     typed = "ann\nben\ncal\nANN"
     said = owner.post("/manage/people/many", data={"names": typed, "group": "held_out"}, headers=PAGE)
     assert said.status_code == 400
-    assert "ANN twice in the list; ben here already. Nobody was invited yet" in said.text
+    assert "twice in the list: ANN; taken: ben. Nobody was invited yet" in said.text
     assert f"\n{typed}</textarea>" in said.text
     assert [one["name"] for one in owner.get("/api/people").json()["people"]] == ["olga", "Ben"]
 

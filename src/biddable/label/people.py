@@ -109,7 +109,7 @@ def _refuse_taken(connection: Connection, some: Sequence[str]) -> None:
     keys = Counter(accounts.key(name) for name in some)
     here = [name for name in dict.fromkeys(some) if accounts.named(connection, name)]
     twice = [name for key, name in {accounts.key(name): name for name in some}.items() if keys[key] > 1]
-    told = [f"{', '.join(who)} {why}" for who, why in ((twice, "twice in the list"), (here, "here already")) if who]
+    told = [f"{why}: {', '.join(who)}" for who, why in ((twice, "twice in the list"), (here, "taken")) if who]
     if told:
         raise StoreError(f"names: {'; '.join(told)}. Nobody was invited yet")
 

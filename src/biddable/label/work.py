@@ -10,12 +10,13 @@ from biddable.label import forms, reading
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.forms import LETTERS
 from biddable.label.text import LARGEST, markdown
-from biddable.store import work
+from biddable.store import StoreError, work
 from biddable.store.accounts import Account
 from biddable.store.work import Answer, Held
 
 router = APIRouter(prefix="/api")
 
+NO_REASON = "no reason given"
 Short = Annotated[str, Field(max_length=200)]
 
 
@@ -60,7 +61,7 @@ class AnswerSent(Sent):
 
 class Leaving(Sent):
     what: Literal["skip", "flag"]
-    reason: Short
+    reason: Short = ""
     note: Annotated[str, Field(max_length=4000)] = ""
 
 
@@ -162,5 +163,13 @@ def hand_in(
 
 @router.post("/tasks/{task}/leave")
 def leave(task: str, sent: Leaving, desk: Here, account: Who):
-    desk.write(work.leave, account, task, sent.what, sent.reason, sent.note, desk.now())
+    leave_alone(desk, account, task, sent)
     return {"left": task}
+
+
+def leave_alone(desk: Desk, account: Account, task: str, sent: Leaving) -> None:
+    """To skip needs no reason; a flag is for somebody to act on."""
+    reason = sent.reason.strip() or (NO_REASON if sent.what == "skip" else "")
+    if not reason:
+        raise StoreError("reason: say why you flag it; whoever runs the job acts on that")
+    desk.write(work.leave, account, task, sent.what, reason, sent.note, desk.now())
