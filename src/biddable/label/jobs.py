@@ -1,17 +1,19 @@
 """The jobs' pages: all of them, one of them, making one, and its settings."""
 
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from biddable.label import charts
+from biddable.label import access, charts
+from biddable.label.counted import Counts
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job, put_in
 from biddable.label.notice import done
+from biddable.label.wins import wins_of
 from biddable.records import Group, Split
 from biddable.store import accounts, fill, golds, jobs, overlap, progress, withdrawn
 from biddable.store.jobs import Choose, Job, JobPurpose, JobSettings, State
@@ -117,8 +119,13 @@ def found_job(desk: Desk, job: str) -> Job:
 
 
 @router.get("/manage/jobs/{job}")
-def one_job(request: Request, desk: Here, job: str):
+def one_job(
+    request: Request, desk: Here, who: Who, counts: Counts, job: str, count: Literal["now"] | None = None
+):  # fmt: skip
     found, now = found_job(desk, job), desk.now()
+    wins = None
+    if found.kind == "compare" and who.role in access.MANAGERS:
+        wins = counts.get(f"wins {job}", lambda: desk.read(wins_of, job), now, at_once=count == "now")
 
     def look(connection: Connection) -> dict[str, Any]:
         people = accounts.everyone(connection)
@@ -138,7 +145,7 @@ def one_job(request: Request, desk: Here, job: str):
 
     values = desk.read(look) | {"runs": desk.read(progress.runs) if found.kind == "compare" else []}
     chart = charts.columns("days", "Done a day", values["days"])
-    return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, **values)
+    return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, wins=wins, **values)
 
 
 @router.post("/manage/jobs/{job}/settings")
