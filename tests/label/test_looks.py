@@ -93,6 +93,14 @@ def test_axe_finds_nothing_in_the_reader_s_own_colours(work, kind):
 LOOK = "one => { const s = getComputedStyle(one); return [s.backgroundColor, s.color, s.outline, s.boxShadow].join(); }"
 
 
+HIDDEN = """() => [...document.querySelectorAll("main *, header *")].filter((one) => {
+  const style = getComputedStyle(one);
+  const says = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  const paper = getComputedStyle(document.body).backgroundColor;
+  return says && one.checkVisibility() && style.color === paper && style.forcedColorAdjust !== "none";
+}).map((one) => one.outerHTML)"""
+
+
 def looks(page: Page, selector: str) -> str:
     return page.locator(selector).first.evaluate(LOOK)
 
@@ -102,6 +110,7 @@ def test_what_is_chosen_is_seen_in_the_reader_s_own_colours(work, kind):
     page = work(kind, forced_colors="active", viewport={"width": 1280, "height": 800})
     page.locator(".choice label").first.click()
     page.evaluate("document.activeElement.blur()")
+    assert page.evaluate(HIDDEN) == [], "a plate in the paper's colour is laid under every text that may be forced"
     assert looks(page, ".choice :checked + span") != looks(page, ".choice :not(:checked) + span")
     if kind == "board":
         page.locator(".card").nth(1).focus()
