@@ -77,7 +77,7 @@ def _practice(kept: contextlib.ExitStack) -> project.Project:
     here = project.Project(aside, str(aside / "store.db"))
     with project.open_store(here) as store:
         set_up(store)
-    say("practice: the answers are made by rule, and all that is labeled is gone when this stops")
+    say("practice: answers are made by rule, people called hamlet are simulated, and all is gone when this stops")
     return here
 
 
