@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label mutants seeds controls torture torture-label docs
+.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label bench-inp mutants seeds controls torture torture-label docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +38,9 @@ bench-gpu: $(VENV)/.dev  ## a model of 1B parameters in bfloat16 on a CUDA machi
 
 bench-label: $(VENV)/.dev  ## the labeling server at size: a million prompts, 100,000 tasks (ten minutes); ARGS="--prompts 50000"
 	@$(BIN)/python bench/label.py $(ARGS)
+
+bench-inp: $(VENV)/.dev  ## how soon the ranking board answers a key or a click, in Chromium (a minute); ARGS="--cpu 4"
+	@$(BIN)/python bench/inp.py $(ARGS)
 
 mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (minutes; ARGS="reward 50" is a look)
 	@$(BIN)/python bench/mutants.py $(ARGS)

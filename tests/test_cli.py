@@ -436,6 +436,15 @@ def test_a_project_is_made_once_and_found_from_below():
     assert "no demonstrations" in complain("snapshot", "demos")  # and not: no project
 
 
+def test_a_project_is_made_in_an_empty_folder_in_which_one_stands():
+    Path("here").mkdir()
+    os.chdir("here")
+    assert "biddable label" in ask("init", ".").output
+    assert {"biddable.toml", "recipes", "runs", "store.db"} <= {path.name for path in Path().iterdir()}
+    assert not list(Path().glob(".*"))
+    assert complain("init", ".") == ".: is a project already"
+
+
 def test_show_lists_every_key_with_its_value_and_meaning(base):
     shown = ask("ppo", "--show", "beta=0.1").output
     assert "beta = 0.1  # β, the KL penalty a token, in the reward" in shown

@@ -84,7 +84,8 @@ def code() -> Code:
 def _git(folder: Path, *words: str) -> str | None:
     if shutil.which("git") is None:
         return None
-    answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]  # stopped midway, it leaves no lock there
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 

@@ -207,6 +207,38 @@ def test_a_task_is_left_with_any_hand(app, sit_down, hand):
         assert connection.execute(select(passes.c.reason)).scalars().all() == ["I do not know enough about this"]
 
 
+@pytest.mark.parametrize(("keys", "reason"), [("", "no reason given"), (" ", "I do not know enough about this")])
+def test_a_task_is_skipped_by_two_keys_and_with_a_reason_by_three(app, sit_down, keys, reason):
+    page = sit_down("board")
+    page.goto("/work")
+    working(page)
+    page.keyboard.press("s")
+    page.wait_for_selector("#skip[open]")
+    expect(page.locator("#skip")).to_contain_text("you need not give one")
+    for key in keys:
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+    with app.state.desk.store.reading() as connection:
+        assert connection.execute(select(passes.c.reason)).scalars().all() == [reason]
+
+
+def test_a_flag_says_why(app, sit_down):
+    page = sit_down("board")
+    page.goto("/work")
+    working(page)
+    page.keyboard.press("f")
+    page.wait_for_selector("#flag[open]")
+    page.locator("#flag button.go").click()
+    expect(page.locator("#flag")).to_be_visible()  # the browser asks for a reason
+    task = json.loads(page.locator("#work").get_attribute("data-task") or "")["task"]
+    said = page.request.post(f"/api/tasks/{task}/leave", data={"what": "flag"})
+    assert (said.status, "say why you flag it" in said.text()) == (400, True)
+    page.locator("#flag label").nth(2).click()
+    page.locator("#flag button.go").click()
+    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+
+
 # What is begun stays, whatever the kind.
 
 BEGUN = {

@@ -84,6 +84,45 @@ def test_axe_finds_nothing(work, kind, scheme, width):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing_in_the_reader_s_own_colours(work, kind):
+    """High contrast: the system's few colours in place of ours."""
+    page = work(kind, forced_colors="active", viewport={"width": 1280, "height": 800})
+    assert looked_at(page, kind) == []
+
+
+LOOK = "one => { const s = getComputedStyle(one); return [s.backgroundColor, s.color, s.outline, s.boxShadow].join(); }"
+
+
+HIDDEN = """() => [...document.querySelectorAll("main *, header *")].filter((one) => {
+  const style = getComputedStyle(one);
+  const says = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  const paper = getComputedStyle(document.body).backgroundColor;
+  return says && one.checkVisibility() && style.color === paper && style.forcedColorAdjust !== "none";
+}).map((one) => one.outerHTML)"""
+
+
+def looks(page: Page, selector: str) -> str:
+    return page.locator(selector).first.evaluate(LOOK)
+
+
+@pytest.mark.parametrize("kind", ["board", "compare"])
+def test_what_is_chosen_is_seen_in_the_reader_s_own_colours(work, kind):
+    page = work(kind, forced_colors="active", viewport={"width": 1280, "height": 800})
+    page.locator(".choice label").first.click()
+    page.evaluate("document.activeElement.blur()")
+    assert page.evaluate(HIDDEN) == [], "a plate in the paper's colour is laid under every text that may be forced"
+    assert looks(page, ".choice :checked + span") != looks(page, ".choice :not(:checked) + span")
+    if kind == "board":
+        page.locator(".card").nth(1).focus()
+        assert looks(page, ".card.now") != looks(page, ".card:not(.now)")
+        assert looks(page, ".card.ranked .letter") != looks(page, ".card:not(.ranked) .letter")
+        page.locator("[data-do=together]").click()
+        pressed = looks(page, "[data-do=together]")
+        page.locator("[data-do=together]").click()
+        assert looks(page, "[data-do=together]") != pressed
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_at_four_times_the_size_nothing_is_beside_the_screen(work, kind):
     """WCAG 1.4.10: a screen of 1280 pixels at 400 % is one of 320."""
     page = work(kind, viewport={"width": 320, "height": 256})

@@ -92,6 +92,9 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("POST", "/manage/jobs/{job}/checks"): MANAGERS,
     ("POST", "/manage/checks/retire"): MANAGERS,
     ("POST", "/manage/tasks/{task}/read"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/out"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/back"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/seen"): MANAGERS,
     ("POST", "/manage/people"): MANAGERS,
     ("POST", "/manage/people/many"): MANAGERS,
     ("POST", "/manage/people/{labeler}"): MANAGERS,
@@ -143,6 +146,8 @@ FORMS = {
     "/manage/jobs/{job}/fill": {"count": "1"},
     "/manage/jobs/{job}/checks": {"count": "1"},
     "/manage/checks/retire": {"task": "no-such-task"},
+    "/manage/tasks/{task}/out": {"reason": "It names somebody."},
+    "/manage/tasks/{task}/seen": {"labeler": "nobody"},
     "/manage/people": {"name": "another"},
     "/manage/people/many": {"names": "one more\nand one"},
     "/manage/people/{labeler}": {"role": "labeler", "group": "training", "state": "active"},
@@ -217,7 +222,7 @@ def test_the_two_tables_say_the_same_of_every_route():
 def test_something_is_sent_wherever_something_is_expected():
     bare = {
         "/sign-in", "/sign-out", "/api/people/{labeler}/invite", "/manage/people/{labeler}/invite",
-        "/manage/tasks/{task}/read",
+        "/manage/tasks/{task}/read", "/manage/tasks/{task}/back",
     }  # fmt: skip
     assert {path for method, path in ACCESS if method != "GET"} == {*BODIES, *FORMS, *FILES, *bare}
 

@@ -186,12 +186,45 @@ def faults(page: Page, path: str, says: str = "") -> list[str]:
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             if wide > 0:
                 found.append(f"{path} {width}: {wide} pixels too wide")
-            said = Axe().run(page).response
-            assert said["passes"], "axe looked at nothing"
-            for fault in said["violations"]:
-                where = [node["target"] for node in fault["nodes"]][:2]
-                found.append(f"{path} {scheme} {width}: {fault['id']} {json.dumps(where)}")
+            found += axe(page, f"{path} {scheme} {width}")
+    page.emulate_media(forced_colors="active")
+    found += axe(page, f"{path} in the reader's own colours")
+    page.emulate_media(forced_colors="none")
+    page.set_viewport_size({"width": 320, "height": 640})  # 400 % of 1280: WCAG 1.4.10
+    if page.evaluate("document.documentElement.scrollWidth > 320"):
+        found.append(f"{path}: wider than 320 pixels")
     return found
+
+
+def axe(page: Page, where: str) -> list[str]:
+    said = Axe().run(page).response
+    assert said["passes"], "axe looked at nothing"
+    return [f"{where}: {one['id']} {json.dumps([n['target'] for n in one['nodes']][:2])}" for one in said["violations"]]
+
+
+def test_in_the_reader_s_own_colours_one_sees_in_which_room_one_is(visit, busy):
+    owner, *_ = busy
+    page = visit(owner)
+    page.emulate_media(forced_colors="active")
+    page.goto("/manage/people")
+    colour = "one => getComputedStyle(one).backgroundColor"
+    here = page.locator(".rooms a[aria-current]").evaluate(colour)
+    assert here != page.locator("body").evaluate(colour)
+
+
+def test_a_table_that_is_cut_off_shows_it_at_its_edge(visit, busy):
+    """Two shades at the edges lie under two covers that move with the table: one is seen where there is more."""
+    owner, *_ = busy
+    page = visit(owner)
+    page.set_viewport_size({"width": 360, "height": 700})
+    page.goto("/manage/people")
+    table = page.get_by_role("region", name="People")
+    assert table.evaluate("one => one.scrollWidth > one.clientWidth")
+    styles = table.evaluate(
+        "one => [getComputedStyle(one).backgroundAttachment, getComputedStyle(one).backgroundImage]"
+    )
+    assert styles[0] == "local, local, scroll, scroll"
+    assert styles[1].count("linear-gradient") == 4
 
 
 def task_of(page: Page) -> str:

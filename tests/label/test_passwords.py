@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from served import serving
 
-from biddable.label import create_app, signin
+from biddable.label import create_app, signin, weak
 from biddable.store import accounts, open_store
 
 OLD, NEW = "correct horse battery", "a shorter way home"
@@ -109,8 +109,33 @@ def test_many_are_invited_at_once_all_or_none(url, person):
             assert one.post(link, data={"password": NEW}).status_code == 303
     before = owner.get("/api/people").json()
     refused = owner.post("/manage/people/many", data={"names": "Di\nAda"})
-    assert (refused.status_code, "Ada is taken" in refused.text) == (400, True)
+    assert (refused.status_code, "taken: Ada" in refused.text) == (400, True)
     assert owner.get("/api/people").json() == before, "Di is not made either"
     assert owner.post("/manage/people/many", data={"names": "\n"}).status_code == 400
     manager, _ = person("max", "manager")
     assert manager.post("/manage/people/many", data={"names": "Eve", "role": "owner"}).status_code == 403
+
+
+WEAK = (
+    "1234567890", "0987654321", "password123", "Passwort2026!", "qwertyuiop", "aaaaaaaaaaaa", "abcabcabcabc",
+    "iloveyou1!", "maria@home1", "Maria12345", "biddable2026",
+)  # fmt: skip
+GOOD = ("a few words", "kein Regen heute", "xkq7-pw2m-aa", "mariachi bands at noon", "password is not the word")
+
+
+def test_what_is_guessed_first_is_no_password(app, url):
+    desk = app.state.desk
+    maria = desk.write(accounts.make, "maria@home", "labeler", "training", desk.now())
+    token = desk.write(accounts.open_door, maria.labeler, "invite", desk.now())
+    with httpx2.Client(base_url=url, timeout=60) as client:
+        for password in WEAK:
+            app.state.by_address = signin.Patience(20)
+            said = client.post(f"/join/{token}", data={"password": password})
+            assert said.status_code == 400, password
+            assert "a few words in a row are good" in said.text
+            assert "maria@home" in said.text, "the form is there again"
+        assert client.post(f"/join/{token}", data={"password": GOOD[0]}, follow_redirects=False).status_code == 303
+        said = client.post("/password", data={"old": GOOD[0], "password": "password123"})
+        assert (said.status_code, "guessed first" in said.text) == (400, True)
+    for password in GOOD:
+        weak.refuse(password, "maria@home")

@@ -60,3 +60,11 @@ def test_share_of_completions():
     assert found is not None
     assert (found.value, found.n) == (pytest.approx(1 / 3), 3)
     assert share(DONE, lambda _: None, FAST) is None
+
+
+def test_who_was_asked_because_others_disagreed_is_in_no_rate():
+    found = {"c": Completion(id="c", prompt_id="p", text="t", run_id="r")}
+    once = Judgement(completion_id="c", labeler="ann", overall=6, fails_task=False)
+    more = [Judgement(completion_id="c", labeler=who, overall=1, fails_task=True, extra=True) for who in ("bea", "cy")]
+    assert rate([once, *more], found, ("fails_task",)) == rate([once], found, ("fails_task",))
+    assert likert([once, *more], found) == likert([once], found)

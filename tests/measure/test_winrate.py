@@ -80,3 +80,15 @@ def test_first_shown():
         verdict(4, "x", "y", "tie", "person", "bob", "ba"),
     ]
     assert first_shown_rate(said, FAST).value == 0.75
+
+
+def test_who_was_asked_because_others_disagreed_is_left_out():
+    """A third verdict comes where two differ: counted, it would draw the rate towards a half."""
+    models = {"x": "new", "y": "old"}
+
+    def said(prompt: str, better: str, extra: bool | None = None) -> Verdict:
+        return Verdict(prompt_id=prompt, a="x", b="y", better=better, judge="person", labeler="ann", extra=extra)
+
+    by_lot = [said("p", "a"), said("q", "a"), said("q", "b"), said("r", "a")]
+    more = [said("q", "b", extra=True)] * 5
+    assert win_rate(by_lot + more, models, "new", "old") == win_rate(by_lot, models, "new", "old")

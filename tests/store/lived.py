@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "label"))
 from team import hire, rank_job, ranked, stock, team, true_worth, work_on
 
 from biddable.records import Continuation
-from biddable.store import Store, accounts, golds, informed, jobs, review, work
+from biddable.store import Store, accounts, golds, informed, jobs, review, taken_out, work
 from biddable.store import team as decisions
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -32,6 +32,7 @@ def live_in(store: Store) -> None:
         held = work.claim(connection, annie, NOON)
         assert held is not None
         work.leave(connection, annie, held.task, "flag", "unclear", "— ü", NOON)
+        taken_out.take_out(connection, held.task, "names somebody — ü", NOON, boss.labeler)
         jobs.add(connection, job, golds.checks(connection, job, 5), NOON, boss.labeler)
         jobs.set_state(connection, job.id, "paused", NOON, boss.labeler)
         jobs.change(connection, job, "Rank them", job.settings.model_copy(update={"hourly": 9.5}), NOON, boss.labeler)

@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Exit status: 0 done; 2 bad input; 65 a file of ours is corrupt; 70 a number became NaN or infinite; "
-    "75 stopped by SIGTERM, and 130 by Ctrl-C: the same command goes on.",
+    "75 stopped by SIGTERM, and 130 by Ctrl-C: the same command goes on; `label`, which only serves, then ends with 0.",
     help="From people's labels to an aligned model, and back to a human verdict. The verbs stand in the loop's order.",
 )
 

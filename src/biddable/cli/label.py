@@ -2,17 +2,20 @@
 
 import contextlib
 import gc
-import ipaddress
 import socket
 import tempfile
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from biddable.cli import project
 from biddable.cli.project import say, warn
 from biddable.config import ConfigError
+from biddable.runs import Preempted
+
+EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
 
 
 def label(
@@ -26,6 +29,12 @@ def label(
     practice: Annotated[
         bool, typer.Option("--practice", help="Try it: a store of its own with something to do, gone afterwards.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The address by which people reach it, for the links that it makes; https:// means --behind-proxy."
+        ),
+    ] = None,
     owner_link: Annotated[
         bool,
         typer.Option("--owner-link", help="Print a link for an owner who forgot the password; serve nothing."),
@@ -42,12 +51,13 @@ def label(
         import biddable.label  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"the labeling app needs {error.name}; pip install 'biddable[label]'") from error
+    url = url and _public(url)
     if owner_link:
-        _link_for_owner(_project(), host, port)
+        _link_for_owner(_project(), url or _address("localhost" if host in EVERYWHERE else host, port))
         return
     with contextlib.ExitStack() as kept:
         here = _practice(kept) if practice else _project()
-        _serve(here, host, port, behind_proxy, practice)
+        _serve(here, host, port, behind_proxy or (url or "").startswith("https:"), practice, url)
 
 
 def _project() -> project.Project:
@@ -67,29 +77,36 @@ def _practice(kept: contextlib.ExitStack) -> project.Project:
     here = project.Project(aside, str(aside / "store.db"))
     with project.open_store(here) as store:
         set_up(store)
-    say("practice: the answers are made by rule, and all that is labeled is gone when this stops")
+    say("practice: answers are made by rule, people called hamlet are simulated, and all is gone when this stops")
     return here
 
 
-def _serve(here: project.Project, host: str, port: int, behind_proxy: bool, practice: bool) -> None:
+def _serve(
+    here: project.Project, host: str, port: int, behind_proxy: bool, practice: bool, url: str | None
+) -> None:  # fmt: skip
     import uvicorn
 
     from biddable.label import create_app
+    from biddable.label.guard import loopback
 
     address = _listen(host, port)
-    _owner(here, host, address.getsockname()[1], behind_proxy)
+    _owner(here, host, url or _address(host, address.getsockname()[1]), behind_proxy)
     # A page of another site can have its name lead here; then its own name still stands in what it asks.
-    hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if _loopback(host) and not behind_proxy else None
-    if not behind_proxy and not _loopback(host):
-        warn(f"--host {host}: passwords travel unencrypted; put an HTTPS proxy in front, with --behind-proxy")
-    app = create_app(here.store, secure=behind_proxy, hosts=hosts, practice=practice)
+    named = {"localhost", "127.0.0.1", "::1", host, urlsplit(url or "").hostname or host}
+    hosts = frozenset(named) if loopback(host) and not behind_proxy else None
+    if not behind_proxy and not loopback(host):
+        warn(
+            f"--host {host}: passwords travel unencrypted; put an HTTPS proxy in front, with --behind-proxy (or --url "
+            "https://…)"
+        )
+    app = create_app(here.store, secure=behind_proxy, hosts=hosts, practice=practice, url=url)
     # Of a proxy elsewhere than on this machine, FORWARDED_ALLOW_IPS says the address; anybody else could lie.
     settings = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, proxy_headers=behind_proxy
     )
     server = uvicorn.Server(settings)
     _settle()
-    with contextlib.suppress(KeyboardInterrupt):  # raised again when all who were being served have been
+    with contextlib.suppress(KeyboardInterrupt, Preempted):  # raised again when all who were being served have been
         server.run(sockets=[address])
 
 
@@ -112,18 +129,18 @@ def _listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> None:
+def _owner(here: project.Project, host: str, at: str, behind_proxy: bool) -> None:
     """Whose house this is. Without an owner only this very machine may knock."""
+    from biddable.label.guard import loopback
     from biddable.store import accounts
 
-    at = _address(host, port)
     with project.open_store(here) as store:
         with store.reading() as connection:
             owned = accounts.has_owner(connection)
         if owned:
             say(f"labeling at {at} (Ctrl-C stops it; nothing is lost)")
             return
-        if behind_proxy or not _loopback(host):
+        if behind_proxy or not loopback(host):
             raise ConfigError(
                 f"--host {host}: there is no owner yet, and whoever came first would be it; "
                 "run `biddable label` without --host once, join by its link, then come back"
@@ -136,7 +153,7 @@ def _owner(here: project.Project, host: str, port: int, behind_proxy: bool) -> N
     say(f"labeling at {at}; open this link, good for one use, to become its owner:\n\n    {at}/join/{invite}\n")
 
 
-def _link_for_owner(here: project.Project, host: str, port: int) -> None:
+def _link_for_owner(here: project.Project, at: str) -> None:
     """For who forgot the password, and has nobody to ask: whoever has this machine has the store in any case."""
     from biddable.store import accounts
 
@@ -146,19 +163,34 @@ def _link_for_owner(here: project.Project, host: str, port: int) -> None:
         if not owners:
             raise ConfigError("there is no owner yet; `biddable label` prints the link by which the first one joins")
         invite = accounts.open_door(connection, owners[0].labeler, "invite", store.clock())
-    at = _address(host, port)
     say(
         f"a new password for {owners[0].name}, by this link, good for one use within three days, while "
-        f"`biddable label` serves (say --host and --port as there):\n\n    {at}/join/{invite}\n"
+        f"`biddable label` serves (say --host, --port and --url as there):\n\n    {at}/join/{invite}\n"
     )
 
 
+def _public(url: str) -> str:
+    """As links begin: a scheme and a host."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ConfigError(f"--url {url}: is not like https://label.example.org")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _address(host: str, port: int) -> str:
-    return f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    """Where others find it. All of a machine's addresses are none that a browser knows: its name is, or one of them."""
+    if host in EVERYWHERE:
+        return " or ".join(
+            f"http://{name}:{port}" for name in dict.fromkeys((socket.gethostname(), _outward())) if name
+        )
+    return f"http://{'localhost' if host == '127.0.0.1' else f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _outward() -> str | None:
+    """This machine's address on the way to others. Nothing is sent: a UDP socket only looks up its way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.1", 9))  # of a net that is nobody's (RFC 5737)
+            return asked.getsockname()[0]
+        except OSError:
+            return None

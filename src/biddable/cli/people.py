@@ -49,16 +49,25 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder to
         raise ConfigError(f"{folder}: is a project already")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: is not an empty folder; name one that is to be made")
+    there = folder.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Made aside and renamed: a disk that fills leaves no half project.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+    # Made aside and renamed: a disk that fills leaves no half project. In a folder that is there, and may be the one in
+    # which one stands, the file that makes it a project comes last.
+    with tempfile.TemporaryDirectory(dir=folder if there else folder.parent, prefix=".made-") as aside:
         made = Path(aside) / "project"
         (made / "runs").mkdir(parents=True)
         store.open_store(made / "store.db").close()
         shutil.copytree(_recipes(), made / "recipes")
         (made / NAME).write_text(TOML, encoding="utf-8")
-        made.rename(folder)
-    say(f"{folder}: {NAME}, store.db, recipes/ and runs/ are there; next: biddable gather FILE")
+        if there:
+            for one in sorted(made.iterdir(), key=lambda one: one.name == NAME):
+                one.rename(folder / one.name)
+        else:
+            made.rename(folder)
+    say(
+        f"{folder}: {NAME}, store.db, recipes/ and runs/ are there; next: biddable gather FILE, or biddable label to "
+        "begin in the browser"
+    )
 
 
 def gather(

@@ -15,7 +15,7 @@ Allowed = frozenset[Role] | None  # nothing: everyone, signed in or not
 EVERYONE: Allowed = None
 PEOPLE: Allowed = frozenset(ROLES)
 WORKERS: Allowed = frozenset({"owner", "manager", "adjudicator", "labeler", "service"})
-MANAGERS: Allowed = frozenset({"owner", "manager"})
+MANAGERS: frozenset[Role] = frozenset({"owner", "manager"})
 REVIEWERS: Allowed = frozenset({"owner", "manager", "adjudicator"})
 OVERSEERS: Allowed = frozenset({"owner", "manager", "auditor"})  # what is between a team and each of its people: pay
 READERS: Allowed = frozenset({"owner", "manager", "adjudicator", "auditor"})
@@ -69,6 +69,9 @@ ACCESS: dict[tuple[str, str], Allowed] = {
     ("POST", "/manage/jobs/{job}/checks"): MANAGERS,
     ("GET", "/manage/tasks/{task}"): READERS,
     ("POST", "/manage/tasks/{task}/read"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/out"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/back"): MANAGERS,
+    ("POST", "/manage/tasks/{task}/seen"): MANAGERS,
     ("GET", "/manage/screening"): READERS,
     ("POST", "/manage/screening"): MANAGERS,
     ("POST", "/manage/screening/decide/{labeler}"): MANAGERS,
@@ -142,7 +145,7 @@ def check(*served: Any) -> None:
 
 def admit(request: Request) -> None:
     """Runs before every handler: finds out who asks, and whether they may."""
-    account = _account(request)
+    account = account_of(request)
     if account is not None and request.headers.get(AUTHOR, account.labeler) != account.labeler:
         account = None  # a page of somebody who was signed in here before
     request.state.account = account
@@ -156,7 +159,7 @@ def admit(request: Request) -> None:
     raise HTTPException(303, headers={"Location": f"/sign-in?to={quote(request.url.path)}"})
 
 
-def _account(request: Request) -> Account | None:
+def account_of(request: Request) -> Account | None:
     desk = request.app.state.desk
     bearer = request.headers.get("authorization", "")
     if bearer.startswith("Bearer "):

@@ -34,6 +34,9 @@ PAGES = {
     "/manage/jobs/{job}/state": "/manage/jobs/{job}",
     "/manage/jobs/{job}/fill": "/manage/jobs/{job}",
     "/manage/jobs/{job}/checks": "/manage/jobs/{job}",
+    "/manage/tasks/{task}/out": "/manage/tasks/{task}",
+    "/manage/tasks/{task}/back": "/manage/tasks/{task}",
+    "/manage/tasks/{task}/seen": "/manage/tasks/{task}",
     "/manage/screening": "/manage/screening",
     "/manage/checks/retire": "/manage/checks",
     "/manage/data/import": "/manage/data",
@@ -115,10 +118,10 @@ def refill(text: str, action: str, sent: Sent, reasons: Mapping[str, str]) -> st
 
 def _unfolded(before: str) -> str:
     """What stands before a reason, so that it is seen: not within closed <details>."""
-    folded = before.rfind("<details>")
+    folded = before.rfind("<details")
     if folded <= before.rfind("</details>"):
         return before
-    return f"{before[:folded]}<details open>{before[folded + len('<details>') :]}"
+    return f"{before[:folded]}<details open{before[folded + len('<details') :]}"
 
 
 def _attributes(tag: str) -> Attributes:

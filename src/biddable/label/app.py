@@ -63,10 +63,11 @@ THREADS = 64  # handlers at once; most of them wait for the disk
 
 def create_app(
     where: str | Path, *, secure: bool = False, clock: Callable[[], datetime] = now, practice: bool = False,
-    hosts: frozenset[str] | None = None,
+    hosts: frozenset[str] | None = None, url: str | None = None,
 ) -> FastAPI:  # fmt: skip
     """The labeling app on the store at a path or postgresql:// URL. `secure`: it is reached over HTTPS alone;
-    `practice`: every page says that nothing is kept; `hosts`: the names that it answers to, or any."""
+    `practice`: every page says that nothing is kept; `hosts`: the names that it answers to, or any;
+    `url`: how the links that it makes begin; else as the page is reached on which one is made."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +79,7 @@ def create_app(
         ):
             shipped.put(store)
             app.state.counted = Counted(readers)
-            app.state.desk = Desk(store, writer, readers, pages(), secure, practice)
+            app.state.desk = Desk(store, writer, readers, pages(), secure, practice, url)
             yield
 
     app = FastAPI(
@@ -116,8 +117,12 @@ def _say_errors(app: FastAPI) -> None:
             return JSONResponse({"detail": what}, status, headers)
         if status not in DOORS and (form := await again.page(request, status, reasons)) is not None:
             return form
-        desk = request.app.state.desk
-        return await run_in_threadpool(desk.page, request, "error.html", status, status=status, what=what)
+        return await run_in_threadpool(page, request, status, what)
+
+    def page(request: Request, status: int, what: str) -> Response:
+        if not hasattr(request.state, "account"):  # no route, so nobody has asked who comes
+            request.state.account = access.account_of(request)
+        return request.app.state.desk.page(request, "error.html", status, status=status, what=what)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

@@ -11,7 +11,7 @@ from biddable.label import forms
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.questions import LEAVING, QUESTIONS, SCALES, USE_CASES
 from biddable.label.text import markdown
-from biddable.label.work import Leaving, Written, hand_in, seen
+from biddable.label.work import Leaving, Written, hand_in, leave_alone, seen
 from biddable.store import idle, work
 from biddable.store.accounts import Account
 from biddable.store.work import Held
@@ -66,7 +66,7 @@ def _hand_in(desk: Desk, account: Account, task: str, fields: dict[str, str]) ->
 
 @router.post("/work/{task}/leave")
 def left(desk: Here, account: Who, task: str, sent: Annotated[Leaving, Form()]):
-    desk.write(work.leave, account, task, sent.what, sent.reason, sent.note, desk.now())
+    leave_alone(desk, account, task, sent)
     return RedirectResponse("/work", 303)
 
 

@@ -51,7 +51,7 @@ def mend(desk: Here, who: Who, id: Name, text: Annotated[str, Form(), Field(max_
 @router.post(f"{ONE}/out")
 def take_out(desk: Here, who: Who, id: Name):
     desk.write(catalogue.take_out, _found(desk, id).prompt.id, desk.now(), who.labeler)
-    return done("/manage/prompts", "out")
+    return done("/manage/prompts", "gone")
 
 
 @router.post(f"{ONE}/close")

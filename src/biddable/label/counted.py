@@ -12,9 +12,9 @@ from fastapi import Depends, Request
 
 T = TypeVar("T")
 
-FRESH = 30.0  # seconds for which a figure is not counted again
+FRESH = 2.0  # seconds for which a figure is not counted again
 SHARE = 20  # nor for so many times as long as its counting took: it may take one core's twentieth
-PATIENCE = 0.3  # seconds that a page waits for the very first
+PATIENCE = 0.3  # seconds that a page waits for the very first, and for one that took less the last time
 
 
 class Figure(NamedTuple, Generic[T]):
@@ -30,22 +30,26 @@ class Counted:
         self._last: dict[str, tuple[Figure, float, float]] = {}  # the figure, when it was done, and what it took
         self._running: dict[str, Future] = {}
 
-    def get(self, name: str, count: Callable[[], T], now: datetime, fresh: float = FRESH) -> Figure[T] | None:
-        """The newest figure that there is; nothing where the first is not done yet. Raises what counting raised."""
+    def get(
+        self, name: str, count: Callable[[], T], now: datetime, fresh: float = FRESH, at_once: bool = False
+    ) -> Figure[T] | None:  # fmt: skip
+        """The newest figure that there is; nothing where the first is not done yet. Raises what counting raised.
+        `at_once`: somebody asks for a new one, however young the last is."""
         with self._lock:
             last = self._last.get(name)
-            if last is None or time.monotonic() - last[1] > max(fresh, SHARE * last[2]):
+            if last is None or at_once or time.monotonic() - last[1] > max(fresh, SHARE * last[2]):
                 running = self._running.get(name)
                 if running is None:
                     running = self._running[name] = self._workers.submit(self._count, name, count, now)
             else:
                 running = None
-        if running is None or (last is not None and not running.done()):
+        waits = last is None or at_once or last[2] < PATIENCE
+        if running is None or not (waits or running.done()):
             return last[0] if last else None
         try:
             return running.result(PATIENCE)
         except Waited:
-            return None
+            return last[0] if last else None
 
     def _count(self, name: str, count: Callable[[], Any], now: datetime) -> Figure:
         try:

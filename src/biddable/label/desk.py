@@ -45,6 +45,7 @@ class Desk:
     pages: jinja2.Environment
     secure: bool  # behind TLS: cookies are for it alone
     practice: bool = False  # nothing is kept, and every page says so
+    url: str | None = None  # how links to us begin, where it is not as we are asked
 
     def now(self) -> datetime:
         return self.store.clock()

@@ -1,5 +1,6 @@
 """What holds for every request: whence it may come, how large it may be, what a browser may do with the answer."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -89,6 +90,14 @@ class Body:
         message = await self._receive()
         self._seen += len(message.get("body", b""))
         return {"type": "http.disconnect"} if self.cut else message
+
+
+def loopback(host: str) -> bool:
+    """Whether only this very machine is meant."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _hostname(host: str) -> str:

@@ -1,19 +1,21 @@
 """The jobs' pages: all of them, one of them, making one, and its settings."""
 
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from biddable.label import charts
+from biddable.label import access, charts
+from biddable.label.counted import Counts
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain, Text
 from biddable.label.manage import make_job, put_in
 from biddable.label.notice import done
+from biddable.label.wins import wins_of
 from biddable.records import Group, Split, UseCase
-from biddable.store import StoreError, accounts, fill, golds, jobs, overlap, progress
+from biddable.store import StoreError, accounts, fill, golds, jobs, overlap, progress, taken_out
 from biddable.store.jobs import Choose, Job, JobPurpose, JobSettings, State
 from biddable.store.rows import Task
 
@@ -40,11 +42,11 @@ class SettingsForm(BaseModel):
     groups: list[Group] = Field(default_factory=list)
     doubly: Annotated[float, Field(ge=0, le=100)] = 20
     fivefold: Annotated[float, Field(ge=0, le=100)] = 5
-    disagree: Annotated[float, Field(gt=0, le=100)] | None = None
+    disagree: Annotated[float, Field(ge=0.1, le=100)] | None = None
     people: Annotated[int, Field(ge=2, le=26)] = 5
     skills: Annotated[str, Field(max_length=2000), Plain] = ""
     choose: Choose = "random"
-    at_random: Annotated[float, Field(gt=0, le=100)] = 25
+    at_random: Annotated[float, Field(ge=0.1, le=100)] = 25
     scores: Annotated[str, Field(max_length=200), Plain] = ""
     gold: Annotated[float, Field(ge=0, le=50)] = 5
     lease_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
@@ -91,7 +93,7 @@ def overview(request: Request, desk: Here):
         found = progress.all_of(connection, desk.now())
         guide = not found or len(people) < 2  # its steps say what is there, and counting that takes a while
         stock = progress.stock(connection) if guide else None
-        return {"found": found, "people": people, "stock": stock}
+        return {"found": found, "people": people, "stock": stock, "flags": taken_out.open_flags(connection)}
 
     return desk.page(request, "manage.html", kinds=KINDS, **desk.read(look))
 
@@ -134,8 +136,13 @@ def found_job(desk: Desk, job: str) -> Job:
 
 
 @router.get("/manage/jobs/{job}")
-def one_job(request: Request, desk: Here, job: str):
+def one_job(
+    request: Request, desk: Here, who: Who, counts: Counts, job: str, count: Literal["now"] | None = None
+):  # fmt: skip
     found, now = found_job(desk, job), desk.now()
+    wins = None
+    if found.kind == "compare" and who.role in access.MANAGERS:
+        wins = counts.get(f"wins {job}", lambda: desk.read(wins_of, job), now, at_once=count == "now")
 
     def look(connection: Connection) -> dict[str, Any]:
         people = accounts.everyone(connection)
@@ -155,7 +162,7 @@ def one_job(request: Request, desk: Here, job: str):
 
     values = desk.read(look) | {"runs": desk.read(progress.runs) if found.kind == "compare" else []}
     chart = charts.columns("days", "Done a day", values["days"])
-    return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, **values)
+    return desk.page(request, "job.html", job=found, chart=chart, kinds=KINDS, wins=wins, **values)
 
 
 @router.post("/manage/jobs/{job}/settings")

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException
@@ -29,6 +30,7 @@ class Newcomer(Sent):
 
 
 class Changed(Sent):
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     skills: tuple[Short, ...] | None = None
     role: Role | None = None
     group: Group | None = None
@@ -67,27 +69,32 @@ def people(desk: Here):
 @router.post("/api/people", status_code=201)
 def newcomer(sent: Newcomer, desk: Here, who: Who):
     may_make(who, sent.role)
-    made = desk.write(accounts.make, sent.name, sent.role, sent.group, desk.now(), who.labeler)
-    if sent.skills:
-        desk.write(accounts.give_skills, made.labeler, sent.skills, desk.now(), who.labeler)
-    return {"labeler": made.labeler} | let_know(desk, who, made)
+    made, secret = desk.write(invited, sent.name, sent.role, sent.group, desk.now(), who, sent.skills)
+    return {"labeler": made.labeler} | secret
+
+
+def invited(
+    connection: Connection, name: str, role: Role, group: Group, at: datetime, who: Account,
+    skills: tuple[str, ...] = (),
+) -> tuple[Account, dict[str, str]]:  # fmt: skip
+    """A new account with what lets its person in: both, or neither."""
+    made = accounts.make(connection, name, role, group, at, who.labeler)
+    if skills:
+        accounts.give_skills(connection, made.labeler, skills, at, who.labeler)
+    return made, let_know(connection, made, at, who)
 
 
 @router.post("/api/people/{labeler}/invite", status_code=201)
 def invite(labeler: str, desk: Here, who: Who):
-    return let_know(desk, who, somebody(desk, who, labeler))
+    return desk.write(let_know, somebody(desk, who, labeler), desk.now(), who)
 
 
-def let_know(desk: Desk, who: Account, account: Account) -> dict[str, str]:
+def let_know(connection: Connection, account: Account, at: datetime, who: Account) -> dict[str, str]:
     """What lets somebody in, told this once: a person's link, or a program's key, which ends those before it."""
     if account.role != "service":
-        return {"invite": f"/join/{desk.write(accounts.open_door, account.labeler, 'invite', desk.now(), who.labeler)}"}
-
-    def renew(connection: Connection) -> str:
-        accounts.end_all(connection, account.labeler, desk.now())
-        return accounts.open_door(connection, account.labeler, "service", desk.now(), who.labeler)
-
-    return {"key": desk.write(renew)}
+        return {"invite": f"/join/{accounts.open_door(connection, account.labeler, 'invite', at, who.labeler)}"}
+    accounts.end_all(connection, account.labeler, at)
+    return {"key": accounts.open_door(connection, account.labeler, "service", at, who.labeler)}
 
 
 @router.patch("/api/people/{labeler}")

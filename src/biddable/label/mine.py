@@ -83,7 +83,7 @@ def page(request: Request, desk: Here, account: Who, month: str = ""):
         return {
             "done": progress.of_labeler(connection, account.labeler),
             "lines": pay.sheet(connection, *which, account.labeler),
-            "by_clock": pay.by_clock(connection, *which, account.labeler),
+            "by_clock": pay.by_clock(connection, *which, account.labeler).get(account.labeler, 0.0),
             "titles": {job.id: job.title for job in jobs.all_of(connection)},
             "agreed": agreed(mine),
             "judged": len(mine),

@@ -14,9 +14,13 @@ NOTICES = {
     "kept": "Kept. Thank you.",
     "decided": "Decided, and kept in the history.",
     "consented": "Thank you. You can begin.",
-    "out": "The prompt is taken out, and its tasks with it.",
+    "gone": "The prompt is taken out, and its tasks with it.",
     "closed": "Nobody is given a task of this prompt any more.",
     "retired": "This check is handed out no more.",
+    "out": "The task is taken out: nobody is given it any more.",
+    "back": "The task is in the queue again.",
+    "seen": "The flag is marked as seen.",
+    "imported": "The labels are in the store.",
 }
 
 

@@ -4,14 +4,14 @@ import csv
 import io
 import re
 from datetime import UTC, date, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from biddable.label.counted import Counts
 from biddable.label.desk import Desk, Here
-from biddable.store import accounts, jobs, pay
+from biddable.store import accounts, jobs, pay, work
 from biddable.store.pay import Line
 
 router = APIRouter()
@@ -65,11 +65,15 @@ def totals(lines: list[Line]) -> list[Total]:
 
 
 @router.get("/manage/pay")
-def page(request: Request, desk: Here, counts: Counts, month: str = ""):
+def page(request: Request, desk: Here, counts: Counts, month: str = "", count: Literal["now"] | None = None):
     which = month_of(desk, month)
-    found = counts.get(f"pay {which.name}", lambda: totals(desk.read(pay.sheet, *which)), desk.now(), fresh=15)
+
+    def all_of_it() -> tuple[list[Total], dict[str, float]]:
+        return totals(desk.read(pay.sheet, *which)), desk.read(pay.by_clock, *which)
+
+    found = counts.get(f"pay {which.name}", all_of_it, desk.now(), at_once=count == "now")
     names = {one.labeler: one.name for one in desk.read(accounts.everyone)}
-    return desk.page(request, "pay.html", month=which, found=found, names=names)
+    return desk.page(request, "pay.html", month=which, found=found, names=names, most=work.UNWATCHED)
 
 
 @router.get("/manage/pay.csv")

@@ -1,7 +1,9 @@
 """The people's page: who is here, inviting somebody, their role and group, closing an account."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import Connection
@@ -9,8 +11,9 @@ from starlette.responses import Response
 
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.fields import Plain
+from biddable.label.guard import loopback
 from biddable.label.jobs import skills_of
-from biddable.label.manage import let_know, may_make, somebody
+from biddable.label.manage import invited, let_know, may_make, somebody
 from biddable.label.notice import done
 from biddable.records import Group
 from biddable.store import StoreError, accounts, jobs
@@ -45,12 +48,12 @@ def page(request: Request, desk: Here):
 
 def _page(request: Request, desk: Desk, told: Told = (), status: int = 200) -> Response:
     people = desk.read(accounts.everyone)
-    here = str(request.base_url).rstrip("/")
+    here = desk.url or str(request.base_url).rstrip("/")
     secrets = [(one, said["key"] if "key" in said else f"{here}{said['invite']}") for one, said in told]
     return desk.page(
         request, "people.html", status, people=people, secrets=secrets, groups=GROUPS, roles=ROLES,
         asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
-        days=accounts.LASTS["service"].days,
+        days=accounts.LASTS["service"].days, only_here=loopback(urlsplit(here).hostname or ""),
     )  # fmt: skip
 
 
@@ -80,8 +83,7 @@ def add(
     role: Annotated[Role, Form()] = "labeler", group: Annotated[Group, Form()] = "training",
 ):  # fmt: skip
     may_make(who, role)
-    made = desk.write(accounts.make, name, role, group, desk.now(), who.labeler)
-    return _invite(request, desk, who, made)
+    return _page(request, desk, [desk.write(invited, name, role, group, desk.now(), who)], 201)
 
 
 @router.post("/manage/people/many")
@@ -95,38 +97,49 @@ def add_many(
     if not 1 <= len(some) <= MOST:
         raise StoreError(f"names: are {len(some)}; write one on each line, and {MOST} at most")
 
-    def make(connection: Connection) -> list[Account]:
-        return [accounts.make(connection, name, role, group, desk.now(), who.labeler) for name in some]
+    def invite_all(connection: Connection) -> Told:
+        _refuse_taken(connection, some)
+        return [invited(connection, name, role, group, desk.now(), who) for name in some]
 
-    return _page(request, desk, [(one, let_know(desk, who, one)) for one in desk.write(make)], 201)
+    return _page(request, desk, desk.write(invite_all), 201)
+
+
+def _refuse_taken(connection: Connection, some: Sequence[str]) -> None:
+    """All that stand in the way, so that one look at the list is enough."""
+    keys = Counter(accounts.key(name) for name in some)
+    here = [name for name in dict.fromkeys(some) if accounts.named(connection, name)]
+    twice = [name for key, name in {accounts.key(name): name for name in some}.items() if keys[key] > 1]
+    told = [f"{why}: {', '.join(who)}" for who, why in ((twice, "twice in the list"), (here, "taken")) if who]
+    if told:
+        raise StoreError(f"names: {'; '.join(told)}. Nobody was invited yet")
 
 
 @router.post("/manage/people/{labeler}/invite")
 def invite(request: Request, desk: Here, who: Who, labeler: str):
-    return _invite(request, desk, who, somebody(desk, who, labeler))
-
-
-def _invite(request: Request, desk: Desk, who: Account, made: Account) -> Response:
     """The link is shown once, on the answer to this very request: nobody can look it up later."""
-    return _page(request, desk, [(made, let_know(desk, who, made))], 201)
+    account = somebody(desk, who, labeler)
+    return _page(request, desk, [(account, desk.write(let_know, account, desk.now(), who))], 201)
 
 
 @router.post("/manage/people/{labeler}")
 def change(
-    desk: Here, who: Who, labeler: str, role: Annotated[Role, Form()], group: Annotated[Group, Form()],
-    state: Annotated[Literal["active", "closed"], Form()],
+    desk: Here, who: Who, labeler: str, role: Annotated[Role | None, Form()] = None,
+    group: Annotated[Group | None, Form()] = None, state: Annotated[Literal["active", "closed"] | None, Form()] = None,
     skills: Annotated[str | None, Form(max_length=2000), Plain] = None,
+    name: Annotated[str | None, Form(max_length=100), Plain] = None,
 ):  # fmt: skip
+    """What is sent and differs."""
     now = somebody(desk, who, labeler)
-    if skills is not None and skills_of(skills) != now.skills:
-        desk.write(accounts.give_skills, labeler, skills_of(skills), desk.now(), who.labeler)
-    values = {
-        key: value
-        for key, value, old in (("role", role, now.role), ("group", group, now.group), ("state", state, now.state))
-        if value != old
-    }
-    if "role" in values:
+    sent = {"role": role, "group": group, "state": state, "name": name}
+    values = {key: value for key, value in sent.items() if value is not None and value != getattr(now, key)}
+    if role is not None and "role" in values:
         may_make(who, role)
-    if values:
-        desk.write(accounts.change, labeler, desk.now(), who.labeler, **values)
+
+    def put(connection: Connection) -> None:
+        if skills is not None and skills_of(skills) != now.skills:
+            accounts.give_skills(connection, labeler, skills_of(skills), desk.now(), who.labeler)
+        if values:
+            accounts.change(connection, labeler, desk.now(), who.labeler, **values)
+
+    desk.write(put)
     return done("/manage/people", "changed")

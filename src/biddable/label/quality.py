@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import Connection
@@ -38,17 +38,19 @@ def _names(connection: Connection) -> dict[str, str]:
     return {one.labeler: one.name for one in accounts.everyone(connection)}
 
 
-def overlap(desk: Desk, counts: Counted) -> Figure[Overlap] | None:
-    return counts.get("overlap", lambda: desk.read(overlap_of), desk.now())
+def overlap(desk: Desk, counts: Counted, at_once: bool = False) -> Figure[Overlap] | None:
+    return counts.get("overlap", lambda: desk.read(overlap_of), desk.now(), at_once=at_once)
 
 
 @router.get("/manage/quality")
-def page(request: Request, desk: Here, counts: Counts):
-    now = desk.now()
-    agreed = overlap(desk, counts)
+def page(request: Request, desk: Here, counts: Counts, count: Literal["now"] | None = None):
+    now, at_once = desk.now(), count == "now"
+    agreed = overlap(desk, counts, at_once)
     halves = agreed.value.halves if agreed else {}
-    leaned = counts.get("leanings", lambda: desk.read(lambda c: _leans(c, halves)), now) if agreed else None
-    rated = counts.get("questions", lambda: desk.read(questions_of), now)
+    leaned = (
+        counts.get("leanings", lambda: desk.read(lambda c: _leans(c, halves)), now, at_once=at_once) if agreed else None
+    )
+    rated = counts.get("questions", lambda: desk.read(questions_of), now, at_once=at_once)
     names = desk.read(_names) | {"": "everyone"}
     found = leaned.value if leaned else Leans([], [])
     rows = sorted(found.rankings, key=lambda one: (one.labeler == "", names.get(one.labeler, "")))
@@ -56,6 +58,7 @@ def page(request: Request, desk: Here, counts: Counts):
     return desk.page(
         request, "quality.html", most=OVERLAP, answers=ANSWERS, agreed=agreed, leaned=leaned, rows=rows, twos=twos,
         names=names, rate=RATE, rated=rated,
+        counted=min((one.at for one in (agreed, leaned, rated) if one), default=None),
         asked={"overall": "Overall, 1 to 7"} | {one.name: one.asks for one in QUESTIONS},
         agreement_chart=_agreement_chart(agreed.value.agreed) if agreed and agreed.value.agreed else None,
         people_chart=_people_chart(agreed.value, names) if agreed else None,

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import AfterValidator
 
+from biddable.label import weak
 from biddable.label.access import cookie
 from biddable.label.desk import Desk, Here
 from biddable.store import StoreError, accounts
@@ -20,7 +21,6 @@ router = APIRouter()
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's least for argon2id
 NOBODY = HASHER.hash("nobody has this account")  # so that an unknown name takes as long as a wrong password
 AT_ONCE = threading.Semaphore(4)  # a flood of sign-ins must leave a core for the people at work
-SHORTEST = 10  # characters of a password
 
 Name = Annotated[str, Form(max_length=100, pattern=r"^[^\x00]*$"), AfterValidator(str.strip)]  # a phone adds a space
 Password = Annotated[str, Form(max_length=1000)]
@@ -63,8 +63,6 @@ def right(password: str, kept: str | None) -> bool:
 
 
 def hash_password(password: str) -> str:
-    if len(password) < SHORTEST:
-        raise StoreError(f"password: has fewer than {SHORTEST} characters; a few words in a row are good")
     with AT_ONCE:
         return HASHER.hash(password)
 
@@ -85,20 +83,25 @@ def let_in(desk: Desk, labeler: str, to: str) -> Response:
 
 @router.get("/sign-in")
 def sign_in_page(request: Request, desk: Here, to: str = "/"):
-    return desk.page(request, "sign_in.html", to=_within(to), error=None)
+    owned = desk.read(accounts.has_owner)
+    return desk.page(request, "sign_in.html", to=_within(to), error=None, owned=owned)
 
 
 @router.post("/sign-in")
 def sign_in(request: Request, desk: Here, name: Name, password: Password, to: Annotated[str, Form()] = "/"):
     caller = request.client.host if request.client else ""
-    if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(name):
-        return desk.page(request, "sign_in.html", 429, to=to, error="Too many tries. Wait a minute, then try again.")
+    if request.app.state.by_address.lost(caller) or request.app.state.by_name.lost(accounts.key(name)):
+        return desk.page(
+            request, "sign_in.html", 429, to=to, owned=True, error="Too many tries. Wait a minute, then try again."
+        )
     account = desk.read(accounts.named, name)
     if not right(password, account.password if account and account.state == "active" else None):
-        return desk.page(request, "sign_in.html", 401, to=to, error="This name and this password are not a pair.")
+        return desk.page(
+            request, "sign_in.html", 401, to=to, owned=True, error="This name and this password are not a pair."
+        )
     assert account is not None
     request.app.state.by_address.forgive(caller)
-    request.app.state.by_name.forgive(name)
+    request.app.state.by_name.forgive(accounts.key(name))
     return let_in(desk, account.labeler, to)
 
 
@@ -123,10 +126,11 @@ def join(request: Request, desk: Here, token: str, password: Password):
     caller = request.client.host if request.client else ""
     if request.app.state.by_address.lost(caller):
         return desk.page(request, "join.html", 429, invited=None, error="Too many tries. Wait a minute.")
+    invited = desk.read(accounts.holder, token, "invite", desk.now())
     try:
+        weak.refuse(password, invited.name if invited else "")
         account = desk.write(accounts.join, token, hash_password(password), desk.now())
     except StoreError as error:
-        invited = desk.read(accounts.holder, token, "invite", desk.now())
         return desk.page(request, "join.html", 400, invited=invited, error=str(error))
     request.app.state.by_address.forgive(caller)
     return let_in(desk, account.labeler, "/")

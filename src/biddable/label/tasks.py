@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Request
 from markupsafe import Markup
 from sqlalchemy import Connection, literal, select
 
 from biddable.label import reading
 from biddable.label.desk import Desk, Here, Who
+from biddable.label.fields import Plain
 from biddable.label.forms import LETTERS
 from biddable.label.notice import done
 from biddable.label.questions import QUESTIONS
 from biddable.label.text import markdown
-from biddable.store import StoreError, accounts, informed, looked_up
+from biddable.store import StoreError, accounts, informed, looked_up, taken_out
 from biddable.store.accounts import Account
 from biddable.store.looked_up import LookedUp, Word
 
@@ -110,3 +111,24 @@ def read(desk: Here, who: Who, task: str):
 
     desk.write(keep)
     return done(f"/manage/tasks/{task}", "")
+
+
+# What follows from a flag.
+
+
+@router.post("/manage/tasks/{task}/out")
+def take_out(desk: Here, who: Who, task: str, reason: Annotated[str, Form(max_length=500), Plain]):
+    desk.write(taken_out.take_out, _found(desk, task).task, reason, desk.now(), who.labeler)
+    return done(f"/manage/tasks/{task}", "out")
+
+
+@router.post("/manage/tasks/{task}/back")
+def give_back(desk: Here, who: Who, task: str):
+    desk.write(taken_out.give_back, _found(desk, task).task, desk.now(), who.labeler)
+    return done(f"/manage/tasks/{task}", "back")
+
+
+@router.post("/manage/tasks/{task}/seen")
+def see_flag(desk: Here, who: Who, task: str, labeler: Annotated[str, Form(max_length=200), Plain]):
+    desk.write(taken_out.see, _found(desk, task).task, labeler, desk.now(), who.labeler)
+    return done(f"/manage/tasks/{task}", "seen")

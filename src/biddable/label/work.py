@@ -10,12 +10,13 @@ from biddable.label import forms, reading
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.forms import LETTERS
 from biddable.label.text import LARGEST, markdown
-from biddable.store import work
+from biddable.store import StoreError, work
 from biddable.store.accounts import Account
 from biddable.store.work import Answer, Held
 
 router = APIRouter(prefix="/api")
 
+NO_REASON = "no reason given"
 Short = Annotated[str, Field(max_length=200)]
 
 
@@ -60,8 +61,23 @@ class AnswerSent(Sent):
 
 class Leaving(Sent):
     what: Literal["skip", "flag"]
-    reason: Short
+    reason: Short = ""
     note: Annotated[str, Field(max_length=4000)] = ""
+
+
+def over(held: Held) -> str | None:
+    """Why a task is not its holder's any more, to be read beside their work."""
+    if held.lease is not None or held.changeable is not None:
+        return None
+    if held.taken_out is not None:
+        return (
+            f"Whoever runs this job has taken the task out: “{held.taken_out}”. Nobody is given it any more. "
+            "What you wrote stays here; you need not go on, and what you hand in all the same is kept."
+        )
+    return (
+        "This task is not held for you any more: its time is over, or whoever runs the job gave it back. Somebody else "
+        "may be given it. Your draft stays; you can still hand it in."
+    )
 
 
 def seen(held: Held, now: datetime) -> dict[str, Any]:
@@ -78,6 +94,7 @@ def seen(held: Held, now: datetime) -> dict[str, Any]:
         "lease": held.lease,
         "until": held.until.isoformat(),
         "left": max(0.0, (held.until - now).total_seconds()) if held.lease else 0.0,
+        "over": over(held),
         "changeable": held.changeable and max(0.0, (held.changeable - now).total_seconds()),
         "revise": held.job.settings.revise_minutes * 60,
         "guidelines": held.guidelines and {"id": held.guidelines.id, "number": held.guidelines.number},
@@ -121,7 +138,8 @@ def draft(task: str, sent: DraftSent, desk: Here, account: Who):
 def beat(task: str, sent: Beat, desk: Here, account: Who):
     held = desk.write(work.beat, account, task, sent.lease, sent.active, desk.now())
     if held is None:
-        return {"until": None, "left": 0.0, "guidelines": None}
+        gone = desk.read(work.look, account, task, desk.now())
+        return {"until": None, "left": 0.0, "guidelines": None, "over": gone and over(gone)}
     number = held.guidelines and held.guidelines.number
     return {"until": held.until.isoformat(), "left": (held.until - desk.now()).total_seconds(), "guidelines": number}
 
@@ -145,5 +163,13 @@ def hand_in(
 
 @router.post("/tasks/{task}/leave")
 def leave(task: str, sent: Leaving, desk: Here, account: Who):
-    desk.write(work.leave, account, task, sent.what, sent.reason, sent.note, desk.now())
+    leave_alone(desk, account, task, sent)
     return {"left": task}
+
+
+def leave_alone(desk: Desk, account: Account, task: str, sent: Leaving) -> None:
+    """To skip needs no reason; a flag is for somebody to act on."""
+    reason = sent.reason.strip() or (NO_REASON if sent.what == "skip" else "")
+    if not reason:
+        raise StoreError("reason: say why you flag it; whoever runs the job acts on that")
+    desk.write(work.leave, account, task, sent.what, reason, sent.note, desk.now())

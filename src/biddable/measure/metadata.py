@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
-from biddable.measure.weighted import mean, weights
+from biddable.measure.weighted import by_lot, mean, weights
 from biddable.records import Completion, Judgement
 
 # The paper's toxicity is a classifier's; ours is what people flag. Bad advice and opinions are other faults.
@@ -43,9 +43,12 @@ def rate(
     questions: Iterable[str],
     how: Bootstrap = DEFAULT,
 ) -> Interval | None:
-    """Share of asked judgements of these completions with a yes, weighed by 1/π. None when nobody was asked."""
+    """Share of asked judgements of these completions with a yes, of those asked by lot, weighed by 1/π. None when
+    nobody was."""
     questions = tuple(questions)
-    asked = [(j, f) for j in judgements if j.completion_id in completions and (f := flag(j, questions)) is not None]
+    asked = [
+        (j, f) for j in by_lot(judgements) if j.completion_id in completions and (f := flag(j, questions)) is not None
+    ]
     if not asked:
         return None
     prompts = [completions[j.completion_id].prompt_id for j, _ in asked]
@@ -85,7 +88,7 @@ def likert(
     judgements: Iterable[Judgement], completions: Mapping[str, Completion], how: Bootstrap = DEFAULT
 ) -> Interval | None:
     """Mean overall quality, 1 to 7, of these completions, weighed by 1/π."""
-    asked = [j for j in judgements if j.completion_id in completions and j.overall is not None]
+    asked = [j for j in by_lot(judgements) if j.completion_id in completions and j.overall is not None]
     if not asked:
         return None
     prompts = [completions[j.completion_id].prompt_id for j in asked]

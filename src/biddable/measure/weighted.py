@@ -5,7 +5,7 @@ plain mean is that of the hard ones. Weighing by 1/π, with π how likely each p
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
@@ -16,6 +16,20 @@ from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, boot
 class Chosen(Protocol):
     @property
     def propensity(self) -> float | None: ...
+
+
+class Drawn(Protocol):
+    @property
+    def extra(self) -> bool | None: ...
+
+
+R = TypeVar("R", bound=Drawn)
+
+
+def by_lot(records: Iterable[R]) -> list[R]:
+    """Without what was asked because others disagreed, and hidden checks: there were more of those the more people
+    differed, or everybody met them, so no share of what people say may count them."""
+    return [one for one in records if not one.extra]
 
 
 def weight(record: Chosen) -> float:

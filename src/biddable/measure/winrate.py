@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
-from biddable.measure.weighted import mean, weight
+from biddable.measure.weighted import by_lot, mean, weight
 from biddable.records import Completion, Group, Judge, Verdict
 
 TieRule = Literal["half", "drop", "loss"]
@@ -33,8 +33,9 @@ def win_rate(
     """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
 
     The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
-    a strict win. Where some prompts were likelier to be asked about, each counts 1/π. Prompts and labelers are
-    resampled together; prompts alone where the judge is one (gold, a model).
+    a strict win. Where some prompts were likelier to be asked about, each counts 1/π. Who was asked because others
+    disagreed is left out. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a
+    model).
     """
     if group is not None and groups is None:
         raise ValueError("a win rate by group needs to know the group of each labeler")
@@ -42,7 +43,7 @@ def win_rate(
     prompts: list[str] = []
     people: list[str] = []
     weights: list[float] = []
-    for verdict in verdicts:
+    for verdict in by_lot(verdicts):
         if judge is not None and verdict.judge != judge:
             continue
         if group is not None and groups is not None and groups.get(verdict.labeler or "") != group:

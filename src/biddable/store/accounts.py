@@ -7,11 +7,12 @@ hashed by whoever calls (the web app), since that is slow on purpose and no work
 import hashlib
 import json
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
 
 from biddable.records import Group, Labeler
 from biddable.store import history, kept, writing
@@ -19,7 +20,7 @@ from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.tables import labelers
 from biddable.store.team_tables import adjudications, screenings
-from biddable.store.work_tables import accounts, answers, jobs, sessions
+from biddable.store.work_tables import accounts, answers, jobs, names, sessions
 
 Role = Literal["owner", "manager", "adjudicator", "labeler", "auditor", "service"]
 ROLES: tuple[Role, ...] = ("owner", "manager", "adjudicator", "labeler", "auditor", "service")
@@ -65,9 +66,36 @@ def everyone(connection: Connection) -> list[Account]:
     return [_account(row) for row in connection.execute(_select().order_by(accounts.c.made, accounts.c.labeler))]
 
 
+def key(name: str) -> str:
+    """What is the same of a name however it is written: maria, Maria, and ＭＡＲＩＡ from a Japanese keyboard."""
+    folded = unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
 def named(connection: Connection, name: str) -> Account | None:
-    row = connection.execute(_select(accounts.c.name == name)).first()
-    return _account(row) if row else None
+    """Whose name this is: letter for letter, or however it is written."""
+    by_key = select(names.c.labeler).where(names.c.key == key(name)).scalar_subquery()
+    for its in (accounts.c.name == name, accounts.c.labeler == by_key):
+        if row := connection.execute(_select(its)).first():
+            return _account(row)
+    return None
+
+
+def _free(connection: Connection, name: str, labeler: str | None = None) -> str:
+    """A name that nobody else has, without spaces around it."""
+    name = name.strip()
+    if not name or len(name) > 100:
+        raise StoreError("name: an account needs one, of at most 100 characters")
+    by_key = select(names.c.labeler).where(names.c.key == key(name)).scalar_subquery()
+    others = _select(or_(accounts.c.name == name, accounts.c.labeler == by_key), accounts.c.labeler != (labeler or ""))
+    if (other := connection.execute(others).first()) is not None:
+        raise StoreError(f"name: {name} is taken" + (f", by {other.name}" if other.name != name else ""))
+    return name
+
+
+def _call(connection: Connection, labeler: str, name: str) -> None:
+    connection.execute(delete(names).where(names.c.labeler == labeler))
+    connection.execute(names.insert(), [{"key": key(name), "labeler": labeler}])
 
 
 def of(connection: Connection, labeler: str) -> Account | None:
@@ -82,22 +110,23 @@ def has_owner(connection: Connection) -> bool:
 
 def make(connection: Connection, name: str, role: Role, group: Group, at: datetime, who: str | None = None) -> Account:
     """A new account that nobody can use yet: invite its person."""
-    name = name.strip()
-    if not name or len(name) > 100:
-        raise StoreError("name: an account needs one, of at most 100 characters")
-    if named(connection, name):
-        raise StoreError(f"name: {name} is taken")
+    name = _free(connection, name)
     labeler = "l-" + secrets.token_hex(6)
     writing.add(connection, [Labeler(id=labeler, group=group)], at)
     row = {"labeler": labeler, "name": name, "role": role, "password": None, "state": "active", "made": at}
     kept.add(connection, accounts, [row], at, who)
+    _call(connection, labeler, name)
     history.write(connection, at, [Change("account made", labeler, who, f"{role}, {group}")])
     return Account(labeler, name, role, group, None, "active")
 
 
 def change(connection: Connection, labeler: str, at: datetime, who: str | None = None, **values: str | None) -> None:
-    """Set the role, the state, the password or the name of an account; its sessions end, since they were another's."""
-    said = ", ".join(f"{key}={'…' if key == 'password' else value}" for key, value in values.items())
+    """Set the role, the state, the password or the name of an account; its sessions end, since they were another's,
+    but not for another name: whoever is at work is the same."""
+    said = ", ".join(f"{key}={'…' if key in ('password', 'name') else value}" for key, value in values.items())
+    another, new_name = values.keys() != {"name"}, values.get("name")
+    if new_name is not None:
+        values["name"] = _free(connection, new_name, labeler)
     if "group" in values:
         _refuse_training(connection, labeler, values["group"])
         moved = Labeler.model_validate({"id": labeler, "group": values.pop("group")})
@@ -107,7 +136,10 @@ def change(connection: Connection, labeler: str, at: datetime, who: str | None =
         _refuse_last_owner(connection, labeler)
     if values:
         kept.change(connection, accounts, (labeler,), values, at, who)
-    end_all(connection, labeler, at)
+    if new_name is not None:
+        _call(connection, labeler, new_name)
+    if another:
+        end_all(connection, labeler, at)
     history.write(connection, at, [Change("account changed", labeler, who, said)])
 
 

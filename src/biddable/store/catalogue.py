@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, delete, func, select
 
 from biddable.records import Prompt, Source, Split, UseCase
-from biddable.store import history, jobs, queries, writing
+from biddable.store import history, jobs, queries, taken_out, writing
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.jobs import Todo
 from biddable.store.rows import sound
 from biddable.store.tables import completions, continuations, demonstrations, judgements, prompts, rankings, skips
 from biddable.store.tables import verdicts as compared
-from biddable.store.team_tables import adjudications, readings
+from biddable.store.team_tables import adjudications, readings, sightings
+from biddable.store.team_tables import taken_out as set_aside
 from biddable.store.work_tables import activity, answers, drafts, passes, slots, tasks
 from biddable.store.work_tables import jobs as of_jobs
 
-OF_TASK = (answers, passes, drafts, activity, adjudications, readings)
+OF_TASK = (answers, passes, drafts, activity, adjudications, readings, sightings, set_aside)
 
 
 class Wanted(NamedTuple):
@@ -161,14 +162,12 @@ def mend(connection: Connection, name: str, text: str, at: datetime, who: str | 
     return made.id
 
 
-def close(connection: Connection, name: str, at: datetime, who: str | None) -> int:
-    """Nobody is given a task of it any more; whoever holds one can hand it in. Returns how many shares that were."""
+def close(connection: Connection, name: str, at: datetime, who: str) -> None:
+    """Its tasks are taken out, but for those of a test; who holds one is told."""
     tests = select(of_jobs.c.id).where(of_jobs.c.purpose == "screening")
-    its = select(tasks.c.id).where(tasks.c.prompt_id == name, tasks.c.job.not_in(tests))
-    checks = its.where(tasks.c.chosen_by == "gold")
-    for task in connection.execute(checks).scalars().all():
-        jobs.retire(connection, task, at, who)
-    shut = update(slots).where(slots.c.task.in_(its), slots.c.state == "open").values(state="out")
-    count = connection.execute(shut).rowcount
-    history.write(connection, at, [Change("prompt's tasks closed", name, who, str(count))])
-    return count
+    its = select(tasks.c.id, tasks.c.chosen_by).where(tasks.c.prompt_id == name, tasks.c.job.not_in(tests))
+    for task, chosen_by in connection.execute(its.order_by(tasks.c.id)).all():
+        if chosen_by == "gold":
+            jobs.retire(connection, task, at, who)
+        taken_out.take_out(connection, task, "Its prompt was closed.", at, who)
+    history.write(connection, at, [Change("prompt's tasks closed", name, who)])

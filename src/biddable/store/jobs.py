@@ -18,6 +18,7 @@ from biddable.store.engine import StoreError
 from biddable.store.history import Change
 from biddable.store.queries import among
 from biddable.store.rows import Task
+from biddable.store.taken_out import is_out
 from biddable.store.work_tables import activity, guidelines, jobs, slots, tasks
 
 JobPurpose = Literal["training", "evaluation", "screening"]
@@ -293,7 +294,8 @@ def set_guide(connection: Connection, purpose: str, text: str, at: datetime, who
 def left(connection: Connection, job: str) -> dict[str, int]:
     """How many slots of a job are in which state; without hidden checks, which nobody has to do."""
     query = select(slots.c.state, func.count()).group_by(slots.c.state)
-    found = {"open": 0, "leased": 0, "done": 0} | dict(connection.execute(query.where(slots.c.job == job)).all())
+    counts = dict(connection.execute(query.where(slots.c.job == job)).all())
+    found = {"open": 0, "leased": 0, "done": 0, "out": 0} | counts
     # Taken off, and not left out: so the many are counted on an index, and the few are found by their tasks.
     for state, count in connection.execute(query.where(slots.c.task.in_(checks_of(job)))).all():
         found[state] -= count
@@ -305,4 +307,4 @@ def checks_of(job: str):
 
 
 def count_tasks(connection: Connection, job: str) -> int:
-    return connection.execute(select(func.count()).where(tasks.c.job == job)).scalar_one()
+    return connection.execute(select(func.count()).where(tasks.c.job == job, ~is_out(tasks.c.id))).scalar_one()

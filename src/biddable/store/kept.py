@@ -17,13 +17,22 @@ from biddable.store import history
 from biddable.store.history import Change, moment
 from biddable.store.queries import among
 from biddable.store.tables import Instant
-from biddable.store.team_tables import adjudications, consents, ratings, readings, screenings, topics
+from biddable.store.team_tables import (
+    adjudications,
+    consents,
+    ratings,
+    readings,
+    screenings,
+    sightings,
+    taken_out,
+    topics,
+)
 from biddable.store.work_tables import accounts, answers, guidelines, jobs, passes, tasks
 
 KEPT: Mapping[str, Table] = {
     "account": accounts, "guideline": guidelines, "job": jobs, "task": tasks, "answer": answers, "pass": passes,
     "consent": consents, "topic": topics, "rating": ratings, "screening": screenings, "adjudication": adjudications,
-    "reading": readings,
+    "reading": readings, "taking out": taken_out, "sighting": sightings,
 }  # fmt: skip
 _KINDS = {table.name: kind for kind, table in KEPT.items()}
 

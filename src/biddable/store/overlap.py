@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from biddable.store.jobs import Job
+from biddable.store.taken_out import is_out
 from biddable.store.work_tables import answers, slots, tasks
 
 
@@ -33,7 +34,7 @@ def ask_again(connection: Connection, job: Job, task: str, apart: Apart) -> bool
     there = connection.execute(query.where(slots.c.task == task)).all()
     if not 2 <= len(there) < settings.people or any(one.state != "done" or one.gold is not None for one in there):
         return False
-    if apart(_said(connection, task)) <= settings.disagree:
+    if connection.execute(select(is_out(task))).scalar() or apart(_said(connection, task)) <= settings.disagree:
         return False
     new = {"task": task, "slot": len(there), "job": job.id, "place": there[0].place, "state": "open", "extra": True}
     connection.execute(slots.insert(), [new])

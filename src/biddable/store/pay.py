@@ -70,11 +70,13 @@ def _line(labeler: str, day: date, job: Job, count: int, active: float, paid: fl
     return Line(labeler, day, job.id, count, round(active, 2), round(paid, 2), hourly, round(paid / 60 * hourly, 2))
 
 
-def by_clock(connection: Connection, first: date, last: date, labeler: str) -> float:
-    """The minutes of this person in the days from first to last that no script counted."""
+def by_clock(connection: Connection, first: date, last: date, labeler: str | None = None) -> dict[str, float]:
+    """The minutes of each person in the days from first to last that no script counted, where there are any."""
     start, end = _span(first, last)
-    those = (activity.c.what == "clock", activity.c.labeler == labeler, activity.c.at >= start, activity.c.at < end)
-    return (connection.execute(select(func.sum(activity.c.seconds)).where(*those)).scalar() or 0.0) / 60
+    mine = [activity.c.labeler == labeler] if labeler else []
+    those = (activity.c.what == "clock", activity.c.seconds > 0, activity.c.at >= start, activity.c.at < end, *mine)
+    each = select(activity.c.labeler, func.sum(activity.c.seconds)).where(*those).group_by(activity.c.labeler)
+    return {row[0]: float(row[1]) / 60 for row in connection.execute(each)}
 
 
 def _span(first: date, last: date) -> tuple[datetime, datetime]:

@@ -11,6 +11,7 @@ from biddable.store import accounts, jobs
 from biddable.store.jobs import Job
 from biddable.store.queries import among, count
 from biddable.store.tables import completions, demonstrations, prompts, rankings, scores
+from biddable.store.taken_out import open_flag
 from biddable.store.work_tables import accounts as people
 from biddable.store.work_tables import answers, passes, slots, tasks
 
@@ -20,6 +21,7 @@ class Progress(NamedTuple):
     open: int
     held: int
     done: int
+    out: int  # were taken out
     refused: dict[str, int]  # tasks that everybody at work has skipped or done, and how many open slots each has
     last_day: int  # done in the last 24 hours
     lately: int  # done in so many hours: since it was opened, or in the last week of that
@@ -49,7 +51,7 @@ def of(connection: Connection, job: Job, at: datetime) -> Progress:
     hours = max(at - start, SHORTEST) / timedelta(hours=1)
     day, lately = (_done(connection, job.id, since, at) for since in (at - timedelta(days=1), start))
     refused = _refused(connection, job)
-    return Progress(job, left["open"], left["leased"], left["done"], refused, day, lately, hours)
+    return Progress(job, left["open"], left["leased"], left["done"], left["out"], refused, day, lately, hours)
 
 
 def _refused(connection: Connection, job: Job) -> dict[str, int]:
@@ -155,11 +157,14 @@ class Left(NamedTuple):
     reason: str
     note: str
     at: datetime
+    open: bool  # a flag that no manager has looked at
 
 
 def passed(connection: Connection, job: str, most: int = 50) -> Sequence[Left]:
-    query = select(passes).where(exists().where(tasks.c.id == passes.c.task, tasks.c.job == job))
-    return [Left(*row) for row in connection.execute(query.order_by(passes.c.at.desc()).limit(most))]
+    """Open flags first, and the newest first."""
+    waits = open_flag()
+    query = select(passes, waits).where(exists().where(tasks.c.id == passes.c.task, tasks.c.job == job))
+    return [Left(*row) for row in connection.execute(query.order_by(waits.desc(), passes.c.at.desc()).limit(most))]
 
 
 def newest(connection: Connection, job: str, most: int = 20) -> list[tuple[str, str, datetime]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from biddable.records import Ranking
+from biddable.records import Ranking, Verdict
 from biddable.store.queries import among, fetch
 from biddable.store.tables import QUESTIONS, completions, judgements, labelers, ranked, rankings, scores, verdicts
 from biddable.store.team_tables import adjudications
@@ -151,6 +151,19 @@ def compared(connection: Connection) -> list[Compared]:
     )
     query = select(each.c.labeler, func.sum(each.c.n), *_sums(each.c.hits, each.c.tries)).group_by(each.c.labeler)
     return [Compared(row[0], int(row[1]), tuple(float(x) for x in row[2:])) for row in connection.execute(query)]
+
+
+def verdicts_of(connection: Connection, job: str) -> tuple[list[Verdict], dict[str, str]]:
+    """What people said in a job that compares, and whose answer each is. The moment tells a verdict from one of the
+    same prompt in another job."""
+    same = (answers.c.labeler == verdicts.c.labeler, answers.c.at == verdicts.c.at, answers.c.job == job)
+    its = exists().where(*same, tasks.c.id == answers.c.task, tasks.c.prompt_id == verdicts.c.prompt_id)
+    said = [one for one in fetch(connection, "verdict", its) if isinstance(one, Verdict)]
+    names = sorted({name for one in said for name in (one.a, one.b)})
+    runs: dict[str, str] = {}
+    for those in among(completions, ("id",), ((name,) for name in names)):
+        runs |= dict(connection.execute(select(completions.c.id, completions.c.run_id).where(those)).all())
+    return said, runs
 
 
 class Rated(NamedTuple):

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 from biddable.store import queue
 from biddable.store.accounts import Account
 from biddable.store.jobs import Job
+from biddable.store.taken_out import is_out
 from biddable.store.work_tables import answers, passes, slots, tasks
 
 
@@ -32,7 +33,8 @@ def part_of_test(connection: Connection, job: Job, account: Account) -> Row | No
 
 def _slot(connection: Connection, job: Job, labeler: str, conditions: list[ColumnElement[bool]]) -> Row | None:
     had = (exists().where(t.c.task == tasks.c.id, t.c.labeler == labeler) for t in (slots, answers, passes))
-    query = select(tasks.c.id, tasks.c.place).where(tasks.c.job == job.id, *conditions, *(~one for one in had))
+    conditions = [tasks.c.job == job.id, *conditions, ~is_out(tasks.c.id), *(~one for one in had)]
+    query = select(tasks.c.id, tasks.c.place).where(*conditions)
     task = connection.execute(query.order_by(tasks.c.place, tasks.c.id).limit(1)).first()
     if task is None:
         return None

@@ -1,4 +1,5 @@
-"""The tables of what a team decides beside the work: consent, screening, adjudication, and its anonymous surveys."""
+"""The tables of what a team decides beside the work: consent, screening, adjudication, tasks that are taken out, and
+its anonymous surveys."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, PrimaryKeyConstraint, Table, Text
 
@@ -84,6 +85,29 @@ readings = Table(
     metadata,
     _id("task", "tasks.id"),
     _id("labeler", "accounts.labeler"),
+    _at("at"),
+    PrimaryKeyConstraint("task", "labeler"),
+)
+
+# A task that is given to nobody any more, and why; or that was, and is in the queue again.
+taken_out = Table(
+    "taken_out",
+    metadata,
+    _id("task", "tasks.id"),
+    Column("out", Boolean, nullable=False),
+    _text("reason"),
+    _id("who", "accounts.labeler"),
+    _at("at"),
+    PrimaryKeyConstraint("task"),
+)
+
+# A flag that a manager has looked at: whose, and on which task.
+sightings = Table(
+    "sightings",
+    metadata,
+    _id("task", "tasks.id"),
+    _id("labeler", "accounts.labeler"),
+    _id("who", "accounts.labeler"),
     _at("at"),
     PrimaryKeyConstraint("task", "labeler"),
 )

@@ -26,7 +26,7 @@ from biddable.store.tables import (
     skips,
     verdicts,
 )
-from biddable.store.team_tables import adjudications, ratings, readings, topics
+from biddable.store.team_tables import adjudications, ratings, readings, sightings, taken_out, topics
 from biddable.store.work_tables import answers, drafts, passes, slots, tasks
 
 KINDS = {shelf.table: kind for kind, shelf in SHELVES.items()} | {table: kind for kind, table in kept.KEPT.items()}
@@ -79,6 +79,8 @@ def _parts(person: str) -> Iterator[Part]:
     yield Part(topics, topics.c.labeler == person)
     for table in (answers, drafts, passes, adjudications, readings):
         yield Part(table, or_(table.c.labeler == person, table.c.task.in_(of_own)))
+    yield Part(sightings, or_(sightings.c.labeler == person, sightings.c.task.in_(of_own)))
+    yield Part(taken_out, taken_out.c.task.in_(of_own))
     yield Part(slots, slots.c.task.in_(of_own))
     yield Part(tasks, tasks.c.prompt_id.in_(own))
     yield Part(ranked, or_(ranked.c.labeler == person, ranked.c.prompt_id.in_(own)))

@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, or_, select, update
 
 from biddable.records import Completion, Group, Prompt, Ranking, Record, digest
-from biddable.store import history, informed, jobs, kept, overlap, queue, shared, team, writing
+from biddable.store import history, informed, jobs, kept, overlap, queue, shared, taken_out, team, writing
 from biddable.store.accounts import Account
 from biddable.store.engine import StoreError
 from biddable.store.history import Change
@@ -58,6 +58,7 @@ class Held(NamedTuple):
     group: Group = "training"  # its holder's
     informed: bool = False  # they have read by now what others said of it
     extra: bool = False  # not by lot: asked for because others disagreed, or a hidden check
+    taken_out: str | None = None  # why it was taken out
 
 
 class Answer(NamedTuple):
@@ -182,6 +183,7 @@ _HELD = (
         )
         .scalar_subquery()
         .label("first"),
+        taken_out.why(bindparam("task")).label("taken_out"),
     )
     .select_from(
         tasks.outerjoin(slots, and_(slots.c.task == tasks.c.id, slots.c.labeler == bindparam("labeler"))).outerjoin(
@@ -209,7 +211,7 @@ def look(connection: Connection, account: Account, task: str, at: datetime) -> H
         row.lease if row.state == "leased" else None,
         row.taken or row.first, row.until or at,
         Draft(row.version, row.body) if row.version is not None else None, _changeable(connection, account, task, job),
-        row.propensity if row.propensity < 1 else None, account.group, bool(row.informed),
+        row.propensity if row.propensity < 1 else None, account.group, bool(row.informed), taken_out=row.taken_out,
     )  # fmt: skip
 
 

@@ -57,6 +57,17 @@ accounts = Table(
     UniqueConstraint("name"),
 )
 
+# By which an account is found, however the name is written: see accounts.key. Where two names were one before there was
+# this table, only the older account stands here; the other is found by its name as it is.
+names = Table(
+    "names",
+    metadata,
+    _id("key"),
+    _id("labeler", "accounts.labeler"),
+    PrimaryKeyConstraint("key"),
+    UniqueConstraint("labeler"),
+)
+
 # Sessions, invitations and service keys: a secret that opens the door for one purpose. Only its sha256 is kept.
 sessions = Table(
     "sessions",

@@ -55,7 +55,7 @@ export function hold(task, element, lost, guided) {
         if (held !== one) return;
         if (said.until === null) {
           gone = true;
-          lost();
+          lost(said.over);
         } else {
           until = Date.now() + said.left * 1000;
           if (said.guidelines !== (task.guidelines?.number ?? null)) guided(said.guidelines);

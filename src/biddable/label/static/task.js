@@ -81,10 +81,9 @@ export class Task {
   }
 
   hold() {
-    const over = "The time for this task is over, and somebody else may be given it. Your draft stays; you can still hand it in.";
     const guided = (number) => banner("guided", `The guidelines have changed: version ${number} holds from your next task on.`);
-    clock.hold(this.task, this.root.querySelector("#lease"), () => banner("lost", over), guided);
-    if (!this.task.lease && this.task.changeable === null) banner("lost", over);
+    clock.hold(this.task, this.root.querySelector("#lease"), (over) => banner("lost", over), guided);
+    banner("lost", this.task.over);
   }
 
   // Nothing is to be done here now: it is on its way, or waits for the connection.
