@@ -13,7 +13,10 @@ from biddable.store import Store, accounts, open_store, tables, withdrawal
 from biddable.store.verify import faults
 from biddable.store.work_tables import slots
 
-STAYS = {"labelers", "accounts", "sessions", "consents", "screenings", "activity", "guidelines", "changes"}
+STAYS = {  # that they were there, and what managers decided
+    "labelers", "accounts", "names", "sessions", "consents", "screenings", "activity", "guidelines", "taken_out",
+    "sightings", "changes",
+}  # fmt: skip
 
 
 @pytest.fixture
