@@ -296,7 +296,8 @@ def test_passwords_in_the_clear_are_warned_of(tmp_path):
     ) as served:
         assert served.stderr is not None
         said = served.stderr.readline()
-        served.terminate()
+        served.terminate()  # while it starts
+        assert served.wait(60) == 0
     assert said.startswith("biddable: note: --host 0.0.0.0: passwords travel unencrypted; put an HTTPS proxy in front")
 
 

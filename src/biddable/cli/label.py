@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,7 +15,6 @@ import typer
 from biddable.cli import project
 from biddable.cli.project import say, warn
 from biddable.config import ConfigError
-from biddable.runs import Preempted
 
 EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
 
@@ -89,6 +90,9 @@ def _serve(
     from biddable.label import create_app
     from biddable.label.guard import loopback
 
+    # An exception would be lost where one is dropped (a finaliser, say), and the server go on serving.
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     address = _listen(host, port)
     _owner(here, host, url or _address(host, address.getsockname()[1]), behind_proxy)
     # A page of another site can have its name lead here; then its own name still stands in what it asks.
@@ -106,7 +110,9 @@ def _serve(
     )
     server = uvicorn.Server(settings)
     _settle()
-    with contextlib.suppress(KeyboardInterrupt, Preempted):  # raised again when all who were being served have been
+    signal.signal(signal.SIGTERM, server.handle_exit)
+    server.should_exit = stopped.is_set()
+    with contextlib.suppress(KeyboardInterrupt):  # raised again when all who were being served have been
         server.run(sockets=[address])
 
 
