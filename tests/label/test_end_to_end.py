@@ -60,7 +60,7 @@ def desk_of(browser: Browser, url) -> Iterator[Callable[[], Page]]:
 def come_in(owner: Page, mine: Page, name: str) -> None:
     """The owner makes a link; its person opens it and chooses a password."""
     owner.goto("/manage/people")
-    owner.get_by_label("Name", exact=False).first.fill(name)
+    owner.locator("form[action='/manage/people'] [name=name]").fill(name)
     owner.get_by_role("button", name="Make a link").click()
     link = owner.get_by_label(f"Send this link to {name}.").input_value()
     mine.goto(link)

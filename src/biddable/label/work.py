@@ -75,8 +75,8 @@ def over(held: Held) -> str | None:
             "What you wrote stays here; you need not go on, and what you hand in all the same is kept."
         )
     return (
-        "This task is not held for you any more: its time is over, or whoever runs the job gave it back. Somebody else "
-        "may be given it. Your draft stays; you can still hand it in."
+        "The time for this task is over, or whoever runs the job gave it back, and somebody else may be given it. Your "
+        "draft stays; you can still hand it in."
     )
 
 
