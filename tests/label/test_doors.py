@@ -396,3 +396,4 @@ def test_what_one_of_the_two_databases_cannot_keep_is_refused(filled, person, te
     assert send(ann, "POST", f"{at}/answer", {"key": "12345678", "body": json.dumps({"text": text})}) == 400
     assert send(ann, "POST", f"{at}/answer", {"key": text * 8, "body": json.dumps({"text": "x"})}) == 422
     assert ann.get("/api/tasks/%00").status_code == 400
+    assert ann.get("/work?besides=%00").status_code == 400

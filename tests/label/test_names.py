@@ -4,7 +4,6 @@ import sqlite3
 
 import httpx2
 import pytest
-from alembic import command
 
 from biddable.label.signin import hash_password
 from biddable.store import StoreError, accounts, engine, migrate, open_store
@@ -60,9 +59,7 @@ def old(tmp_path) -> str:
     where = str(tmp_path / "old.db")
     bare = engine.connect(engine.locate(where), foreign_keys=False)
     with engine.writing(bare).begin() as connection:
-        config = migrate._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+        migrate.go_to(connection, "0003")
     bare.dispose()
     file = sqlite3.connect(where)
     for n, name in enumerate(("maria", "Maria", "Ben")):

@@ -66,7 +66,7 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         if self.hosts is not None and _hostname(headers.get("host", "")) not in self.hosts:
             return 421, "this server goes by another name"
-        if "\x00" in scope["path"]:
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             return 400, "the address holds the character U+0000"
         if scope["method"] not in READING and not own(headers):
             return 403, "this request comes from another site"

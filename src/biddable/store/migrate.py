@@ -40,13 +40,13 @@ def upgrade(engine: Engine) -> None:
         raise StoreError(f"{shown(engine.url)}: its schema {found} is newer than this program's; upgrade biddable")
     with writing(engine).begin() as connection:
         take_turn(connection)
-        _migrate(connection)
+        go_to(connection, head())
         if connection.dialect.name == "sqlite":
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             assert not broken, f"the migration left {len(broken)} rows that name the unknown"
 
 
-def _migrate(connection: Connection) -> None:
+def go_to(connection: Connection, step: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -55,4 +55,4 @@ def _migrate(connection: Connection) -> None:
     # The default cuts paths at spaces, and a home folder may have one.
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, step)
