@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from preference_worlds import tournament
+from preference_worlds import coverage, tournament
 from scipy.optimize import minimize
 
 from biddable.measure.davidson import design, fit, is_finite, islands, met, rate, scales
@@ -109,9 +109,8 @@ def test_rate_is_the_chance_to_win_and_half_the_chance_to_tie():
 
 
 def test_models_that_never_met_stand_on_scales_of_their_own():
-    verdicts, models = said(
-        ("x", "y", "a"), ("x", "y", "b"), ("y", "z", "tie"), ("y", "z", "a"), ("y", "z", "b"), ("u", "v", "a"), ("u", "v", "b")
-    )  # fmt: skip
+    chain = [("x", "y", "a"), ("x", "y", "b"), ("y", "z", "tie"), ("y", "z", "a"), ("y", "z", "b")]
+    verdicts, models = said(*chain, ("u", "v", "a"), ("u", "v", "b"))
     first, second = scales(verdicts, models, "y", FAST)
     assert (set(first.places), first.baseline) == ({"x", "y", "z"}, "y")
     assert (set(second.places), second.baseline) == ({"u", "v"}, "u")
@@ -209,3 +208,11 @@ def test_the_pull_is_how_the_fit_moves():
         counts[told.pair_N[n], told.outcome_N[n]] -= 1
         without, _ = fit(counts, columns)
         np.testing.assert_allclose(theta - without, pull[n] / len(pull), rtol=0.02, atol=1e-5)  # second order is left
+
+
+def test_intervals_hold_the_planted_truth():
+    """The whole: `python tests/measure/preference_worlds.py`."""
+    (held,) = coverage(60, seed=2, shapes=((80, 10, 2, 0.3),)).values()
+    # 95 % of 120 intervals that come in twos: outside these, three standard errors off, the interval itself is wrong
+    assert 0.88 <= held["scale"] <= 1
+    assert 0.88 <= held["win rate"] <= 1
