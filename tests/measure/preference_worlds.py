@@ -61,7 +61,7 @@ def tournament(
                         seconds=0.0,
                         propensity=None,
                         extra=None,
-                    )  # fmt: skip
+                    )
                 )
     return made, models
 
@@ -134,9 +134,8 @@ def main() -> None:
     print(f"{worlds} worlds of three models\n\n| a world has | win rate | scale |\n|---|---|---|")
     for what, held in coverage(worlds).items():
         print(f"| {what} | {100 * held['win rate']:.1f} % | {100 * held['scale']:.1f} % |")
-    print(
-        "\n| prompts, verdicts each | looks: this one | looks: plain | plain, once | times as wide |\n|---|---|---|---|---|"
-    )
+    print("\n| prompts, verdicts each | looks: this one | looks: plain | plain, once | times as wide |")
+    print("|---|---|---|---|---|")
     for prompts, each in ((200, 1), (1000, 1), (1000, 3)):
         p = peeking(worlds, prompts, each, seed=3)
         shares = " | ".join(f"{100 * x:.1f} %" for x in p[:3])

@@ -78,7 +78,7 @@ def test_a_prompt_counts_when_it_is_complete():
         said(2, "ann", "a", 3), said(0, "joe", "b", 9), said(3, "ann", "b", 0),
         said(3, "joe", "b", 0, extra=True),
     ]  # fmt: skip
-    # of two: p1 is complete at 2 (0 and ½), p0 at 5 (1 and 1; joe is the third); p2 waits, and p3's second was asked for
+    # of two: p1 is complete at 2 (0 and ½), p0 at 5 (1 and 1; joe is the third); p2 waits, p3's second was asked for
     assert by_prompt(verdicts, models, "x", "y", 2) == [0.25, 1.0]
     assert by_prompt(verdicts, models, "y", "x", 2) == [0.75, 0.0]
     assert by_prompt(verdicts, models, "x", "y", 1) == [1.0, 0.0, 0.0, 1.0]  # p0 and p3 at 0, p1 at 1, p2 at 3

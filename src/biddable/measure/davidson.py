@@ -56,7 +56,8 @@ class Met(NamedTuple):
     def counts(self) -> Floats:
         """(C, O), each verdict as its weight."""
         flat = self.pair_N * 3 + self.outcome_N
-        return np.bincount(flat, weights=self.weight_N, minlength=3 * len(self.pairs)).reshape(-1, 3)
+        counted = np.bincount(flat, weights=self.weight_N, minlength=3 * len(self.pairs))
+        return counted.reshape(-1, 3).astype(np.float64)
 
 
 def met(verdicts: Iterable[Verdict], models: Mapping[str, str]) -> Met:
@@ -198,7 +199,7 @@ def _scale(verdicts: Sequence[Verdict], models: Mapping[str, str], baseline: str
         low, high = wide.low, wide.high
         if held:  # what is seen hardly varies, which is no certainty
             low, high = min(low, theta_T[t] - Z * error_T[t]), max(high, theta_T[t] + Z * error_T[t])
-        n = int(np.isin(found.pairs, t + 1).any(axis=1)[found.pair_N].sum())
+        n = int(np.count_nonzero(found.pairs[found.pair_N] == t + 1))
         places[name] = _at(float(theta_T[t]), float(low), float(high), tie, n)
     score_M = np.concatenate([[0.0], theta_T[: len(found.models) - 1]])
     names = (baseline, *found.models[1:])

@@ -50,7 +50,8 @@ def boundary(v: float, alpha: float) -> float:
     high = math.sqrt(2 * (v + rho) * target) + 2 * target
     while log_mixture(high, v, rho) < target:
         high *= 2
-    return float(brentq(lambda s: log_mixture(s, v, rho) - target, 0.0, high, xtol=1e-9))
+    root, _ = brentq(lambda s: log_mixture(s, v, rho) - target, 0.0, high, xtol=1e-9, full_output=True)
+    return root
 
 
 def sequence(values: Sequence[float] | Floats, level: float = 0.95) -> tuple[Floats, Floats]:
