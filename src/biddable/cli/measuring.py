@@ -117,18 +117,24 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
             "rankings": next(store.rankings(), None),
         }
     there = [what for what, first in said.items() if first is not None]
-    if not there:
+    judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
+    if not there and not judged:
         raise ConfigError(
             f"{here.store}: no verdicts or judgements on {split} prompts, and no rankings: nothing to measure"
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}
-    left = [*here.runs.glob("judge-*/verdicts.jsonl"), *here.runs.glob("score-*/scored.jsonl")]
+    left = [*judged, *here.runs.glob("score-*/scored.jsonl")]
     left += [*here.runs.glob("*/scores.jsonl"), *here.runs.glob("weigh-*/likelihoods.jsonl"), *_training(here)]
     done = [path for path in sorted(left) if _status(path.parent) == "done"]
     return {str(what): path for what, path in found.items()} | {
         f"{path.parent.name} {path.stem}": path for path in done
     }
+
+
+def _on(verdicts: Path, split: Split) -> bool:
+    """Whether a judge was asked about prompts of this split."""
+    return split == "all" or any(isinstance(one, Prompt) and one.split == split for one in records.read(verdicts))
 
 
 def assemble(
@@ -221,7 +227,8 @@ def _preference(
     compared = {models[c] for v in verdicts for c in (v.a, v.b) if c in models}
     if settings.baseline is not None and settings.baseline not in compared:
         raise ConfigError(f"--baseline {settings.baseline}: nobody compared it; compared were: {_listed(compared)}")
-    tallies = [path.parent / "tally.json" for path in inputs.values() if path.stem == "verdicts"]
+    beside = [path.parent / "tally.json" for path in inputs.values() if path.name == "verdicts.jsonl"]
+    tallies = [Tally.model_validate_json(path.read_bytes()) for path in beside if path.is_file()]
     found = Evidence(
         verdicts,
         models,
@@ -230,7 +237,7 @@ def _preference(
         {labeler.id: labeler.group for labeler in _of(Labeler, pool)},
         _of(Judgement, pool),
         [s for path in inputs.values() if path.stem == "scored" for s in records.read(path) if isinstance(s, Score)],
-        {t.parent.name: Tally.model_validate_json(t.read_bytes()) for t in tallies if t.is_file()},
+        {tally.judge: tally for tally in sorted(tallies, key=lambda tally: tally.asked)},
         groups_of_owners(inputs.get("owners")),
     )
     if not verdicts:

@@ -23,6 +23,7 @@ Pair = tuple[str, str, str]  # prompt, and the two completions in the order of t
 class Tally(Record):
     """What asking a judge came to, as its run says."""
 
+    judge: str = ""
     asked: int = 0
     unread: int = 0  # answered, but not with a verdict
     refused: int = 0  # the endpoint would not take the question
