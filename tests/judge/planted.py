@@ -11,6 +11,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from biddable.hamlet import truth
+
 Trouble = Callable[[int], Response | float | None]  # of the nth request: an answer in place of one, or seconds to wait
 
 
@@ -27,8 +29,15 @@ def longer(said: dict[str, str]) -> str:
     return "FIRST" if len(said["first"]) > len(said["second"]) else "SECOND"
 
 
+def true(said: dict[str, str]) -> str:
+    """Hamlet's own truth."""
+    gap = truth.utility(said["request"], said["first"]) - truth.utility(said["request"], said["second"])
+    return "TIE" if abs(gap) < 1e-9 else "FIRST" if gap > 0 else "SECOND"
+
+
 JUDGES: dict[str, Callable[[dict[str, str]], str]] = {
     "truthful": lambda said: "SECOND" if "good" in said["second"] else "FIRST" if "good" in said["first"] else "TIE",
+    "true": true,
     "places": lambda _said: "FIRST",
     "longer": longer,
     "ties": lambda _said: "tie.",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -15,10 +16,13 @@ from typer.testing import CliRunner
 
 from biddable import records, runs
 from biddable.cli import app
+from biddable.hamlet import answers as answer_of
+from biddable.hamlet import people
+from biddable.hamlet import world as world_of_hamlet
 from biddable.judge import JudgeConfig, load, pairs_to_ask
 from biddable.judge.asking import ORDERS, answered, questions
 from biddable.measure.results import Results
-from biddable.records import Completion, Labeler, Prompt, Verdict
+from biddable.records import Completion, Group, Labeler, Prompt, Verdict
 from biddable.store import open_store
 
 KEY = "sk-secret-4711"
@@ -31,7 +35,7 @@ def served():
         yield server
 
 
-def world(people: bool = True) -> tuple[list[Prompt], list[Completion], list[Verdict]]:
+def world(asked: bool = True) -> tuple[list[Prompt], list[Completion], list[Verdict]]:
     """ppo answers well on even prompts and sft on odd ones; sft's answers are longer. People say what is so, mostly."""
     prompts = [Prompt.make(f"Question {n} of many", split="test") for n in range(N)]
     answers, said = [], []
@@ -45,7 +49,7 @@ def world(people: bool = True) -> tuple[list[Prompt], list[Completion], list[Ver
             said.append(
                 Verdict(prompt_id=prompt.id, a=two["ppo"].id, b=two["sft"].id, better=side, judge="person", labeler=who)
             )
-    return prompts, answers, said if people else []
+    return prompts, answers, said if asked else []
 
 
 @pytest.fixture
@@ -62,11 +66,10 @@ def project(tmp_path, monkeypatch) -> Path:
 
 
 def fill(folder: Path, prompts, answers, said) -> None:
-    people = [
-        Labeler(id=who, group=group) for who, group in (("ann", "training"), ("eve", "training"), ("joe", "held_out"))
-    ]
+    groups: dict[str, Group] = {"ann": "training", "eve": "training", "joe": "held_out"}
+    team = [Labeler(id=who, group=group) for who, group in groups.items()]
     with open_store(str(folder / "store.db")) as store:
-        store.add_many([*prompts, *answers, *people, *said])
+        store.add_many([*prompts, *answers, *team, *said])
 
 
 def ask(*words: object):
@@ -150,6 +153,46 @@ def test_a_truthful_judge_end_to_end(project, served):
     assert results.human_win_rate.keys() == {"ppo_vs_sft"}  # a machine's verdicts are no person's
 
 
+def hamlet(n: int) -> tuple[list[Prompt], list[Completion], list[Verdict], list[Verdict]]:
+    """Careful answers against careless ones to Hamlet's prompts; what its people say of some, and the truth of all."""
+    rng = random.Random(1)
+    prompts = [p.model_copy(update={"split": "test"}) for p in world_of_hamlet.prompts(3, n)]
+    prompts = list({p.id: p for p in prompts}.values())
+    answers, said, gold = [], [], []
+    for number, prompt in enumerate(prompts):
+        task = people.understood(prompt)
+        two = [
+            Completion.make(prompt.id, text, f"{model}@1a2b3c4d")
+            for model, text in (("ppo", answer_of.write(task, rng, answer_of.Care())), ("sft", "na na the goat"))
+        ]
+        if number % 5 == 0:
+            two[1] = two[1].model_copy(update={"text": two[0].text})  # as good
+        answers += two
+        gold.append(people.gold(prompt, *two))
+        said += [people.compare(person, prompt, *two) for person in people.crowd(1)[number % 20 :: 20] if number % 2]
+    return prompts, answers, said, gold
+
+
+def test_in_hamlet_a_true_judge_finds_the_truth(tmp_path, monkeypatch, served):
+    """Its truth is planted: the endpoint knows it, and what comes out at the other end is the truth's own win rate."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIDDABLE_QUIET", "1")
+    assert ask("init", "h").exit_code == 0
+    monkeypatch.chdir(tmp_path / "h")
+    prompts, answers, said, gold = hamlet(60)
+    with open_store("store.db") as store:
+        team = [Labeler(id=person.name, group=person.group) for person in people.crowd(1)]
+        store.add_many([*prompts, *answers, *team, *said])
+    judge(served, "true", "--at-once", 8)
+    judge(served, "places", "--at-once", 8)
+    places, true = measured(tmp_path / "h")[0].preference.judges
+    rate = sum({"a": 1.0, "b": 0.0, "tie": 0.5}[v.better] for v in gold) / len(gold)
+    assert true.rates["ppo_vs_sft"].value == pytest.approx(rate)
+    assert (true.word, true.flipped.value) == ("above chance", 0)
+    assert places.rates["ppo_vs_sft"].value == 0.5
+    assert places.agrees.high < true.agrees.low
+
+
 def test_a_judge_that_looks_at_places_is_found_out(project, served):
     judge(served, "places")
     (one,) = measured(project)[0].preference.judges
@@ -196,7 +239,7 @@ def test_without_people_it_is_not_checked(tmp_path, monkeypatch, served):
     monkeypatch.setenv("BIDDABLE_QUIET", "1")
     assert ask("init", "q").exit_code == 0
     monkeypatch.chdir(tmp_path / "q")
-    fill(Path(), *world(people=False))
+    fill(Path(), *world(asked=False))
     judge(served, "truthful")
     results, page = measured(tmp_path / "q")
     (one,) = results.preference.judges
@@ -209,6 +252,14 @@ def test_other_prompts_than_those_asked_for_do_not_count(project, served):
     judge(served, "truthful")
     assert len(measured(project)[0].preference.judges) == 1
     assert "nothing to measure" in ask("measure", "--split", "valid").stderr
+
+
+def test_the_terminal_tells_a_judges_worth_before_its_rates(project, served):
+    judge(served, "longer")
+    told = ask("measure").output.replace("\u00a0", " ")
+    worth, rates = told.index("is no better than chance: it agrees with a person on"), told.index("its win rates:")
+    assert worth < rates
+    assert "its win rates: PPO over SFT 0 % (0–" in told
 
 
 # The manifest and the key

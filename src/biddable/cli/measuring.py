@@ -223,7 +223,9 @@ def _preference(
     from biddable.measure.judges import Tally
     from biddable.measure.preference import Asked, Evidence, preference
 
-    verdicts = _of(Verdict, pool)
+    prompts = {p.id: p for p in _of(Prompt, pool)}
+    # A judge may have been asked about other prompts too.
+    verdicts = [v for v in _of(Verdict, pool) if settings.split in ("all", prompts[v.prompt_id].split)]
     compared = {models[c] for v in verdicts for c in (v.a, v.b) if c in models}
     if settings.baseline is not None and settings.baseline not in compared:
         raise ConfigError(f"--baseline {settings.baseline}: nobody compared it; compared were: {_listed(compared)}")
@@ -233,7 +235,7 @@ def _preference(
         verdicts,
         models,
         _of(Completion, pool),
-        {p.id: p for p in _of(Prompt, pool)},
+        prompts,
         {labeler.id: labeler.group for labeler in _of(Labeler, pool)},
         _of(Judgement, pool),
         [s for path in inputs.values() if path.stem == "scored" for s in records.read(path) if isinstance(s, Score)],
@@ -283,6 +285,11 @@ def _tell(path: Path) -> None:
         say(f"{what}: {span(rate)}")
     if results.agreement is None:
         say(f"labelers agree: {UNMEASURED}")
+    if results.preference is not None:
+        from biddable.measure.preferred import in_short
+
+        for line in in_short(results.preference):
+            say(line)
 
 
 def _of(kind: type[R], pool: set[AnyRecord]) -> list[R]:

@@ -204,7 +204,7 @@ def _word(agrees: Interval | None, chance: float) -> Word:
     return "above chance" if agrees.low > chance else "no better than chance"
 
 
-def _said(people: Sequence[Verdict]) -> Said:
+def people_said(people: Sequence[Verdict]) -> Said:
     """What people said of each pair, a person's last word."""
     last = {(pair_of(v), v.labeler or v.judge): side_of(v) for v in people}
     pairs, who = sorted({pair for pair, _ in last}), sorted({name for _, name in last})
@@ -217,7 +217,7 @@ def _said(people: Sequence[Verdict]) -> Said:
 
 
 def _with_one_another(people: Sequence[Verdict], how: Bootstrap) -> Interval | None:
-    return agreed(_said(people), True, how) if people else None
+    return agreed(people_said(people), True, how) if people else None
 
 
 def _behind(both: Iterable[Both], people: Sequence[Verdict], how: Bootstrap) -> Interval | None:

@@ -29,6 +29,15 @@ def sentences(found: Preference) -> list[str]:
     return [*said, *(text for judge in found.judges for text in judged(judge))]
 
 
+def in_short(found: Preference) -> list[str]:
+    """For a terminal: what is not settled, and every judge's worth before its win rates."""
+    said = [text for one in found.pairings if one.judge == "people" for text in _settled(one)]
+    for one in found.judges:
+        rates = (f"{' over '.join(name_of(m) for m in pair(key))} {span(rate)}" for key, rate in one.rates.items())
+        said += [*judged(one), f"  its win rates: {'; '.join(rates) or 'none, no pair was answered in both orders'}"]
+    return said
+
+
 def _ties(pairings: Sequence[Pairing]) -> list[str]:
     if not any(one.tied for one in pairings):
         return []
