@@ -150,6 +150,14 @@ def test_the_answer_that_hangs_on_ties_is_told():
     assert "change no conclusion" in firm[0]
 
 
+def test_what_holds_for_one_look_alone_is_told():
+    # 100 prompts, 63 won and 37 lost: ±9.7 by one look, and 1.9 times that by many
+    once = sentences(plainly(*["a", "b"] * 37, *["a"] * 26))
+    assert any("Shown to whoever looks once" in text for text in once)
+    sure = sentences(plainly(*["a"] * 90, *["b"] * 10))
+    assert any("Settled, however often somebody looked: PPO over SFT (after" in text for text in sure)
+
+
 def test_a_scale_without_an_end_is_told():
     assert any("never beaten" in text for text in sentences(plainly(*["a"] * 20)))
 

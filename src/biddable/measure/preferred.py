@@ -25,13 +25,13 @@ def named(pairing: Pairing) -> str:
 def sentences(found: Preference) -> list[str]:
     """What to conclude, the rule of ties first."""
     people = [one for one in found.pairings if one.judge == "people"]
-    said = [*_ties(people), *(text for one in people for text in _settled(one)), *_islands(found.scales)]
+    said = [*_ties(people), *_settled(people), *_islands(found.scales)]
     return [*said, *(text for judge in found.judges for text in judged(judge))]
 
 
 def in_short(found: Preference) -> list[str]:
     """For a terminal: what is not settled, and every judge's worth before its win rates."""
-    said = [text for one in found.pairings if one.judge == "people" for text in _settled(one)]
+    said = _settled([one for one in found.pairings if one.judge == "people"])
     for one in found.judges:
         rates = (f"{' over '.join(name_of(m) for m in pair(key))} {span(rate)}" for key, rate in one.rates.items())
         said += [*judged(one), f"  its win rates: {'; '.join(rates) or 'none, no pair was answered in both orders'}"]
@@ -60,17 +60,23 @@ def _hangs(one: Pairing) -> bool:
 RULES: dict[TieRule, str] = {"half": "a tie half", "drop": "ties left out", "loss": "a tie as lost"}
 
 
-def _settled(one: Pairing) -> list[str]:
+def _settled(pairings: Sequence[Pairing]) -> list[str]:
     """Whether it is decided, and what it would take."""
-    said = []
-    if one.looks is not None and one.looks.decided_at is not None and direction(one.looks.now) != "open":
-        said.append(
-            f"{named(one)} is settled, however often somebody looked: it was after {one.looks.decided_at:,} of "
-            f"{one.looks.now.n:,} prompts."
-        )
-    elif one.need is not None and direction(one.rates["half"]) == "open":
-        said.append(f"{named(one)} is not settled. {_needs(one.need)}")
-    return said
+    firm, once, said = [], [], []
+    for one in pairings:
+        decided = one.looks is not None and one.looks.decided_at is not None and direction(one.looks.now) != "open"
+        if decided and one.looks is not None:
+            firm.append(f"{named(one)} (after {one.looks.decided_at:,} of {one.looks.now.n:,} prompts)")
+        elif direction(one.rates["half"]) != "open" and one.looks is not None:
+            once.append(f"{named(one)}, {span(one.looks.now)}")
+        elif one.need is not None and direction(one.rates["half"]) == "open":
+            said.append(f"{named(one)} is not settled. {_needs(one.need)}")
+    if once:
+        said.insert(0, (
+            "Shown to whoever looks once, at an end that was fixed beforehand. Who looked on the way and might have "
+            f"stopped needs the wider interval, which still holds one half: {'; '.join(once)}."
+        ))  # fmt: skip
+    return ([f"Settled, however often somebody looked: {listed(firm)}."] if firm else []) + said
 
 
 def _needs(need: Need) -> str:
