@@ -8,7 +8,7 @@ import pytest
 
 from biddable.measure.checks import matches, overlap, sequential
 from biddable.measure.disputes import disputes, surprise
-from biddable.measure.planning import plan
+from biddable.measure.planning import need, parts, plan
 from biddable.measure.screening import flag_agreement
 from biddable.measure.shares import NOTHING, Sums, share
 from biddable.records import Ranking
@@ -105,3 +105,61 @@ def test_a_divided_team_of_researchers_is_no_key():
     assert flag_agreement(False, [True, True, False]) == 0.0
     assert flag_agreement(True, [True, False]) is None
     assert flag_agreement(True, []) is None
+
+
+def test_how_many_more_verdicts_by_hand():
+    # 100 verdicts, one a prompt and one a person, half of them 1: V = (1/4)/99, the unbiased one
+    value, each = [0.0, 1.0] * 50, [str(n) for n in range(100)]
+    found = need(value, each, ["gold"] * 100, half=0.05)
+    variance = 0.25 / 99
+    # n' = n V (1.96/0.05)² = 388.04 → 289 more; no difference was seen, so nothing would show one
+    assert found.narrow_same == math.ceil(100 * variance * (1.959964 / 0.05) ** 2) - 100 == 289
+    assert found.seen_same is None
+    assert found.design == pytest.approx(1)
+
+
+def test_how_many_more_until_the_difference_is_found():
+    value = [1.0] * 60 + [0.0] * 40
+    found = need(value, [str(n) for n in range(100)], ["gold"] * 100, half=0.2, power=0.8)
+    # d = 0.1, z's 1.959964 + 0.841621: n' = n V (2.801585/0.1)², V = 0.24/99
+    assert found.seen_same == math.ceil(100 * 0.24 / 99 * (2.801585 / 0.1) ** 2) - 100
+    assert found.narrow_same == 0  # ± 9.6 points is there already
+
+
+def test_copies_of_a_prompt_are_no_news():
+    value, prompts = [0.0, 1.0] * 50, [str(n) for n in range(100)]
+    once = need(value, prompts, ["gold"] * 100)
+    twice = need([v for v in value for _ in "ab"], [p for p in prompts for _ in "ab"], ["gold"] * 200)
+    assert twice.design == pytest.approx(2, rel=0.02)
+    assert twice.narrow_same == pytest.approx(2 * once.narrow_same, rel=0.01)
+
+
+def test_the_same_people_asked_for_ever_cannot_settle_what_people_differ_in():
+    # four people, two always say 1 and two always 0: 100 prompts each tell nothing that 1000 would not
+    value = [float(who < 2) for who in range(4) for _ in range(100)]
+    people = [str(who) for who in range(4) for _ in range(100)]
+    prompts = [str(n) for n in range(400)]
+    found = parts(value, prompts, people)
+    assert found.of_people > 10 * found.of_verdicts
+    asked = need(value, prompts, people, half=0.05)
+    assert asked.narrow_same is None
+    assert asked.narrow_new > 1000
+
+
+def test_more_verdicts_bring_the_width_that_was_foretold():
+    from preference_worlds import STRENGTH, tournament
+
+    from biddable.measure.interval import Bootstrap
+    from biddable.measure.winrate import outcome, win_rate
+
+    rng = np.random.default_rng(5)
+    some, models = tournament(rng, STRENGTH, 150, 20, 2)
+    told = [(v, value) for v in some if (value := outcome(v, models, "ppo", "sft", "half")) is not None]
+    asked = need([x for _, x in told], [v.prompt_id for v, _ in told], [v.labeler for v, _ in told], half=0.03)
+    prompts = (len(told) + asked.narrow_new) // 2
+    widths = []
+    for _ in range(5):
+        found = win_rate(*tournament(rng, {m: STRENGTH[m] for m in ("ppo", "sft")}, prompts, 20 * prompts // 150, 2),
+                         "ppo", "sft", how=Bootstrap(draws=400))  # fmt: skip
+        widths.append((found.high - found.low) / 2)
+    assert np.mean(widths) == pytest.approx(0.03, rel=0.15)  # of a variance guessed from 150 prompts

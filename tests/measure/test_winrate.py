@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from biddable.measure.interval import Bootstrap
-from biddable.measure.winrate import first_shown_rate, models_of, win_rate
+from biddable.measure.winrate import by_kind, by_rule, first_shown_rate, models_of, win_rate
 from biddable.records import Completion, Verdict
 
 FAST = Bootstrap(draws=300)
@@ -92,3 +92,26 @@ def test_who_was_asked_because_others_disagreed_is_left_out():
     by_lot = [said("p", "a"), said("q", "a"), said("q", "b"), said("r", "a")]
     more = [said("q", "b", extra=True)] * 5
     assert win_rate(by_lot + more, models, "new", "old") == win_rate(by_lot, models, "new", "old")
+
+
+def test_each_rule_of_ties_by_hand():
+    # 3 won, 2 tied, 1 lost: (3 + 1)/6, 3/4 and 3/6
+    said = [verdict(n, "x", "y", side) for n, side in enumerate(["a", "a", "a", "tie", "tie", "b"])]
+    found = by_rule(said, MODELS, "x", "y", FAST)
+    assert {rule: rate.value for rule, rate in found.items()} == pytest.approx(
+        {"half": 4 / 6, "drop": 3 / 4, "loss": 0.5}
+    )
+    assert {rule: rate.n for rule, rate in found.items()} == {"half": 6, "drop": 4, "loss": 6}
+    other = by_rule(said, MODELS, "y", "x", FAST)
+    assert other["drop"].value == pytest.approx(1 - found["drop"].value)  # a law of half and drop; loss has none
+    assert set(by_rule([verdict(0, "x", "y", "tie")], MODELS, "x", "y", FAST)) == {"half", "loss"}
+
+
+def test_win_rates_by_kind():
+    said = [verdict(n, "x", "y", side) for n, side in enumerate(["a", "b", "a", "tie"])]
+    said.append(verdict(9, "x", "z", "a"))
+    kinds = {"p0": "chat", "p1": "chat", "p2": "rewrite", "p3": "rewrite", "p9": "extract"}
+    found = by_kind(said, MODELS, "x", "y", lambda v: kinds[v.prompt_id], FAST)
+    assert {name: rate.value for name, rate in found.items()} == {"chat": 0.5, "rewrite": 0.75}
+    unknown = by_kind(said, MODELS, "x", "y", lambda v: {"p0": "chat"}.get(v.prompt_id), FAST)
+    assert unknown == {}  # one kind is the whole of what is known, and says nothing beside it

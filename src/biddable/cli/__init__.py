@@ -10,7 +10,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from biddable import __version__
-from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling, tracing
+from biddable.cli import (
+    checking,
+    doubt,
+    judging,
+    label,
+    machines,
+    measuring,
+    models,
+    people,
+    practice,
+    sampling,
+    tracing,
+)
 from biddable.cli.complaints import Loop
 from biddable.runs import Preempted
 
@@ -48,6 +60,7 @@ LOOP = (
     machines.raft,
     machines.dpo,
     models.export,
+    judging.judge,
     measuring.measure,
     measuring.report,
     tracing.trace,

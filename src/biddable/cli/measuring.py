@@ -1,12 +1,15 @@
 """From the store's labels to numbers and their page: `measure` and `report`."""
 
+import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from pydantic import Field
 
-from biddable import __version__, records, runs
+from biddable import __version__, config, records, runs
 from biddable.cli import project
 from biddable.cli.people import Split, What, take
 from biddable.cli.project import Project, say
@@ -28,6 +31,7 @@ from biddable.records import (
 )
 
 if TYPE_CHECKING:
+    from biddable.measure.preference import Preference
     from biddable.measure.results import FigureName, ReportData, Results
     from biddable.measure.reward import Calibration, Doubt
     from biddable.measure.tax import TaskScores
@@ -39,24 +43,44 @@ SHOWN_SAMPLES = 8
 
 class MeasureConfig(Settings):
     split: Split
+    baseline: str | None = Field(None, description="the others are held against it; SFT, or the first of the loop")
+    each: int = Field(1, ge=1, description="verdicts that a prompt gets by plan: it enters the looks when it has them")
+    half: float = Field(0.03, gt=0, lt=0.5, description="half-width of a win rate that is wanted")
+    power: float = Field(0.8, gt=0.5, lt=1, description="chance to find the difference that was seen")
 
 
-def measure(split: Annotated[Split, typer.Option(help="Labels on whose prompts are counted.")] = "test") -> None:
+def measure(
+    split: Annotated[Split, typer.Option(help="Labels on whose prompts are counted.")] = "test",
+    baseline: Annotated[str | None, typer.Option(help="The model that all others are held against.")] = None,
+    each: Annotated[int, typer.Option(min=1, help="Verdicts that a prompt gets by plan, before looks count it.")] = 1,
+    within: Annotated[float, typer.Option(help="Points that a win rate should be known to, such as 0.03.")] = 0.03,
+    owners: Annotated[
+        Path | None, typer.Option(help="CSV of owner,group: win rates by whose prompts they are.")
+    ] = None,
+) -> None:
     """Count what people said: win rates with intervals, agreement, reward-model accuracy, rates of faults, the tax.
 
     Example: `biddable measure --split test`
     """
     here = project.find()
-    inputs = evidence(here, split)
-    settings = MeasureConfig(split=split)
+    settings = config.load(MeasureConfig, [f"split={split}", f"each={each}", f"half={within}"])
+    settings = settings.model_copy(update={"baseline": baseline})
+    inputs = evidence(here, split) | ({"owners": owners} if owners else {})
+    groups_of_owners(owners)  # a fault in it is told before anything is counted
     # Other labels make another measurement, so its name follows from what went in.
-    name = records.digest(split, *(f"{key} {runs.artifact(path).sha256}" for key, path in sorted(inputs.items())))
+    # As before, where nothing but the split was said.
+    said = settings.model_dump(exclude_defaults=True, exclude={"split"})
+    name = records.digest(
+        split,
+        *([json.dumps(said)] if said else []),
+        *(f"{key} {runs.artifact(path).sha256}" for key, path in sorted(inputs.items())),
+    )
     folder = here.runs / f"measure-{name[:8]}"
     if not runs.finished(folder, "measure", settings, inputs, 0):
         with runs.start(folder, "measure", settings, inputs, 0) as run:
             from biddable.measure.results import write_results
 
-            data = assemble(here, run.id, folder, inputs)
+            data = assemble(here, run.id, folder, inputs, settings)
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data.model_dump_json(indent=2) + "\n")
     _tell(folder / "results.json")
@@ -93,30 +117,40 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
             "rankings": next(store.rankings(), None),
         }
     there = [what for what, first in said.items() if first is not None]
-    if not there:
+    judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
+    if not there and not judged:
         raise ConfigError(
             f"{here.store}: no verdicts or judgements on {split} prompts, and no rankings: nothing to measure"
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}
-    left = [*here.runs.glob("*/scores.jsonl"), *here.runs.glob("weigh-*/likelihoods.jsonl"), *_training(here)]
+    left = [*judged, *here.runs.glob("score-*/scored.jsonl")]
+    left += [*here.runs.glob("*/scores.jsonl"), *here.runs.glob("weigh-*/likelihoods.jsonl"), *_training(here)]
     done = [path for path in sorted(left) if _status(path.parent) == "done"]
     return {str(what): path for what, path in found.items()} | {
         f"{path.parent.name} {path.stem}": path for path in done
     }
 
 
-def assemble(here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path]) -> "ReportData":
+def _on(verdicts: Path, split: Split) -> bool:
+    """Whether a judge was asked about prompts of this split."""
+    return split == "all" or any(isinstance(one, Prompt) and one.split == split for one in records.read(verdicts))
+
+
+def assemble(
+    here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path], settings: MeasureConfig
+) -> "ReportData":
     """Everything that the page shows, counted from files alone."""
     from biddable.measure.frontier import curve
     from biddable.measure.metadata import rates
     from biddable.measure.results import Counts, ReportData, Sample, Source, source
     from biddable.measure.winrate import models_of
 
-    pool = {record for path in inputs.values() if path.stem != "metrics" for record in records.read(path)}
+    apart = {name for name, path in inputs.items() if path.stem in ("metrics", "scored") or name == "owners"}
+    pool = {record for name, path in inputs.items() if name not in apart for record in records.read(path)}
     completions = {c.id: c for c in _of(Completion, pool)}
     models = models_of(completions.values(), {c.run_id: c.run_id.partition(AT)[0] for c in completions.values()})
-    results = numbers(here, pool, models)
+    results = numbers(here, pool, models).model_copy(update={"preference": _preference(pool, models, inputs, settings)})
     training = [path.parent for path in inputs.values() if path.stem == "metrics"]
     prompts = {p.id: p for p in _of(Prompt, pool)}
     judgements, items = _of(Judgement, pool), _of(Item, pool)
@@ -163,9 +197,9 @@ def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "
     from biddable.measure.winrate import win_rate
 
     verdicts = _of(Verdict, pool)
-    met = {tuple(sorted({models[v.a], models[v.b]}, key=_place)) for v in verdicts}
     behaviour = rates(_of(Judgement, pool), _of(Completion, pool), models)
     people = [v for v in verdicts if v.judge == "person"]
+    met = {tuple(sorted({models[v.a], models[v.b]}, key=_place)) for v in people}
     manifests = [runs.read_manifest(path.parent) for path in here.runs.glob(f"*/{runs.MANIFEST}")]
     return Results(
         seconds=sum(manifest.seconds for manifest in manifests),
@@ -180,6 +214,57 @@ def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "
         hallucination=behaviour.get("hallucination", {}),
         toxicity=behaviour.get("toxicity", {}),
     )
+
+
+def _preference(
+    pool: set[AnyRecord], models: Mapping[str, str], inputs: Mapping[str, Path], settings: MeasureConfig
+) -> "Preference | None":
+    """Who is preferred, by everybody who was asked; None where nobody compared two models."""
+    from biddable.measure.judges import Tally
+    from biddable.measure.preference import Asked, Evidence, preference
+
+    prompts = {p.id: p for p in _of(Prompt, pool)}
+    # A judge may have been asked about other prompts too.
+    verdicts = [v for v in _of(Verdict, pool) if settings.split in ("all", prompts[v.prompt_id].split)]
+    compared = {models[c] for v in verdicts for c in (v.a, v.b) if c in models}
+    if settings.baseline is not None and settings.baseline not in compared:
+        raise ConfigError(f"--baseline {settings.baseline}: nobody compared it; compared were: {_listed(compared)}")
+    beside = [path.parent / "tally.json" for path in inputs.values() if path.name == "verdicts.jsonl"]
+    tallies = [Tally.model_validate_json(path.read_bytes()) for path in beside if path.is_file()]
+    found = Evidence(
+        verdicts,
+        models,
+        _of(Completion, pool),
+        prompts,
+        {labeler.id: labeler.group for labeler in _of(Labeler, pool)},
+        _of(Judgement, pool),
+        [s for path in inputs.values() if path.stem == "scored" for s in records.read(path) if isinstance(s, Score)],
+        {tally.judge: tally for tally in sorted(tallies, key=lambda tally: tally.asked)},
+        groups_of_owners(inputs.get("owners")),
+    )
+    if not verdicts:
+        return None
+    asked = Asked(baseline=settings.baseline, each=settings.each, half=settings.half, power=settings.power)
+    return preference(found, _place, asked)
+
+
+def groups_of_owners(path: Path | None) -> dict[str, str]:
+    """Owner of prompts → group, of a CSV with these two columns."""
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2 or not all(cell.strip() for cell in row):
+            raise ConfigError(f"{path}, row {number}: is not owner,group")
+    return {owner.strip(): group.strip() for owner, group in rows if (owner, group) != ("owner", "group")}
+
+
+def _listed(models: set[str]) -> str:
+    return ", ".join(sorted(models, key=_place)) or "none"
 
 
 def _tell(path: Path) -> None:
@@ -200,6 +285,11 @@ def _tell(path: Path) -> None:
         say(f"{what}: {span(rate)}")
     if results.agreement is None:
         say(f"labelers agree: {UNMEASURED}")
+    if results.preference is not None:
+        from biddable.measure.preferred import in_short
+
+        for line in in_short(results.preference):
+            say(line)
 
 
 def _of(kind: type[R], pool: set[AnyRecord]) -> list[R]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from biddable.measure import captions
+from biddable.measure import captions, preferred
 from biddable.measure.captions import between, number, percent, span
 from biddable.measure.charts import (
     NARROW,
@@ -80,6 +80,10 @@ def preference(data: ReportData, number: int) -> Safe:
         both = [(judge, rates[key]) for judge, rates in (("gold", gold), ("people", human)) if key in rates]
         rows.append(Row(label, tuple(mark(judge, interval) for judge, interval in both)))
         numbers += [[label, {"gold": "truth"}.get(judge, judge), *cells(interval)] for judge, interval in both]
+    more = data.results.preference
+    if not rows and more is not None:  # only judges that are no people were asked
+        said, title = preferred.sentences(more), "What judges that are no people prefer"
+        return figure("preference", number, title, said, join(), preferred.tables(more), data)
     shown = [("gold", "the truth"), ("people", "simulated people" if data.world == "hamlet" else "people")]
     title, scale = "Whose answers are preferred", _scale_of(rows, 0.5)
     picture = both_widths(
@@ -92,9 +96,12 @@ def preference(data: ReportData, number: int) -> Safe:
         "preference",
         number,
         title,
-        captions.preference(data),
-        join(legend(used), picture),
-        table("Win rates; a tie counts half", ["pair", "judge", *HEAD], numbers),
+        captions.preference(data) + (preferred.sentences(more) if more else []),
+        join(legend(used), picture, preferred.scale_picture(more) if more else None),
+        join(
+            table("Win rates; a tie counts half", ["pair", "judge", *HEAD], numbers),
+            preferred.tables(more) if more else None,
+        ),
         data,
     )
 

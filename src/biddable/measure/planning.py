@@ -1,9 +1,14 @@
-"""How many labels a wanted interval needs, and what they cost."""
+"""How many labels a wanted interval needs, and what they cost; how many more verdicts would settle a comparison."""
 
 import math
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy.special import ndtri
+
+from biddable.measure.interval import Floats, codes, spread
+from biddable.records import Record
 
 
 class Plan(NamedTuple):
@@ -32,3 +37,71 @@ def plan(
     prompts = math.ceil(pairs * (1 + (m - 1) * within) / m)
     hours = 2 * prompts * seconds / 3600
     return Plan(math.ceil(pairs), prompts, 2 * prompts, hours, hours * hourly)
+
+
+class Parts(NamedTuple):
+    """What the variance of a mean is made of. More verdicts on new prompts shrink the first, more people the second."""
+
+    of_verdicts: float
+    of_people: float
+    design: float  # times that of as many verdicts, each by a person and on a prompt of its own
+
+
+class Need(Record):
+    """How many more verdicts would settle it, if they come as those before did: on new prompts, `same` by the same
+    people and `new` where people are more in the same measure. None: no number would, or none is needed to be named."""
+
+    half: float  # the wanted half-width
+    power: float  # the wanted chance to see the difference that was seen
+    narrow_same: int | None = None
+    narrow_new: int | None = None
+    seen_same: int | None = None
+    seen_new: int | None = None
+    design: float = 1.0
+
+
+def parts(values: Sequence[float] | Floats, prompts: Sequence[Hashable], people: Sequence[Hashable]) -> Parts:
+    """V = V_prompt + V_labeler − V_cell, as `interval.spread` counts it. What a labeler adds beyond the noise of their
+    own verdicts, V_labeler − V_cell, stays when the same people are asked about more prompts."""
+    value_N = np.asarray(values, dtype=float)
+    prompt_N, prompt_count = codes(prompts)
+    labeler_N, people_count = codes(people)
+    alone = float(value_N.var(ddof=1)) / len(value_N) if len(value_N) > 1 else 0.0
+    if prompt_count < 2 or alone == 0:
+        return Parts(0.0, 0.0, 1.0)
+    of_prompts = spread(value_N, prompt_N, prompt_count, None, 0).variance
+    if people_count < 2:
+        return Parts(of_prompts, 0.0, of_prompts / alone)
+    whole = spread(value_N, prompt_N, prompt_count, labeler_N, people_count).variance
+    of_people = max(0.0, min(whole - of_prompts, whole))
+    return Parts(whole - of_people, of_people, whole / alone)
+
+
+def need(
+    values: Sequence[float] | Floats, prompts: Sequence[Hashable], people: Sequence[Hashable], half: float = 0.03,
+    power: float = 0.8, level: float = 0.95,
+) -> Need:  # fmt: skip
+    """More verdicts until the interval is ± `half`, and until the difference from ½ that was seen would be found with
+    chance `power`: V ≤ (h/z)² and V ≤ (|d|/(z_{1−α/2} + z_power))², with V = V_verdicts n/n′ + V_people.
+
+    The difference that was seen is as likely too large as too small, so the second is a guess; the first is not."""
+    found = parts(values, prompts, people)
+    z, n = float(ndtri((1 + level) / 2)), len(values)
+    seen = abs(float(np.mean(values)) - 0.5) / (z + float(ndtri(power)))
+    return Need(
+        half=half,
+        power=power,
+        narrow_same=_more(n, found.of_verdicts, found.of_people, half / z),
+        narrow_new=_more(n, found.of_verdicts + found.of_people, 0.0, half / z),
+        seen_same=_more(n, found.of_verdicts, found.of_people, seen),
+        seen_new=_more(n, found.of_verdicts + found.of_people, 0.0, seen),
+        design=found.design,
+    )
+
+
+def _more(n: int, shrinks: float, stays: float, error: float) -> int | None:
+    """The verdicts beyond these n until √(shrinks · n/n′ + stays) ≤ error."""
+    room = error**2 - stays
+    if shrinks == 0 and stays == 0:
+        return None  # nothing varies yet: nothing is known of how much it will
+    return max(0, math.ceil(n * shrinks / room) - n) if room > 0 else None

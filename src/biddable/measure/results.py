@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from biddable.measure.agreement import Agreement
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
+from biddable.measure.preference import Preference
 from biddable.measure.reward import Calibration, Doubt
 from biddable.measure.tax import Repair, Rule, TaskScores
 from biddable.records import Record
@@ -33,6 +34,7 @@ class Results(Record):
     tax: Rates = Field(default_factory=dict)
     hallucination: Rates = Field(default_factory=dict)
     toxicity: Rates = Field(default_factory=dict)
+    preference: Preference | None = None  # ties by each rule, one scale, what would settle it, judges beside people
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -139,7 +141,8 @@ class ReportData(Record):
         """The figures that there is something to show for, in the page's order."""
         results = self.results
         there: dict[FigureName, bool] = {
-            "preference": bool(results.gold_win_rate or results.human_win_rate),
+            "preference": bool(results.gold_win_rate or results.human_win_rate)
+            or bool(results.preference and results.preference.judges),
             "labels": bool(results.agreement or self.agreements or results.reward_accuracy or self.reward_ceiling),
             "calibration": self.calibration is not None,
             "training": bool(self.curves),

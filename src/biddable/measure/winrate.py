@@ -1,6 +1,6 @@
 """How often one model's answer is preferred to another's (paper, section 4.1 and Fig. 1)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from biddable.measure.weighted import by_lot, mean, weight
 from biddable.records import Completion, Group, Judge, Verdict
 
 TieRule = Literal["half", "drop", "loss"]
+RULES: tuple[TieRule, ...] = ("half", "drop", "loss")
 
 
 def models_of(completions: Iterable[Completion], names: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -57,6 +58,38 @@ def win_rate(
     if not values:
         raise ValueError(f"no {judge or 'such'} verdict compares {model} with {against}")
     return mean(values, np.array(weights), prompts, people, how)
+
+
+def by_rule(
+    verdicts: Iterable[Verdict], models: Mapping[str, str], model: str, against: str, how: Bootstrap = DEFAULT
+) -> dict[TieRule, Interval]:
+    """The win rate by each rule of ties: where these say different things, ties decide and not the models.
+
+    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n. Where all are ties, drop says nothing.
+    """
+    seen = list(verdicts)
+    strict = any(outcome(v, models, model, against, "drop") is not None for v in seen)
+    rules = [rule for rule in RULES if rule != "drop" or strict]
+    return {rule: win_rate(seen, models, model, against, ties=rule, how=how) for rule in rules}
+
+
+def by_kind(
+    verdicts: Iterable[Verdict],
+    models: Mapping[str, str],
+    model: str,
+    against: str,
+    kind: Callable[[Verdict], str | None],
+    how: Bootstrap = DEFAULT,
+) -> dict[str, Interval]:
+    """The win rate, a tie half, among the verdicts of each kind: a use case, a source, a group of people. Of one kind
+    alone nothing is said: it is the whole. Many kinds are many chances: one interval in twenty misses."""
+    kinds: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if outcome(verdict, models, model, against, "half") is not None and (name := kind(verdict)) is not None:
+            kinds.setdefault(name, []).append(verdict)
+    if len(kinds) < 2:
+        return {}
+    return {name: win_rate(kinds[name], models, model, against, how=how) for name in sorted(kinds)}
 
 
 def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: str, ties: TieRule) -> float | None:

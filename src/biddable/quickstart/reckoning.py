@@ -9,6 +9,8 @@ from biddable.measure import metadata, reward, tax, winrate
 from biddable.measure.agreement import Agreement, agreement
 from biddable.measure.frontier import Curve, curve
 from biddable.measure.interval import Interval
+from biddable.measure.preference import Asked, preference
+from biddable.measure.preference import Evidence as Judging
 from biddable.measure.report import write_report
 from biddable.measure.results import (
     Counts,
@@ -90,6 +92,11 @@ def report(evidence: Evidence) -> Results:
         tax={name: tasks[name].mean for name in MODELS},
         hallucination=rates.get("hallucination", {}),
         toxicity=rates.get("toxicity", {}),
+        preference=preference(
+            Judging(verdicts, model_of, answers, tested, groups, judgements),
+            lambda model: (MODELS.index(model), model),
+            Asked(),
+        ),
     )
     data = ReportData(
         results=results,
