@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from biddable import __version__
-from biddable.cli import checking, doubt, label, machines, measuring, models, people, practice, sampling
+from biddable.cli import checking, doubt, evaluating, label, machines, measuring, models, people, practice, sampling
 from biddable.cli.complaints import Loop
 from biddable.runs import Preempted
 
@@ -48,6 +48,7 @@ LOOP = (
     machines.raft,
     machines.dpo,
     models.export,
+    evaluating.evaluate,
     measuring.measure,
     measuring.report,
     practice.quickstart,
