@@ -10,7 +10,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from biddable import __version__
-from biddable.cli import checking, doubt, evaluating, label, machines, measuring, models, people, practice, sampling
+from biddable.cli import (
+    checking,
+    doubt,
+    evaluating,
+    label,
+    machines,
+    marking,
+    measuring,
+    models,
+    people,
+    practice,
+    sampling,
+)
 from biddable.cli.complaints import Loop
 from biddable.runs import Preempted
 
@@ -49,6 +61,8 @@ LOOP = (
     machines.dpo,
     models.export,
     evaluating.evaluate,
+    marking.mark,
+    marking.toxicity,
     measuring.measure,
     measuring.report,
     practice.quickstart,

@@ -16,6 +16,7 @@ from biddable.runs import Run
 
 if TYPE_CHECKING:
     from biddable.benchmarks.asking import Asked
+    from biddable.benchmarks.nouns import AnyLine
     from biddable.benchmarks.tasks import Task
 
 
@@ -25,6 +26,7 @@ class EvaluateConfig(Settings):
     shots: int = Field(0, ge=0, description="examples before each question; --shots")
     limit: int = Field(0, ge=0, description="questions of each benchmark; 0 is all; --limit")
     fit: bool = Field(False, description="leave out what does not fit into every model; --fit")
+    toxicity: str = Field("words", description="who scores toxicity at once, as by= of `mark`; others may, later")
     told_as: Literal["page", "prompt"] = Field("page", description="plain text, or by the chat template (ours)")
 
 
@@ -63,13 +65,16 @@ def evaluate(
 
     def ask(run: Run, settings: EvaluateConfig, **_given: Path) -> Path:
         from biddable.sample.benchmark import answers
+        from biddable.sample.marks import toxicity
 
         jobs = [_job(one, settings.told_as) for one in asked]
-        found: list[records.Record] = [line for one in asked for line in (one.setting, *one.questions)]
+        found: list[AnyLine] = [line for one in asked for line in (one.setting, *one.questions)]
         with run.progress("asking", questions * len(folders), "questions") as bar:
             for nth, (name, folder) in enumerate(folders.items()):
                 kept = run.folder / f"kept-{nth}.jsonl"
                 found += answers(folder, jobs, kept, run_id=name, advance=bar.advance)
+        if any(one.setting.metric == "toxicity" for one in asked):
+            found += toxicity(found, settings.toxicity)
         path = run.output("benchmarks", run.folder / "benchmarks.jsonl")
         records.write(path, found)
         for kept in run.folder.glob("kept-*.jsonl"):

@@ -96,7 +96,7 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
     if not there and not written:
         raise ConfigError(
-            f"{here.store}: no verdicts or judgements on {split} prompts, no rankings, no benchmarks: nothing to measure"
+            f"{here.store}: no verdicts or judgements on {split} prompts, rankings or benchmarks: nothing to measure"
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}
