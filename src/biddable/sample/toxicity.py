@@ -172,6 +172,7 @@ def classifier(name: str, at_once: int = 32) -> Callable[[Sequence[str]], list[f
     model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     assert tokenizer is not None
+    tokenizer.padding_side = "right"  # BERT counts places from the left
     labels = {str(label).lower(): int(nth) for nth, label in model.config.id2label.items()}
     nth = next((labels[label] for label in ("toxic", "toxicity") if label in labels), None)
     if nth is None:
