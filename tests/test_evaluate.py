@@ -180,6 +180,16 @@ def test_what_one_model_has_no_room_for_none_is_asked(models, tmp_path):
     assert (setting.asked, setting.left_out) == (1, 1)
 
 
+def test_answers_that_are_empty_are_told(models, tmp_path, monkeypatch):
+    from biddable.sample import benchmark
+
+    words = ("evaluate", models["base"], "--task", "lambada", "--data", rows(tmp_path / "evals"))
+    assert "begin with a line break" not in ask(*words).stderr
+    monkeypatch.setattr(benchmark, "first_line", lambda *_: "")
+    assert "lambada@" in ask(*words, "seed=1").stderr
+    assert "24 of 24 answers begin with a line break, so they are empty" in ask(*words, "seed=2").stderr
+
+
 def test_what_cannot_be_evaluated_is_one_line(models, tmp_path):
     base = models["base"]
     evals = rows(tmp_path / "evals")

@@ -221,6 +221,19 @@ def test_a_tax_that_is_there_is_found_and_one_that_is_not_is_not():
     assert none.share is None
 
 
+def test_a_task_of_few_common_items_does_not_weigh_as_much_as_another():
+    # m lacks 21 of the 22 items of drop, say because they are too long for it: its one would be half of the mean.
+    lines = written("hellaswag", "exact", {"m": ["x"] * 20, "n": ["y"] * 20}, ["x"] * 20)
+    lines += written("drop", "exact", {"m": ["y"], "n": ["x"] * 22}, ["x"] * 22)
+    found = counted(lines)
+    assert [one.setting.benchmark for one in forgotten.skills(found, ("m", "n"))] == ["hellaswag"]
+    told = forgotten.tasks(found, ("m", "n"), FAST)
+    assert (told["m"].mean.value, told["n"].mean.value) == (1.0, 0.0)
+    assert told["n"].tasks.keys() == {"hellaswag", "drop"}  # shown all the same
+    few = counted(written("drop", "exact", {"m": ["x"], "n": ["y"]}, ["x"]))
+    assert len(forgotten.skills(few, ("m", "n"))) == 1  # where there is nothing larger
+
+
 def test_bias_and_truth_are_no_skills():
     lines = chosen("crows_pairs", "entropy", (0,), {"base": [(-1.0, 1), (-1.0, 1)]})
     assert forgotten.tasks(counted(lines), ["base"], FAST) == {}

@@ -73,6 +73,7 @@ def evaluate(
             for nth, (name, folder) in enumerate(folders.items()):
                 kept = run.folder / f"kept-{nth}.jsonl"
                 found += answers(folder, jobs, kept, run_id=name, advance=bar.advance)
+        _warn_of_silence(asked, found)
         if any(one.setting.metric == "toxicity" for one in asked):
             found += toxicity(found, settings.toxicity)
         path = run.output("benchmarks", run.folder / "benchmarks.jsonl")
@@ -182,3 +183,17 @@ def _job(one: "Asked", told_as: Literal["page", "prompt"]):
     from biddable.sample.benchmark import Job
 
     return Job(one.questions, tasks.task(one.setting.benchmark).tokens, told_as)
+
+
+def _warn_of_silence(asked: "Sequence[Asked]", found: "Sequence[AnyLine]") -> None:
+    """An answer that begins with a line break is empty by the paper's rule: many of them say more of the form than of
+    what the model knows."""
+    from biddable.benchmarks.nouns import Reply
+
+    replies = [line for line in found if isinstance(line, Reply)]
+    for name in dict.fromkeys(one.run_id for one in replies):
+        for setting in (one.setting.id for one in asked):
+            mine = [one for one in replies if (one.run_id, one.task) == (name, setting)]
+            empty = sum(not one.text for one in mine)
+            if 2 * empty > len(mine):
+                warn(f"{name}, {setting}: {empty} of {len(mine)} answers begin with a line break, so they are empty")

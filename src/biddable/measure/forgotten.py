@@ -14,6 +14,7 @@ from biddable.records import Item, Likelihood
 
 # What a model can do, higher better. Truth, toxicity and bias are no skills that are forgotten.
 SKILLS = ("accuracy", "squad_f1", "drop_f1", "quac_f1", "exact", "wsc", "bleu", "rouge_l")
+FEWEST = 20  # items of a task that all models were asked, below which an interval by resampling is not to be believed
 
 
 def of_items(items: Sequence[Item], likelihoods: Sequence[Likelihood]) -> list[AnyLine]:
@@ -42,8 +43,11 @@ def of_items(items: Sequence[Item], likelihoods: Sequence[Likelihood]) -> list[A
 
 
 def skills(found: Sequence[Counted], models: Sequence[str]) -> list[Counted]:
-    """The tasks that count towards the tax of these models: those that all were asked, in some items at least."""
-    return [one for one in found if one.metric in SKILLS and one.sums.keys() >= set(models) and one.common(models)]
+    """The tasks that count towards the mean of these models: those in which all of them were asked the same items, and
+    enough of them, where any task has enough. A task of one item would weigh as much as any other and seem certain."""
+    shared = [one for one in found if one.metric in SKILLS and one.sums.keys() >= set(models) and one.common(models)]
+    large = [one for one in shared if len(one.common(models)) >= FEWEST]
+    return large or shared
 
 
 def over(found: Sequence[Counted], models: Sequence[str]) -> Means:

@@ -71,8 +71,10 @@ def title_of(task: str) -> str:
 
 
 def printed(one: Scored | None, model: str) -> str:
-    """The paper's own values of this setting."""
-    return table14.printed(one.benchmark, one.prompt, one.shots, one.metric, model) if one else "–"
+    """The paper's own values of this setting, where the scorer is the paper's too."""
+    if one is None or (one.metric == "toxicity" and not one.by.startswith("http")):
+        return "–"
+    return table14.printed(one.benchmark, one.prompt, one.shots, one.metric, model)
 
 
 def changes(some: Sequence[Scored]) -> list[list[str]]:
