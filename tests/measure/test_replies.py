@@ -149,6 +149,9 @@ def test_bleu_by_hand():
     counts = replies.bleu_counts("the red goat runs", one("the red goat ran"))
     assert counts == [3, 2, 1, 0, 4, 3, 2, 1, 4, 4]
     assert replies.bleu(np.array([counts]))[0] == pytest.approx(0.125**0.25)
+    # two orders without a match: 2/4, 1/3, then 1/(2·2) and 1/(4·1)
+    none = np.array([[2, 1, 0, 0, 4, 3, 2, 1, 4, 4]], dtype=float)
+    assert replies.bleu(none)[0] == pytest.approx((2 / 4 * 1 / 3 * 1 / 4 * 1 / 4) ** 0.25)
     # one word fewer than the reference: exp(1 − 5/4)
     short = np.array([[4, 3, 2, 1, 4, 3, 2, 1, 4, 5]], dtype=float)
     assert replies.bleu(short)[0] == pytest.approx(math.exp(-0.25))
