@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label bench-inp mutants seeds controls torture torture-label docs
+.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label bench-inp bench-evals mutants seeds controls torture torture-label docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -47,6 +47,9 @@ mutants: $(VENV)/.dev  ## does a test fail when an equation is wrong? (minutes; 
 
 test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BIDDABLE_REAL_DATA=FOLDER; not in CI
 	@$(BIN)/python bench/real.py $(ARGS)
+
+bench-evals: $(VENV)/.dev  ## public benchmarks on SmolLM2 (half an hour): BIDDABLE_REAL_DATA=FOLDER; ARGS="--limit 20"
+	@$(BIN)/python bench/evals.py $(ARGS)
 
 seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
 	@$(BIN)/python bench/seeds.py $(ARGS)

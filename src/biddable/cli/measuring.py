@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from biddable.measure.preference import Preference
     from biddable.measure.results import FigureName, ReportData, Results
     from biddable.measure.reward import Calibration, Doubt
-    from biddable.measure.tax import TaskScores
 
 R = TypeVar("R", bound=Record)
 LOOP_ORDER = ("base", "sft", "ppo", "ppo_ptx")
 SHOWN_SAMPLES = 8
+BENCHMARKS = ("benchmarks", "marks")  # files of `evaluate` and `mark`
 
 
 class MeasureConfig(Settings):
@@ -118,13 +118,14 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
         }
     there = [what for what, first in said.items() if first is not None]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
-    if not there and not judged:
+    written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
+    if not (there or judged or written):
         raise ConfigError(
-            f"{here.store}: no verdicts or judgements on {split} prompts, and no rankings: nothing to measure"
+            f"{here.store}: no verdicts or judgements on {split} prompts, rankings or benchmarks: nothing to measure"
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}
-    left = [*judged, *here.runs.glob("score-*/scored.jsonl")]
+    left = [*judged, *here.runs.glob("score-*/scored.jsonl"), *written]
     left += [*here.runs.glob("*/scores.jsonl"), *here.runs.glob("weigh-*/likelihoods.jsonl"), *_training(here)]
     done = [path for path in sorted(left) if _status(path.parent) == "done"]
     return {str(what): path for what, path in found.items()} | {
@@ -141,26 +142,43 @@ def assemble(
     here: Project, run_id: str, folder: Path, inputs: Mapping[str, Path], settings: MeasureConfig
 ) -> "ReportData":
     """Everything that the page shows, counted from files alone."""
+    from biddable.measure.forgotten import reckon
     from biddable.measure.frontier import curve
     from biddable.measure.metadata import rates
     from biddable.measure.results import Counts, ReportData, Sample, Source, source
     from biddable.measure.winrate import models_of
 
-    apart = {name for name, path in inputs.items() if path.stem in ("metrics", "scored") or name == "owners"}
+    apart = {
+        name for name, path in inputs.items() if path.stem in ("metrics", "scored", *BENCHMARKS) or name == "owners"
+    }
     pool = {record for name, path in inputs.items() if name not in apart for record in records.read(path)}
     completions = {c.id: c for c in _of(Completion, pool)}
     models = models_of(completions.values(), {c.run_id: c.run_id.partition(AT)[0] for c in completions.values()})
-    results = numbers(here, pool, models).model_copy(update={"preference": _preference(pool, models, inputs, settings)})
+    items, written = _of(Item, pool), [path for path in inputs.values() if path.stem in BENCHMARKS]
+    asked = reckon(written, items, _of(Likelihood, pool), _place)
+    more = {
+        "tax": {model: task.mean for model, task in asked.tasks.items()}, "repair": asked.repair,
+        "benchmarks": asked.scored, "preference": _preference(pool, models, inputs, settings),
+    }  # fmt: skip
+    results = numbers(here, pool, models).model_copy(update=more)
     training = [path.parent for path in inputs.values() if path.stem == "metrics"]
     prompts = {p.id: p for p in _of(Prompt, pool)}
-    judgements, items = _of(Judgement, pool), _of(Item, pool)
+    judgements = _of(Judgement, pool)
     answers: dict[str, dict[str, str]] = {}
     for verdict in _of(Verdict, pool):
         for name in (verdict.a, verdict.b):
             answers.setdefault(verdict.prompt_id, {})[models[name]] = completions[name].text
     hashes = {name: runs.artifact(path).sha256 for name, path in inputs.items()}
     own = (Source(run=run_id, folder=folder.name, inputs=hashes),)
-    own_figures: tuple[FigureName, ...] = ("preference", "labels", "calibration", "behaviour", "tax", "samples")
+    own_figures: tuple[FigureName, ...] = (
+        "preference",
+        "labels",
+        "calibration",
+        "behaviour",
+        "tax",
+        "benchmarks",
+        "samples",
+    )
     roads: dict[FigureName, tuple[Source, ...]] = {
         "training": tuple(source(run, here.root) for run in training),
         **dict.fromkeys(own_figures, own),
@@ -178,7 +196,8 @@ def assemble(
         ),
         calibration=_calibration(pool),
         doubt=_doubt(pool),
-        tasks=_tasks(items, pool),
+        tasks=asked.tasks,
+        repair=asked.repair,
         rates=rates(judgements, completions.values(), models),
         curves=tuple(curve(runs.read_metrics(run), run.name, run.name) for run in training),
         samples=tuple(
@@ -210,7 +229,6 @@ def numbers(here: Project, pool: set[AnyRecord], models: Mapping[str, str]) -> "
         },
         agreement=agreement_if_any(_of(Ranking, pool)),
         reward_accuracy=_accuracy(pool),
-        tax={model: task.mean for model, task in _tasks(_of(Item, pool), pool).items()},
         hallucination=behaviour.get("hallucination", {}),
         toxicity=behaviour.get("toxicity", {}),
     )
@@ -350,11 +368,3 @@ def _judged(pool: set[AnyRecord]) -> tuple[list[Score], list[Ranking]]:
 
 def _pairs(ranking: Ranking) -> bool:
     return len(ranking.order) > 1
-
-
-def _tasks(items: Sequence[Item], pool: set[AnyRecord]) -> "dict[str, TaskScores]":
-    from biddable.measure.tax import scores
-
-    likelihoods = _of(Likelihood, pool)
-    models = sorted({likelihood.run_id for likelihood in likelihoods}, key=_place)
-    return scores(items, likelihoods, {model: model for model in models}) if items and models else {}

@@ -47,7 +47,7 @@ def sample(
     words = [word for word in models if word not in named]
     words += [f"{key}={value}" for key, value in options.items() if value is not None]
     places, settings = load(SamplePlaces, stage.SampleConfig, words, "sample", show)
-    folders = {_run_name(name): model_folder(name) for name in named}
+    folders = {run_name(name): model_folder(name) for name in named}
     if len(folders) < len(named) or not named:
         raise ConfigError(f"{' '.join(named) or 'no model'}: name one model or several, each once")
     if items is not None:
@@ -120,7 +120,7 @@ def score(
 
     # Other answers are another run, whose scores stand beside the earlier ones.
     stamp = digest(*(runs.artifact(path).sha256 for path in inputs.values()))[:8]
-    folder = carry_out("score", settings, places, inputs, read, name=f"score-{_run_name(model)}-{stamp}")
+    folder = carry_out("score", settings, places, inputs, read, name=f"score-{run_name(model)}-{stamp}")
     if here := look():
         take_back(here, folder / "scored.jsonl")
 
@@ -168,7 +168,7 @@ def prompts_now(given: Path | None, split: Split) -> list[Prompt]:
     return snapshots.prompts(needed_snapshot(given, "data", "prompts"))
 
 
-def _run_name(model: str) -> str:
+def run_name(model: str) -> str:
     """`sft` for sft and for runs/sft/model; the last name of the path else. Completions are told apart by it."""
     path = Path(model)
     return path.parent.name if path.name == "model" and path.parent.name else path.name

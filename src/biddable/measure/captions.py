@@ -339,7 +339,7 @@ def tax(data: ReportData) -> list[str]:
     said = []
     if repair is None:
         means = [f"{name_of(model)} {span(data.tasks[model].mean)}" for model in in_order(data.tasks)]
-        return [f"Mean accuracy: {listed(means)}. What ptx gives back was not measured."]
+        return [f"Mean score: {listed(means)}. What ptx gives back was not measured."]
     lost, regained = repair.lost, repair.regained
     match direction(lost, 0.0):
         case "above":

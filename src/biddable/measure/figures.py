@@ -227,31 +227,3 @@ def behaviour(data: ReportData, number: int) -> Safe:
         table(caption, ["rate, model", *HEAD], numbers),
         data,
     )
-
-
-def tax(data: ReportData, number: int) -> Safe:
-    models = in_order(data.tasks)
-    tasks = list(dict.fromkeys(task for model in models for task in data.tasks[model].tasks))
-    rows = [Row("Mean of all tasks", tuple(mark(m, data.tasks[m].mean, 1) for m in models))]
-    numbers = [["mean", name_of(m), *cells(data.tasks[m].mean)] for m in models]
-    for task in tasks:
-        found = {m: data.tasks[m].tasks[task] for m in models if task in data.tasks[m].tasks}
-        rows.append(Row(task.replace("_", " ").capitalize(), tuple(mark(m, i, 1) for m, i in found.items())))
-        numbers += [[task, name_of(m), *cells(interval)] for m, interval in found.items()]
-    if data.repair is not None:
-        parts = {"lost by PPO": data.repair.lost, "regained by ptx": data.repair.regained}
-        parts |= {"share given back": data.repair.share} if data.repair.share is not None else {}
-        numbers += [["mean", name, *cells(interval)] for name, interval in parts.items()]
-    title, said = "The alignment tax, task by task", captions.tax(data)
-    scale = _scale_of(rows)
-    picture = both_widths(lambda width: dots("tax", title, " ".join(said), rows, scale, width))
-    caption = "Accuracy by the highest average log-probability per token"
-    return figure(
-        "tax",
-        number,
-        title,
-        said,
-        join(legend([(m, name_of(m)) for m in models]), picture),
-        table(caption, ["task", "model", *HEAD], numbers),
-        data,
-    )

@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from biddable.measure import captions, figures
+from biddable.measure import captions, figures, task_figures
 from biddable.measure.captions import GAP
 from biddable.measure.charts import NARROW, WIDE
 from biddable.measure.loop_picture import picture
@@ -27,6 +27,7 @@ SECTIONS = (
     ("trained", "Training"),
     ("manners", "Behaviour"),
     ("forgotten", "The tax"),
+    ("public", "Truth, toxicity and bias"),
     ("answers", "Samples"),
     ("gates", "Gates"),
     ("method", "How it was counted"),
@@ -102,7 +103,9 @@ def body(data: ReportData) -> dict[str, Safe]:
     if "behaviour" in shown:
         made["manners"] = section("manners", figures.behaviour(data, number["behaviour"]))
     if "tax" in shown:
-        made["forgotten"] = section("forgotten", figures.tax(data, number["tax"]))
+        made["forgotten"] = section("forgotten", task_figures.tax(data, number["tax"]))
+    if "benchmarks" in shown:
+        made["public"] = section("public", task_figures.benchmarks(data, number["benchmarks"]))
     if "samples" in shown:
         made["answers"] = answers(data)
     if data.gates:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from biddable.measure.agreement import Agreement
+from biddable.measure.benchmarks import Scored
+from biddable.measure.forgotten import SKILLS
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
 from biddable.measure.preference import Preference
@@ -18,7 +20,9 @@ from biddable.runs import read_manifest, write_aside
 # In the order in which the loop makes them; other models may be named too and come after.
 NAMES = {"base": "base", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
 
-FigureName = Literal["preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "samples"]
+FigureName = Literal[
+    "preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "benchmarks", "samples"
+]
 Rates = dict[str, Interval]  # by model
 
 
@@ -35,6 +39,8 @@ class Results(Record):
     hallucination: Rates = Field(default_factory=dict)
     toxicity: Rates = Field(default_factory=dict)
     preference: Preference | None = None  # ties by each rule, one scale, what would settle it, judges beside people
+    benchmarks: tuple[Scored, ...] = ()
+    repair: Repair | None = None
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -149,6 +155,7 @@ class ReportData(Record):
             "frontier": any(curve.gold is not None for curve in self.curves),
             "behaviour": bool(self.rates),
             "tax": bool(self.tasks),
+            "benchmarks": any(one.metric not in SKILLS for one in results.benchmarks),
             "samples": bool(self.samples),
         }
         return tuple(name for name, yes in there.items() if yes)

@@ -1,10 +1,10 @@
 """The alignment tax: what a model forgets on public tasks while it learns to please, and what ptx gives back.
 
-Shape suffixes: I items (tasks one after another), M models, D draws, T tasks.
+Shape suffixes: I items (tasks one after another), M models, D draws, T tasks, G groups of items, C sums.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -95,22 +95,58 @@ def scores(
 
 
 def _mean(right_I: Floats, counts: Sequence[int], how: Bootstrap) -> Interval:
-    return contrast(right_I[None, :], counts, np.ones(1), how, bounds=(0.0, 1.0))
+    return contrast(accuracies(right_I[None, :], counts), np.ones(1), how, bounds=(0.0, 1.0))
+
+
+class Means(NamedTuple):
+    """Every model's mean over tasks, each task counting the same, for items drawn again together."""
+
+    of: Callable[[Floats], Floats]  # how often each row was drawn, (D, rows) → (D, M)
+    rows: Sequence[int]  # how many rows each task has; they are drawn within it
+    n: int  # items
+
+    @property
+    def once(self) -> Floats:
+        """The means as they are."""
+        return self.of(np.ones((1, sum(self.rows))))[0]
+
+
+def accuracies(right_MI: Floats, counts: Sequence[int]) -> Means:
+    """Of tasks whose score is a mean over items."""
+    return Means(lambda times_DI: task_means(right_MI, times_DI, counts), counts, right_MI.shape[1])
+
+
+class Task(NamedTuple):
+    """A task whose score is a statistic of sums over items (BLEU), or whose items come in groups (one article's)."""
+
+    sums_MGC: Floats
+    statistic: Callable[[Floats], Floats]  # (D, C) → (D)
+    n: int
+
+
+def means(tasks: Sequence[Task]) -> Means:
+    """Of any tasks; what is drawn again are groups."""
+    rows = [task.sums_MGC.shape[1] for task in tasks]
+    edges = np.cumsum([0, *rows])
+
+    def of(times_DG: Floats) -> Floats:
+        found = [
+            np.stack([task.statistic(times_DG[:, a:b] @ sums_GC) for sums_GC in task.sums_MGC], axis=1)
+            for task, a, b in zip(tasks, edges[:-1], edges[1:], strict=True)
+        ]
+        return np.mean(found, axis=0)
+
+    return Means(of, rows, sum(task.n for task in tasks))
 
 
 def contrast(
-    right_MI: Floats,
-    counts: Sequence[int],
-    weight_M: Floats,
-    how: Bootstrap,
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    what: Means, weight_M: Floats, how: Bootstrap = DEFAULT, bounds: tuple[float, float] = (-1.0, 1.0)
 ) -> Interval:
     """Σ_m w_m · (mean over tasks of model m) with its interval; the same items are drawn for every model (paired)."""
-    value = float((task_means(right_MI, np.ones((1, right_MI.shape[1])), counts) @ weight_M)[0])
-    draws = paired(lambda times_DI: task_means(right_MI, times_DI, counts) @ weight_M, counts, how)
+    draws = paired(lambda times_DI: what.of(times_DI) @ weight_M, what.rows, how)
     tails = (1 - how.level) / 2, (1 + how.level) / 2
     low, high = np.clip(np.quantile(np.concatenate(list(draws)), tails), *bounds)
-    return Interval(value=value, low=float(low), high=float(high), n=right_MI.shape[1])
+    return Interval(value=float(what.once @ weight_M), low=float(low), high=float(high), n=what.n)
 
 
 def repair(
@@ -126,20 +162,24 @@ def repair(
     items, _, counts = ordered(items)
     seen = tuple(likelihoods)
     right_MI = np.stack([right(items, seen, run_id, rule) for run_id in (base, ppo, ppo_ptx)])
-    lost = contrast(right_MI, counts, np.array([1.0, -1.0, 0.0]), how)
-    regained = contrast(right_MI, counts, np.array([0.0, -1.0, 1.0]), how)
-    share = _share(right_MI, counts, how) if lost.low > 0 else None
-    return Repair(lost=lost, regained=regained, share=share)
+    return repaired(accuracies(right_MI, counts), how)
 
 
-def _share(right_MI: Floats, counts: Sequence[int], how: Bootstrap) -> Interval:
+def repaired(what: Means, how: Bootstrap = DEFAULT) -> Repair:
+    """The same of any means of base, PPO and PPO-ptx, in this order."""
+    lost = contrast(what, np.array([1.0, -1.0, 0.0]), how)
+    regained = contrast(what, np.array([0.0, -1.0, 1.0]), how)
+    return Repair(lost=lost, regained=regained, share=_share(what, how) if lost.low > 0 else None)
+
+
+def _share(what: Means, how: Bootstrap) -> Interval:
     def ratio(times_DI: Floats) -> Floats:
-        mean_DM = task_means(right_MI, times_DI, counts)
+        mean_DM = what.of(times_DI)
         lost_D, regained_D = mean_DM[:, 0] - mean_DM[:, 1], mean_DM[:, 2] - mean_DM[:, 1]
         # Few draws have no loss, since its interval lies above 0; what they regain is a share without limit.
         return np.divide(regained_D, lost_D, out=np.copysign(np.full_like(lost_D, 1e9), regained_D), where=lost_D > 0)
 
-    value = float(ratio(np.ones((1, right_MI.shape[1])))[0])
+    value = float(ratio(np.ones((1, sum(what.rows))))[0])
     tails = (1 - how.level) / 2, (1 + how.level) / 2
-    low, high = np.quantile(np.concatenate(list(paired(ratio, counts, how))), tails)
-    return Interval(value=value, low=float(low), high=float(high), n=right_MI.shape[1])
+    low, high = np.quantile(np.concatenate(list(paired(ratio, what.rows, how))), tails)
+    return Interval(value=value, low=float(low), high=float(high), n=what.n)

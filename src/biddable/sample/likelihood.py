@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from transformers import PreTrainedModel
+
 from biddable.model import causal
 from biddable.model.forest import Turns
 from biddable.records import Item, Likelihood
@@ -29,9 +31,22 @@ def likelihoods(
     """One record a choice. As a "page" the context is plain text that the choice continues, as base models are asked;
     as a "prompt" it is rendered by the template and the choice is an answer without its end token."""
     lm, tokenizer = causal.load(model)
+    return weighed(lm, tokenizer, items, run_id=run_id, as_=as_, micro_tokens=micro_tokens, advance=advance)
+
+
+def weighed(
+    lm: PreTrainedModel,
+    tokenizer: Tokenizer,
+    items: Sequence[Item],
+    *,
+    run_id: str,
+    as_: Literal["page", "prompt"] = "page",
+    micro_tokens: int = 8192,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Likelihood]:
+    """The same, of a model that is loaded."""
     asked = [(item, nth) for item in items for nth in range(len(item.choices))]
-    split = _as_page if as_ == "page" else _as_prompt
-    pairs = split(tokenizer, [(item.context, item.choices[nth]) for item, nth in asked])
+    pairs = split(tokenizer, [(item.context, item.choices[nth]) for item, nth in asked], as_)
     made = []
     for at in range(0, len(asked), AT_ONCE):
         some = pairs[at : at + AT_ONCE]
@@ -52,6 +67,13 @@ def likelihoods(
             )
         advance(len(some))
     return made
+
+
+def split(
+    tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], as_: Literal["page", "prompt"]
+) -> list[tuple[Ids, Ids]]:
+    """The tokens that are given, and those that are weighed."""
+    return _as_page(tokenizer, texts) if as_ == "page" else _as_prompt(tokenizer, texts)
 
 
 def _as_page(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> list[tuple[Ids, Ids]]:

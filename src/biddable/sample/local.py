@@ -1,6 +1,6 @@
 """The sampler for models in this process: each prompt read once, without padding; finished rows leave the batch.
 
-B = rows, T = most new tokens, D = width, V = vocabulary; b = rows still going.
+B = rows, T = most new tokens, D = width, V = vocabulary, E = tokens that end an answer; b = rows still going.
 
 No top-k and no top-p: filtered sampling is off the distribution whose log-probabilities PPO needs (docs/paper_index.md,
 checklist 16).
@@ -34,7 +34,7 @@ class Rollout:
     token_BT: Int[Tensor, "B T"]
     logp_BT: Float[Tensor, "B T"]  # of the token at that place, under the distribution it was drawn from
     mask_BT: Bool[Tensor, "B T"]  # True on answer tokens, the end token among them
-    finished_B: Bool[Tensor, " B"]  # the end token was seen
+    finished_B: Bool[Tensor, " B"]  # the end token was seen, or another that stops
 
     @property
     def answers(self) -> list[Ids]:
@@ -56,8 +56,10 @@ def respond(
     generator: torch.Generator,
     temperature: float | int = 1.0,
     at_once: int = 512,
+    stops: Sequence[int] = (),
 ) -> Rollout:
-    """One answer to each prompt. Temperature 0 takes the likeliest token (and logp is then the model's own)."""
+    """One answer to each prompt. Temperature 0 takes the likeliest token (and logp is then the model's own).
+    Tokens in `stops` end an answer as the end token does."""
     too_long = max(map(len, prompts)) + max_new
     if too_long > causal.context(model):
         raise ValueError(
@@ -71,7 +73,7 @@ def respond(
     order = torch.tensor(sorted(range(B), key=lambda i: (len(prompts[i]), i)))  # like lengths: little padding
     for index_b in order.split(at_once):
         some = [prompts[i] for i in index_b.tolist()]
-        piece = _respond(model, tokenizer, some, max_new, temperature, generator)
+        piece = _respond(model, tokenizer, some, max_new, temperature, generator, stops)
         token_BT[index_b], logp_BT[index_b], length_B[index_b], finished_B[index_b] = piece
     width = int(length_B.max())
     mask_BT = torch.arange(width) < length_B[:, None]
@@ -85,9 +87,10 @@ def _respond(
     max_new: int,
     temperature: float | int,
     generator: torch.Generator,
+    stops: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     device = model.device
-    B, end = len(prompts), tokenizer.eos_token_id
+    B, end_E = len(prompts), torch.tensor([tokenizer.eos_token_id, *stops])
     token_BT = torch.full((B, max_new), tokenizer.pad_token_id)
     logp_BT = torch.zeros(B, max_new)
     length_B = torch.full((B,), max_new)
@@ -104,7 +107,7 @@ def _respond(
         live = row_b[going_b]
         token_BT[live, t] = chosen_b.cpu()[going_b]
         logp_BT[live, t] = chosen_logp_b.float().cpu()[going_b]
-        ends_b = going_b & (chosen_b.cpu() == end)
+        ends_b = going_b & torch.isin(chosen_b.cpu(), end_E)
         length_B[row_b[ends_b]] = t + 1
         going_b = going_b & ~ends_b
         if t + 1 == max_new or not going_b.any():
@@ -116,7 +119,7 @@ def _respond(
             chosen_b, position_b = chosen_b[keep_b.to(device)], position_b[keep_b]
         hidden_bD = hear(model, past, chosen_b, position_b + t)
     finished_B = torch.zeros(B, dtype=torch.bool)
-    finished_B[token_BT[torch.arange(B), length_B - 1] == end] = True
+    finished_B[torch.isin(token_BT[torch.arange(B), length_B - 1], end_E)] = True
     return token_BT, logp_BT, length_B, finished_B
 
 

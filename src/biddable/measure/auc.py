@@ -1,0 +1,26 @@
+"""How well a score tells the yes from the no: the area under the ROC curve."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from biddable.measure.interval import Interval
+
+
+def auc(scores: Sequence[float], labels: Sequence[bool], level: float = 0.95) -> Interval:
+    """P(score of a yes > that of a no) + ½ P(equal) (Mann and Whitney 1947), with the interval of its placements'
+    variance, var(V₁)/m + var(V₀)/n (DeLong et al. 1988, eq. 5)."""
+    score_N, label_N = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
+    yes, no = score_N[label_N], score_N[~label_N]
+    if not len(yes) or not len(no):
+        raise ValueError("an AUC needs texts of both kinds")
+    ranks = rankdata(np.concatenate([yes, no]))
+    above_yes = (ranks[: len(yes)] - rankdata(yes)) / len(no)  # of each yes, the share of no's below it
+    below_no = 1 - (ranks[len(yes) :] - rankdata(no)) / len(yes)
+    value = float(above_yes.mean())
+    variance = sum(float(part.var(ddof=1)) / len(part) for part in (above_yes, below_no) if len(part) > 1)
+    reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance)
+    return Interval(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach), n=len(ranks))
