@@ -84,7 +84,12 @@ class Served:
 
         @app.post("/elsewhere/chat/completions")
         def elsewhere() -> Response:
-            return RedirectResponse(f"{self.url}/chat/completions", status_code=307)
+            return RedirectResponse(f"{self.url}/chat/completions", status_code=302)
+
+        @app.get("/v1/chat/completions")
+        def led_astray(request: Request) -> Response:
+            self.headers.append(dict(request.headers))
+            return JSONResponse({})
 
         return app
 

@@ -251,6 +251,12 @@ def test_without_people_it_is_not_checked(tmp_path, monkeypatch, served):
 def test_other_prompts_than_those_asked_for_do_not_count(project, served):
     judge(served, "truthful")
     assert len(measured(project)[0].preference.judges) == 1
+    more = Prompt.make("Question of the train split", split="train")
+    with open_store("store.db") as store:
+        store.add_many([more, *(Completion.make(more.id, "good", f"{m}@1a2b3c4d") for m in ("ppo", "sft"))])
+    judge(served, "truthful", "--split", "all")
+    assert len(served.asked) == 2 * N + 2
+    assert measured(project)[0].preference.judges[0].pairs == N
     assert "nothing to measure" in ask("measure", "--split", "valid").stderr
 
 

@@ -52,6 +52,13 @@ def test_any_texts_are_told_apart(first, second):
     assert f"<<<first {code}\n{first}\n>>>first {code}" in text
 
 
+def test_each_question_has_a_code_of_its_own():
+    asked = [
+        load("pair").messages(Prompt.make(p), a, b) for p, a, b in (("p", "f", "s"), ("q", "f", "s"), ("p", "s", "f"))
+    ]
+    assert len({messages[1]["content"].splitlines()[0] for messages in asked}) == 3
+
+
 def test_a_template_of_ones_own(tmp_path):
     own = tmp_path / "own.txt"
     own.write_text("Judge.\n--- user ---\n{{fence}} {{conversation}} {{first}} {{second}}", encoding="utf-8")

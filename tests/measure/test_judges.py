@@ -55,6 +55,22 @@ def test_agreement_by_hand():
     assert agreement(both, [said(9, "a", "person", "ann")], FAST) == (None, 0.5)
 
 
+def test_the_chance_of_two_who_tie_by_hand():
+    both = [Both((f"p{n}", f"x{n}", f"y{n}"), 0.5 if n < 2 else 1.0, False) for n in range(4)]
+    people = [said(n, "tie" if n == 0 else "a", "person", "ann") for n in range(4)]
+    assert agreement(both, people, FAST)[1] == (1 + 0.5 * 0.25) / 2  # half of its own are ties, a quarter of hers
+
+
+def test_how_far_behind_another_person_by_hand():
+    # p0: ann and eve agree, the judge with both; p1: they differ, the judge is with ann: 3/4 − 1/2
+    people = [said(n, better, "person", who) for n, who, better in
+              ((0, "ann", "a"), (0, "eve", "a"), (1, "ann", "a"), (1, "eve", "b"))]  # fmt: skip
+    told = [*both_ways(0, "a", "a"), *both_ways(1, "a", "a")]
+    found = judged("j", told, people, MODELS, [("x", "y")], LENGTH, how=FAST)
+    assert found.behind.value == pytest.approx(0.25)
+    assert (found.agrees.value, found.people.value) == (0.75, 0.5)
+
+
 def test_a_coin_that_ties_as_often_by_brute_force():
     rng = np.random.default_rng(0)
     sides = ["a", "b", "tie"]

@@ -42,6 +42,15 @@ def test_the_ends_by_hand():
     assert high[1] == min(1, 0.5 + boundary(0.25 + 9 / 16, 0.025) / 2)
 
 
+def test_each_side_has_half_of_the_error():
+    values = [0.0, 1.0] * 20
+    guess = [(0.5 + sum(values[:n])) / (n + 1) for n in range(40)]
+    spent = sum((x - g) ** 2 for x, g in zip(values, guess, strict=True))
+    low, high = sequence(values)
+    assert (low[-1], high[-1]) == pytest.approx((0.5 - boundary(spent, 0.025) / 40, 0.5 + boundary(spent, 0.025) / 40))
+    assert low[-1] > 0
+
+
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=40))
 def test_laws(values):
     """The other side of the question has the other interval; what comes later changes nothing before."""
