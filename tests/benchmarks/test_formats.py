@@ -234,6 +234,8 @@ def test_what_is_shown_is_never_asked_and_a_limit_changes_no_words(tmp_path):
     assert [found[q.id] for q in fewer] == fewer
     other = {q.id: q for q in asked("rte", rows, tmp_path, shots=3, seed=1)}
     assert other.keys() != found.keys()
+    shown_to = {re.sub(r"Passage: P\d+\.\nQuestion: Q\d+\.\nAnswer:$", "", q.context) for q in found.values()}
+    assert len(shown_to) > 10  # examples are drawn anew for each question
     turned = {q.id: q.context for q in asked("rte", rows[::-1], tmp_path, shots=3)}
     assert turned == {q.id: q.context for q in found.values()}
 

@@ -241,10 +241,11 @@ def test_bias_and_truth_are_no_skills():
 
 def test_reckoning_reads_what_was_written(tmp_path):
     lines = world(0, {"base": 0.9, "sft": 0.8, "ppo": 0.6, "ppo_ptx": 0.8}, 30)
+    lines = [x.model_copy(update={"left_out": 7}) if isinstance(x, Setting) else x for x in lines]
     settings = [line for line in lines if isinstance(line, Setting)]
     records.write(tmp_path / "one.jsonl", lines)
     # A second file with one more model, and fewer questions: asked at another time, with a limit.
-    few = [s.model_copy(update={"asked": 5}) for s in settings]
+    few = [s.model_copy(update={"asked": 5, "left_out": 0}) for s in settings]
     questions = [line for line in lines if isinstance(line, Question) and int(line.id[1:]) < 5]
     other = [Reply(task=q.task, item=q.id, run_id="other", text="x", finished=True) for q in questions]
     records.write(tmp_path / "two.jsonl", [*few, *questions, *other])
@@ -255,6 +256,7 @@ def test_reckoning_reads_what_was_written(tmp_path):
     assert all(one.scores["other"].value == 1.0 and one.scores["other"].n == 5 for one in found.scored)
     # The means are over the five items that all were asked; the repair over the thirty of its three models.
     assert found.tasks["base"].mean.n == 10
+    assert {one.left_out for one in found.scored} == {7}  # what the longer of the two runs left out
     assert found.repair.lost.n == 60
 
 

@@ -11,7 +11,7 @@ from biddable.measure.figures import HEAD, cells, figure, mark
 from biddable.measure.forgotten import SKILLS
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, join, table
-from biddable.measure.results import ReportData, in_order, name_of, pair
+from biddable.measure.results import NAMES, ReportData, in_order, name_of, pair
 
 PAPER = "InstructGPT, Table 14 (GPT-3 is its base)"
 
@@ -131,7 +131,7 @@ def _picture(key: str, family: Family, some: Sequence[Scored]) -> Safe:
         text = f"{interval.value:.2f} ({interval.low:.2f}–{interval.high:.2f})"
         return Mark(model, text, interval.value, interval.low, interval.high)
 
-    rows = [Row(title_of(one.label), tuple(spot(m, one.scores[m]) for m in in_order(one.scores))) for one in some]
+    rows = [Row(named(one), tuple(spot(m, one.scores[m]) for m in in_order(one.scores))) for one in some]
     ends = [end for row in rows for m in row.marks for end in (m.low, m.high)]
     plain = share_scale(min(ends), max(ends))
     scale = Scale(plain.low, plain.high, lambda bits: f"{bits:.2g} bit") if family.in_bits else plain
@@ -140,21 +140,29 @@ def _picture(key: str, family: Family, some: Sequence[Scored]) -> Safe:
 
 
 def conclusions(one: Scored, family: Family) -> list[str]:
-    """The last model of the loop against the first, on the items that both were asked."""
+    """The last model of the loop against the first, on the items that both were asked; of others where it has none."""
     models = in_order(one.scores)
-    found = one.differences.get(f"{models[-1]}_minus_{models[0]}")
+    loop = [model for model in models if model in NAMES]
+    first, last = (loop[0], loop[-1]) if len(loop) > 1 else (models[0], models[-1])
+    found = one.differences.get(f"{last}_minus_{first}")
     if found is None:
         return []
-    last, first = name_of(models[-1]), name_of(models[0])
-    by = f" (by {one.by})" if one.by else ""
-    what, size = f"{title_of(one.label)}{by}", _told(found, family)
+    more = (last, first) if found.value >= 0 else (first, last)
+    one_, other, size = name_of(more[0]), name_of(more[1]), _told(found, family)
     if found.low <= 0 <= found.high:
-        return [f"{what}: no difference between {last} and {first} is shown ({size})."]
-    more = (last, first) if found.value > 0 else (first, last)
-    return [f"{what}: {more[0]} {family.more} {more[1]}, by {size}."]
+        return [f"{named(one)}: no difference between {one_} and {other} is shown ({size})."]
+    return [f"{named(one)}: {one_} {family.more} {other}, by {size}."]
+
+
+def named(one: Scored) -> str:
+    """Its name, and who marked it, since another would have marked otherwise."""
+    return title_of(one.label) + (f" (by {one.by})" if one.by else "")
 
 
 def _told(found: Interval, family: Family) -> str:
+    """The size of a difference, as a positive one."""
+    low, high = (found.low, found.high) if found.value >= 0 else (-found.high, -found.low)
     if family.in_bits:
-        return f"{abs(found.value):.2f} bit; 95{GAP}%: {found.low:.2f} to {found.high:.2f}".replace("-", "−")
-    return f"{points(found.value)}; 95{GAP}%: {between(found, 1)}"
+        return f"{abs(found.value):.2f} bit; 95{GAP}%: {low:.2f} to {high:.2f}".replace("-", "−")
+    size = Interval(value=abs(found.value), low=low, high=high, n=found.n)
+    return f"{points(found.value)}; 95{GAP}%: {between(size, 1)}"

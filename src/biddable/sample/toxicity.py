@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -171,8 +171,7 @@ def classifier(name: str, at_once: int = 32) -> Callable[[Sequence[str]], list[f
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    assert tokenizer is not None
+    tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     tokenizer.padding_side = "right"  # BERT counts places from the left
     encode = partial(tokenizer, padding=True, truncation=True, return_tensors="pt")
     labels = {str(label).lower(): int(nth) for nth, label in model.config.id2label.items()}
