@@ -32,7 +32,6 @@ EXTRAS = {
     "psycopg": "postgres",
     "sacrebleu": "benchmarks",
     "datasets": "hub",
-    "lm_eval": "lm-eval",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "trackio": "trackio",
