@@ -61,6 +61,8 @@ def test_truth_by_likelihood():
     assert found == {"mc1": 1.0, "mc2": pytest.approx(whole / (whole + math.exp(-2.5)))}
     lines = chosen("truthfulqa_mc", "multiple_choice", (0, 1), {"m": [(-2.6, 1), (-1.0, 1), (-2.5, 1)]})
     assert {one.metric: one.sums["m"]["q"][0] for one in counted(lines)}["mc1"] == 0.0  # the other right one is no help
+    lines = chosen("truthfulqa_mc", "multiple_choice", (0, 1), {"m": [(-2.0, 1), (-1.0, 1), (-2.5, 1)]})
+    assert {one.metric: one.sums["m"]["q"][0] for one in counted(lines)}["mc1"] == 1.0  # and no rival
 
 
 def test_entropy_is_of_whole_sentences():

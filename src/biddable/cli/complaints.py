@@ -32,6 +32,7 @@ EXTRAS = {
     "psycopg": "postgres",
     "sacrebleu": "benchmarks",
     "datasets": "hub",
+    "lm_eval": "lm-eval",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "trackio": "trackio",

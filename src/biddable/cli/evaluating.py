@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 class EvaluateConfig(Settings):
     tasks: tuple[str, ...] = Field((), description="benchmarks by name; --task")
+    lm_eval: tuple[str, ...] = Field((), description="tasks of lm-eval, asked by it; --lm-eval")
     prompts: tuple[str, ...] = Field((), description="which prompts of a benchmark that has several; --prompt")
     shots: int = Field(0, ge=0, description="examples before each question; --shots")
     limit: int = Field(0, ge=0, description="questions of each benchmark; 0 is all; --limit")
@@ -37,6 +38,7 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option("--task", help="A benchmark; several, or all of DATA.")] = None,
     data: Annotated[Path | None, typer.Option(help="Its rows; or a folder of files with the tasks' names.")] = None,
     hub: Annotated[bool, typer.Option("--hub", help="Fetch the rows from the Hugging Face hub.")] = False,
+    lm_eval: Annotated[list[str] | None, typer.Option(help="A task of lm-eval, asked in its own way.")] = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="basic, respectful, biased; qa, instruction, both; or all.")
     ] = None,
@@ -54,13 +56,13 @@ def evaluate(
     if len(folders) + len(words) < len(models) or not folders:
         raise ConfigError(f"{' '.join(models) or 'no model'}: name one model or several, each once")
     places, told = load(Places, EvaluateConfig, words, "evaluate", show)
-    files = _files(task or [], data, hub)
-    settings = told.model_copy(
-        update={"tasks": tuple(files), "prompts": tuple(prompt or ()), "shots": shots, "limit": limit, "fit": fit}
-    )
-    asked = _fitting(_asked(files, settings, places.seed), folders, settings)
+    files = _files(task or [], data, hub) if task or not lm_eval else {}
+    chosen = {"tasks": tuple(files), "lm_eval": tuple(lm_eval or ()), "prompts": tuple(prompt or ())}
+    settings = told.model_copy(update=chosen | {"shots": shots, "limit": limit, "fit": fit})
+    asked = _fitting(_asked(files, settings, places.seed), folders, settings) if files else []
     questions = sum(len(one.questions) for one in asked)
-    say(f"questions: {questions} (settings: {', '.join(one.setting.id for one in asked)}), models: {len(folders)}")
+    names = [*(one.setting.id for one in asked), *(f"lm-eval {name}" for name in settings.lm_eval)]
+    say(f"questions: {questions} (settings: {', '.join(names)}), models: {len(folders)}")
     inputs = {**{f"rows {name}": path for name, path in files.items()}, **{f"model {n}": f for n, f in folders.items()}}
 
     def ask(run: Run, settings: EvaluateConfig, **_given: Path) -> Path:
@@ -76,6 +78,8 @@ def evaluate(
         _warn_of_silence(asked, found)
         if any(one.setting.metric == "toxicity" for one in asked):
             found += toxicity(found, settings.toxicity)
+        if settings.lm_eval:
+            found += _by_lm_eval(settings, folders, places.seed)
         path = run.output("benchmarks", run.folder / "benchmarks.jsonl")
         records.write(path, found)
         for kept in run.folder.glob("kept-*.jsonl"):
@@ -197,3 +201,11 @@ def _warn_of_silence(asked: "Sequence[Asked]", found: "Sequence[AnyLine]") -> No
             empty = sum(not one.text for one in mine)
             if 2 * empty > len(mine):
                 warn(f"{name}, {setting}: {empty} of {len(mine)} answers begin with a line break, so they are empty")
+
+
+def _by_lm_eval(settings: EvaluateConfig, folders: Mapping[str, Path], seed: int) -> "list[AnyLine]":
+    from biddable.sample.lm_eval import lines
+
+    how = {"shots": settings.shots, "limit": settings.limit, "seed": seed}
+    made = [line for name, folder in folders.items() for line in lines(folder, settings.lm_eval, run_id=name, **how)]
+    return list(dict.fromkeys(made))  # what is asked is the same for all
