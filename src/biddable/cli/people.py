@@ -159,9 +159,8 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
 def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
     shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
-        wanted = [split for split in get_args(records.Split) if shares[split] > 0]
-        empty = [split for split in wanted if next(store.prompts(split), None) is None]
-    for split in empty:
+        there = store.splits()
+    for split in (split for split in get_args(records.Split) if shares[split] > 0 and split not in there):
         more = cure.format("" if split == "train" else f"{split}=0.3 or ")
         warn(f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; {more}")
 

@@ -57,8 +57,11 @@ def read_prompts(path: Path, source: Source = "customer", mapping: Mapping[str, 
 
 
 def _prompt(path: Path, row: Row, columns: Mapping[str, Sequence[str]], source: Source) -> Prompt:
+    there = row.cells.keys()
     fields: dict[str, Any] = {
-        ours: x for ours, names in columns.items() if ours != "messages" and (x := cell(path, row, ours, names))
+        ours: x
+        for ours, names in columns.items()
+        if ours != "messages" and not there.isdisjoint(names) and (x := cell(path, row, ours, names))
     }
     text = fields.pop("text", None)
     if (name := next((name for name in columns["messages"] if row.cells.get(name)), None)) and text is None:

@@ -4,10 +4,11 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from sqlalchemy import ColumnElement, Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
@@ -112,6 +113,11 @@ class Store:
     def counts(self) -> dict[str, int]:
         with self._reading() as connection:
             return queries.counts(connection)
+
+    def splits(self) -> set[Split]:
+        """Those that a prompt is in."""
+        with self._reading() as connection:
+            return {split for split in get_args(Split) if queries.any_in(connection, split)}
 
     def prompts(self, split: Split | None = None) -> Iterator[Prompt]:
         return self._read("prompt", *queries.chosen(tables.prompts, split, None))
@@ -219,7 +225,8 @@ class Store:
         new: Counter[str] = Counter()
         for kind in SHELVES:
             of_kind = (one for one in snapshot.rows_of(path, kinds) if kind_of(one[1]) == kind)
-            while kind in present and (part := list(itertools.islice(of_kind, PART))):
+            parts = iter(lambda of_kind=of_kind: list(itertools.islice(of_kind, PART)), [])
+            for part in _ahead(parts) if kind in present else ():
                 kept = f"{sum(new.values())} records before it are in the store; mend it and import again"
                 new.update(self.add_rows(path, part, kept))
         return dict(new)
@@ -244,6 +251,15 @@ class Store:
     def _reading(self) -> Iterator[Connection]:
         with _plainly(engine.shown(self._engine.url)), engine.reading(self._engine).begin() as connection:
             yield connection
+
+
+def _ahead(parts: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    """The same parts, each read while the one before it goes to disk."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = reader.submit(next, parts, None)
+            yield part
 
 
 @contextmanager

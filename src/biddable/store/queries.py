@@ -26,6 +26,11 @@ def fetch(connection: Connection, kind: str, *conditions: ColumnElement[bool]) -
         yield from_row(kind, row._mapping)
 
 
+def any_in(connection: Connection, split: Split) -> bool:
+    """Whether any prompt is in a split."""
+    return connection.execute(select(prompts.c.id).where(prompts.c.split == split).limit(1)).first() is not None
+
+
 def named(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Record]:
     """The records with these ids. What is asked for at every page and submission is put together once."""
     rows: Iterable[Any] = connection.execute(_by_id(kind), {"ids": list(ids)}) if ids else ()

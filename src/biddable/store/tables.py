@@ -42,7 +42,9 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value if value is None or dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value if value.tzinfo is UTC else value.astimezone(UTC)).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
