@@ -172,3 +172,11 @@ def test_many_more_than_one_chunk(store: Store):
     assert store.add_many([*rankings, *completions, *prompts, *LABELERS])["ranking"] == 3000
     assert store.add_many([*rankings, *prompts]) == {"prompt": 0, "ranking": 0}
     assert len([*store.completions(p.id for p in prompts)]) == 6000
+
+
+def test_the_splits_that_a_prompt_is_in(store):
+    assert store.splits() == set()
+    store.add_prompts([Prompt(id="a", text="say a", split="test"), Prompt(id="b", text="say b")])
+    assert store.splits() == {"test"}
+    store.add_prompts([Prompt(id="c", text="say c", split="train")])
+    assert store.splits() == {"test", "train"}
