@@ -135,7 +135,7 @@ def test_the_manifest_tells_what_it_is(where: str, tmp_path: Path):
     # By hand: two training labelers on two train prompts of three completions each.
     assert manifest.counts == {"labeler": 2, "prompt": 2, "completion": 6, "ranking": 4}
     assert manifest.query.model_dump() == {"what": "rankings", "split": "train", "group": "training"}
-    assert (manifest.schema_revision, manifest.last_change) == ("0004", len(everything()))
+    assert (manifest.schema_revision, manifest.last_change) == ("0005", len(everything()))
     assert sorted(p.name for p in tmp_path.glob("rankings*")) == ["rankings.jsonl", "rankings.jsonl.manifest.json"]
 
 
