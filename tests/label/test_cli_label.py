@@ -1,9 +1,11 @@
 """`biddable label` outside a project, its practice, and `biddable verify`: as processes, since that is how they run."""
 
+import asyncio
 import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import httpx2
 import pytest
 from team import rank_job, ranked, stock, team, true_worth, work_on
 
+from biddable.cli.label import _listen
 from biddable.store import open_store
 from biddable.store.keeper import now
 
@@ -138,3 +141,23 @@ def test_verify_names_the_first_bad_row_and_exits_65(labeled):
     assert done.returncode == 65
     assert f"line {row} of the history tells of another ranking" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_small_goes_out_at_once():
+    """With Nagle's algorithm each answer on a connection that is kept would wait 40 ms for the other side's word."""
+
+    async def met() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        def came(_reader, writer):
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        server = await asyncio.start_server(came, sock=_listen("127.0.0.1", 0))
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            said = await found
+            writer.close()
+        return said
+
+    assert asyncio.run(met()) == 1
