@@ -261,6 +261,21 @@ def test_prompts_that_are_too_long_are_named_before_anything_is_written(base):
     assert "answers: 4 in all" in few.stdout  # two prompts, two answers each
 
 
+def test_a_policy_that_was_kept_along_the_way_is_asked_by_its_name(base):
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    for iteration in (0, 40):
+        shutil.copytree(base, f"runs/ppo/kept/{iteration}")
+    made = ask("sample", "ppo/kept/0", "runs/ppo/kept/40", "--k", 4, "answer_tokens=8")
+    assert made.exit_code == 0, made.output
+    [folder] = Path("runs").glob("sample-*")
+    said = [one for one in records.read(folder / "completions.jsonl") if isinstance(one, Completion)]
+    assert {one.run_id.partition("@")[0] for one in said} == {"ppo-0", "ppo-40"}
+    assert complain("sample", "ppo/kept/7", "--k", 4).startswith("model: ppo/kept/7: no such model folder")
+
+
 def test_a_model_folder_without_weights_is_named(base, tmp_path):
     demonstrations(Path("demos.jsonl"), [("say red", "red")])
     shutil.copytree(base, "bare", ignore=shutil.ignore_patterns("*.safetensors"))
