@@ -31,6 +31,7 @@ from biddable.model.reward import RewardModel
 from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond
+from biddable.sample.variety import distinct
 from biddable.text import snapshots
 from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
 
@@ -299,7 +300,10 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
     }
-    looks = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
+    if actors.judge.known:
+        seen["beyond"] = (mean_B > actors.judge.known[1]).float().mean()
+    looks = {key: float(x) for key, x in seen.items()}
+    looks |= {"distinct": distinct(rollout.answers), "beta": actors.beta(config)}
     return judged, looks
 
 
