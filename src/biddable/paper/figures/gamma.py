@@ -30,10 +30,7 @@ def count(plan: Plan) -> Figure:
     base = looks(plan, "base", plan.model("base"))
     told = seen(plan, [*found.values(), base])
     sft = counting.answers(final(plan), "sft")
-    wins = {
-        gamma: counting.rate(told.prompts, told.answers[one.name], sft, plan.seed, "gold")
-        for gamma, one in found.items()
-    }
+    wins = {gamma: counting.paired(told.prompts, told.answers[one.name], sft) for gamma, one in found.items()}
     folders = [folder for one in (*found.values(), base) for folder in one.folders]
     names = {gamma: one.name for gamma, one in found.items()}
     return figure(names, told, wins, of_recipe(plan, "ppo", "gamma_ptx", 27.8)).model_copy(
