@@ -108,14 +108,13 @@ def test_loss_and_accuracy_are_compared_pair_by_pair():
     assert _less(found, ("whole", 1), ("loose", 1), "right").value == pytest.approx(1 / 3)
 
 
-def test_a_prefix_is_a_page_of_the_school_with_two_short_demonstrations_of_unlike_use():
+def test_a_prefix_is_two_short_demonstrations_of_unlike_use():
     asked = [
         Prompt.make(f"question {n}?", user=str(n), use_case=case) for n, case in enumerate(("chat", "chat", "extract"))
     ]
     demos = [Demonstration(prompt_id=p.id, text=f"answer to {p.text}", labeler="ada") for p in asked]
     demos.append(Demonstration(prompt_id=asked[0].id, text="far too long " * 20, labeler="ada"))
-    first, *lines = prefix(asked, demos, seed=1).splitlines()
-    assert first == "at school."
+    lines = prefix(asked, demos, seed=1).splitlines()
     assert len(lines) == 4
     assert "question 2?" in lines
     assert all(f"answer to {question}" == answer for question, answer in zip(lines[::2], lines[1::2], strict=True))

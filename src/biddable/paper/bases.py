@@ -13,12 +13,12 @@ from biddable.paper.settings import Size
 from biddable.quickstart.gates import of
 from biddable.records import Demonstration, Prompt
 
+SCHOOL = "at school.\n"  # the head of those pages on which answers are careful (`hamlet.pages.school`)
 SHOTS, LONGEST = 2, 24  # demonstrations of a prefix, and the words of each: the context has 256 tokens
-CLIMB = ("base", "prompted", "sft", "ppo", "ppo_ptx")
 
 
 class Rung(NamedTuple):
-    """One size: its training, and the answers of each of its models by CLIMB."""
+    """One size: its training, and the answers of each of its models by name."""
 
     training: list[Job]
     base: Path
@@ -44,12 +44,12 @@ def rung(plan: Plan, size: Size) -> Rung:
     return Rung([base, sft, start, plain, ptx], base.leaves, answers)
 
 
-def prefixed(plan: Plan) -> Path:
-    return plan.runs / "files" / "prefixed.jsonl"
+def prefixed(plan: Plan, name: str = "prefixed") -> Path:
+    return plan.runs / "files" / f"{name}.jsonl"
 
 
 def prefix(prompts: Sequence[Prompt], demos: Sequence[Demonstration], seed: int) -> str:
-    """A few short demonstrations, of different use cases, as a page of the school that the base has read."""
+    """A few short demonstrations, of different use cases, one after another as on the pages that the base has read."""
     by_id = {prompt.id: prompt for prompt in prompts}
     order = list(demos)
     random.Random(f"prefix {seed}").shuffle(order)
@@ -58,12 +58,12 @@ def prefix(prompts: Sequence[Prompt], demos: Sequence[Demonstration], seed: int)
         prompt = by_id[demo.prompt_id]
         if len(f"{prompt.text} {demo.text}".split()) <= LONGEST and len(chosen) < SHOTS:
             chosen.setdefault(prompt.use_case, f"{prompt.text}\n{demo.text}\n")
-    return "at school.\n" + "".join(chosen.values())
+    return "".join(chosen.values())
 
 
-def with_prefix(plan: Plan) -> list[Prompt]:
-    """The test prompts under their own names, each after the prefix."""
-    before = prefix(of(Prompt, plan.file("demos")), of(Demonstration, plan.file("demos")), plan.seed)
+def with_prefix(plan: Plan, head: str = "") -> list[Prompt]:
+    """The test prompts under their own names, each after the prefix, which may have a head."""
+    before = head + prefix(of(Prompt, plan.file("demos")), of(Demonstration, plan.file("demos")), plan.seed)
     return [one.model_copy(update={"text": before + one.text}) for one in of(Prompt, plan.file("tested"))]
 
 

@@ -152,7 +152,7 @@ def _grid(one: Plot, across: Frame, upright: Scale, up: Callable[[float], float]
     if one.reference is not None:
         value, words = one.reference
         parts.append(el("line", x1=across.left, x2=across.right, y1=up(value), y2=up(value), class_="even"))
-        parts.append(text(across.right, up(value) - 5, words, "tick", "end"))
+        parts.append(text(across.left + 4, up(value) - 5, words, "tick"))
     seen = sorted({point.x for line in one.lines for point in line.points})
     if one.logarithmic and len(seen) <= (10 if width > 400 else 4):
         parts += [text(across.x(math.log10(x)), foot + 18, _short(x), "tick", "middle") for x in seen]

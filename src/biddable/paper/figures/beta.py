@@ -2,9 +2,11 @@
 
 from biddable.measure.interval import Interval
 from biddable.paper import counting
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point
+from biddable.paper.figure import Claim, Figure, sweep
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import Looks, Seen, final, looks, of_recipe, ppo, seen
+
+X = "β, weight of the KL penalty", "PPO with this β", "ppo"
 
 
 def policies(plan: Plan) -> tuple[dict[float, Looks], list[Job]]:
@@ -80,9 +82,9 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
         ),
         claims=claims,
         shows=(
-            _plot("Tax tasks: the chance that a sampled answer is right", "share", exam, (base.value, "base")),
-            _plot("Reward model's score on the test prompts", "score", score, None),
-            _plot("Preferred to SFT, by the truth", "share", wins, (0.5, "no preference")),
+            sweep("Tax tasks: the chance that a sampled answer is right", *X, "share", exam, (base.value, "base")),
+            sweep("Reward model's score on the test prompts", *X, "score", score),
+            sweep("Preferred to SFT, by the truth", *X, "share", wins, (0.5, "no preference")),
         ),
         differs=(
             "The figure's reference is GPT-3 itself; ours is PPO's start model, which has read pretraining text "
@@ -95,12 +97,3 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
             "prompts alone."
         ),
     )
-
-
-def _plot(title: str, unit, by_beta: dict[float, Interval], reference: tuple[float, str] | None) -> Plot:
-    """β on a logarithmic scale has no place for 0: it stands one step of ten below the smallest."""
-    least = min(beta for beta in by_beta if beta > 0) / 10
-    points = tuple(Point(x=beta or least, found=found) for beta, found in by_beta.items())
-    name = f"β, weight of the KL penalty (0 stands at {least:g})" if 0 in by_beta else "β, weight of the KL penalty"
-    lines = (Line(style="ppo", name="PPO with this β", points=points),)
-    return Plot(title=title, x_name=name, unit=unit, lines=lines, reference=reference, logarithmic=True)

@@ -5,16 +5,19 @@ from typing import Literal, NamedTuple
 
 from biddable.measure.interval import Interval
 from biddable.paper import bases, counting
-from biddable.paper.bases import CLIMB, Rung, parameters, prefixed, rung
+from biddable.paper.bases import Rung, parameters, prefixed, rung
 from biddable.paper.counting import Answers
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point
+from biddable.paper.figure import Claim, Figure, Line, Plot, Point, shown, spanned
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import asked, final
 from biddable.quickstart.gates import of
 from biddable.records import Prompt
 
-NAMES = {"base": "base", "prompted": "base, prompted", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
-STYLES = {"prompted": "people"}
+NAMES = {
+    "base": "base", "prompted": "base, prompted", "schooled": "base, as at school",
+    "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx",
+}  # fmt: skip
+STYLES = {"prompted": "people", "schooled": "gold"}
 TIMES = 100
 
 
@@ -22,14 +25,20 @@ def rungs(plan: Plan) -> list[Rung]:
     return [rung(plan, size) for size in plan.config.sizes]
 
 
-def largest_prompted(plan: Plan) -> Job:
-    return asked(plan, "base-prompted", plan.model("base"), prefixed(plan))
+def largest_prompted(plan: Plan) -> dict[str, Job]:
+    """The shipped base after the prefix, and after one with the head of a page on which answers are careful."""
+    base = plan.model("base")
+    return {
+        "prompted": asked(plan, "base-prompted", base, prefixed(plan)),
+        "schooled": asked(plan, "base-schooled", base, prefixed(plan, "schooled")),
+    }
 
 
 def stages(plan: Plan) -> list[Job]:
     plan.write("prefixed", bases.with_prefix(plan))
+    plan.write("schooled", bases.with_prefix(plan, bases.SCHOOL))
     made = [job for one in rungs(plan) for job in (*one.training, *one.answers.values())]
-    return [*made, largest_prompted(plan)]
+    return [*made, *largest_prompted(plan).values()]
 
 
 class Measured(NamedTuple):
@@ -47,9 +56,9 @@ class Measured(NamedTuple):
 def count(plan: Plan) -> Figure:
     largest = {model: counting.answers(final(plan), model) for model in ("base", "sft", "ppo", "ppo_ptx")}
     prompted = largest_prompted(plan)
-    largest["prompted"] = counting.cut(counting.answers(prompted.leaves, "base-prompted"))
+    largest |= {name: counting.cut(counting.answers(job.leaves, f"base-{name}")) for name, job in prompted.items()}
     answers: dict[int, Mapping[str, Answers]] = {parameters(plan.model("base")): largest}
-    folders = [final(plan).parent, prompted.stage.folder]
+    folders = [final(plan).parent, *(job.stage.folder for job in prompted.values())]
     for size, one in zip(plan.config.sizes, rungs(plan), strict=True):
         answers[parameters(one.base)] = _answers(f"d{size.width}", one)
         folders += [job.stage.folder for job in (*one.training, *one.answers.values())]
@@ -71,6 +80,7 @@ def small(sizes: list[int]) -> int:
 def figure(measured: Measured) -> Figure:
     sizes = list(measured.answers)
     top, little = max(sizes), small(sizes)
+    school = measured.rate((top, "schooled"), (top, "sft"), "person")
     return Figure(
         name="fig1",
         title="Fig. 1. Win rate against model size",
@@ -86,6 +96,10 @@ def figure(measured: Measured) -> Figure:
             "the shipped base. Each smaller base was pretrained here and then learnt from the same demonstrations "
             f"and the same reward model. Baseline: SFT of {top:,} parameters. “Prompted” puts {bases.SHOTS} "
             "demonstrations before the prompt and ends an answer with its line.",
+            "The same prefix headed by the words with which the base's own pages of school lessons begin, where "
+            f"answers are careful, is preferred to SFT in {shown(school.value, 'share')} "
+            f"({spanned(school, 'share')}): the base knows more good answers than it gives, for whoever knows what to "
+            "ask.",
         ),
         claims=tuple(_claims(measured, top, little)),
         shows=(
@@ -134,7 +148,7 @@ def _claims(measured: Measured, top: int, little: int) -> list[Claim]:
 def _plot(measured: Measured, top: int, judge: Literal["person", "gold"], title: str) -> Plot:
     lines = tuple(
         Line(style=STYLES.get(model, model), name=NAMES[model], points=_points(measured, top, model, judge))
-        for model in CLIMB
+        for model in NAMES
     )
     return Plot(
         title=title, x_name="parameters", unit="share", lines=tuple(line for line in lines if line.points),
@@ -147,7 +161,7 @@ def _points(measured: Measured, top: int, model: str, judge: Literal["person", "
     return tuple(
         Point(x=size, found=measured.rate((size, model), (top, "sft"), judge))
         for size in measured.answers
-        if (size, model) != (top, "sft")
+        if model in measured.answers[size] and (size, model) != (top, "sft")
     )
 
 
