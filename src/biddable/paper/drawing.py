@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 from biddable.measure import charts
 from biddable.measure.charts import Frame, Mark, Row, Scale, both_widths, glyph, text, ticks
+from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, join, table
 from biddable.paper.figure import Dots, Figure, Group, Line, Plot, Table, Unit, Value, shown, spanned
 
 PLOT_HEIGHT, TOP, FOOT = 270, 22, 46
+FEW = 12  # numbers that stand open under a chart
 NUMBERS = ["value", "95 % interval", "n"]
 
 
@@ -32,7 +34,9 @@ def _rows(one: Table) -> list[list[str]]:
 
 
 def _figure(key: str, one: Dots | Plot, picture: Safe) -> Safe:
-    numbers = el("details", el("summary", "The numbers"), _numbers(one), open="open")
+    head, rows = _numbers(one)
+    opened = "open" if len(rows) <= FEW else None
+    numbers = el("details", el("summary", "The numbers"), table(one.title, head, rows), open=opened)
     return el("figure", el("h3", one.title), charts.legend(_legend(one)), picture, numbers, id=key)
 
 
@@ -46,34 +50,26 @@ def _legend(one: Dots | Plot) -> list[tuple[str, str]]:
     return found + ([("paper", "InstructGPT, as printed")] if theirs else [])
 
 
-def _numbers(one: Dots | Plot) -> Safe:
+def _numbers(one: Dots | Plot) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of the table under a chart."""
     if isinstance(one, Plot):
-        rows = [
-            [f"{line.name}, {_number(point.x)}", *_cells(point.found, one.unit)]
-            for line in one.lines
-            for point in line.points
-        ]
-        return table(one.title, [f"series, {one.x_name}", *NUMBERS], rows)
-    rows = [
-        [_label(group, value), *_cells(value.found, one.unit), _theirs(value)]
-        for group in one.groups
-        for value in group.values
-    ]
-    if all(row[-1] == "–" for row in rows):
-        return table(one.title, ["", *NUMBERS], [row[:-1] for row in rows])
-    return table(one.title, ["", *NUMBERS, "the paper"], rows)
+        points = [(line, point) for line in one.lines for point in line.points]
+        rows = [[f"{line.name}, {_number(point.x)}", *_cells(point.found, one.unit)] for line, point in points]
+        return [f"series, {one.x_name}", *NUMBERS], rows
+    values = [(group, value) for group in one.groups for value in group.values]
+    rows = [[_label(group, value), *_cells(value.found, one.unit)] for group, value in values]
+    if not any(value.theirs for _, value in values):
+        return ["", *NUMBERS], rows
+    theirs = [f"{v.theirs.text} ({v.theirs.source})" if v.theirs else "–" for _, v in values]
+    return ["", *NUMBERS, "the paper"], [[*row, own] for row, own in zip(rows, theirs, strict=True)]
 
 
 def _label(group: Group, value: Value) -> str:
     return group.label if value.name == group.label or len(group.values) == 1 else f"{group.label}, {value.name}"
 
 
-def _cells(found, unit: Unit) -> list[str]:
+def _cells(found: Interval, unit: Unit) -> list[str]:
     return [shown(found.value, unit), spanned(found, unit), f"{found.n:,}"]
-
-
-def _theirs(value: Value) -> str:
-    return f"{value.theirs.text} ({value.theirs.source})" if value.theirs else "–"
 
 
 def _number(x: float) -> str:
@@ -156,7 +152,7 @@ def _grid(one: Plot, across: Frame, upright: Scale, up: Callable[[float], float]
     if one.reference is not None:
         value, words = one.reference
         parts.append(el("line", x1=across.left, x2=across.right, y1=up(value), y2=up(value), class_="even"))
-        parts.append(text(across.right, up(value) - 5, words, "tick", "end"))
+        parts.append(text(across.left + 4, up(value) - 5, words, "tick"))
     seen = sorted({point.x for line in one.lines for point in line.points})
     if one.logarithmic and len(seen) <= (10 if width > 400 else 4):
         parts += [text(across.x(math.log10(x)), foot + 18, _short(x), "tick", "middle") for x in seen]

@@ -1,5 +1,6 @@
 """What a page says, as records: claims of the paper held against our intervals, charts, tables, and the runs behind."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import computed_field, model_validator
@@ -126,6 +127,18 @@ class Plot(Record):
     lines: tuple[Line, ...]
     logarithmic: bool = False  # x
     reference: tuple[float, str] | None = None
+
+
+def sweep(
+    title: str, name: str, of: str, style: str, unit: Unit, found: Mapping[float, Interval],
+    reference: tuple[float, str] | None = None,
+) -> Plot:  # fmt: skip
+    """A number over a setting, on a logarithmic scale; 0 has no place there and stands ten times below the least."""
+    least = min(x for x in found if x > 0) / 10
+    points = tuple(Point(x=x or least, found=one) for x, one in found.items())
+    shown = f"{name} (0 stands at {least:g})" if 0 in found else name
+    lines = (Line(style=style, name=of, points=points),)
+    return Plot(title=title, x_name=shown, unit=unit, lines=lines, reference=reference, logarithmic=True)
 
 
 class Table(Record):

@@ -30,6 +30,7 @@ STYLE = """
 .pages .numbers { font-size: .9rem; color: var(--soft); }
 .pages .numbers::before { content: "? "; } .pages .same .numbers::before { content: "✓ "; color: var(--good); }
 .pages .differs .numbers::before { content: "✗ "; color: var(--bad); }
+#runs th { white-space: nowrap; }
 .back { font-size: .9rem; }
 @media (min-width: 74rem) { body { display: block; } main { max-width: 48.5rem; } }
 @media screen and (max-width: 34rem) { .claims li { grid-template-columns: 1fr; } }
@@ -129,12 +130,16 @@ def _part(key: str, title: str, *inside: Safe | None) -> Safe:
 
 
 def _runs(figure: Figure) -> Safe:
+    """The road back from every number; long, so it is folded."""
     rows = [
         [source.run, source.folder, name, sha]
         for source in figure.sources
         for name, sha in (sorted(source.inputs.items()) or [("–", "–")])
     ]
-    return table("Run, its folder, and the sha256 of what went in", ["run", "folder", "input", "sha256"], rows)
+    caption = "Run, its folder, and the sha256 of what went in"
+    shown = table(caption, ["run", "folder", "input", "sha256"], rows)
+    told = f"{len(figure.sources)} run{'' if len(figure.sources) == 1 else 's'}, and what went into them"
+    return el("details", el("summary", told), shown)
 
 
 def _footer() -> Safe:

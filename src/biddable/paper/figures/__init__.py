@@ -5,7 +5,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from biddable.paper.figure import Figure
-from biddable.paper.figures import gamma, tax
+from biddable.paper.figures import (
+    agreement,
+    beta,
+    epochs_reward,
+    epochs_sft,
+    fig1,
+    fig3,
+    fig4,
+    gamma,
+    generalisation,
+    scaling,
+    tables,
+    tax,
+)
 from biddable.paper.plan import Job, Plan
 
 
@@ -15,6 +28,16 @@ class Page(NamedTuple):
 
 
 ORDER: dict[str, Page] = {
+    "fig1": Page(fig1.stages, fig1.count),
+    "fig3": Page(fig3.stages, fig3.count),
+    "fig4": Page(fig4.stages, fig4.count),
+    "agreement": Page(agreement.stages, agreement.count),
+    "generalisation": Page(generalisation.stages, generalisation.count),
+    "scaling": Page(scaling.stages, scaling.count),
+    "epochs_sft": Page(epochs_sft.stages, epochs_sft.count),
+    "epochs_reward": Page(epochs_reward.stages, epochs_reward.count),
     "tax": Page(tax.stages, tax.count),
     "gamma": Page(gamma.stages, gamma.count),
+    "beta": Page(beta.stages, beta.count),
+    "tables": Page(tables.stages, tables.count),
 }

@@ -2,11 +2,11 @@
 
 from biddable.measure.interval import Interval
 from biddable.paper import counting
-from biddable.paper.figure import Claim, Dots, Figure, Group, Line, Plot, Point, Value
+from biddable.paper.figure import Claim, Figure, sweep
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import Looks, Seen, final, looks, of_recipe, ppo, seen
 
-TITLE = "Fig. 33. How much pretraining text undoes the alignment tax"
+X = "γ, weight of pretraining text", "PPO with this γ", "ppo_ptx"
 
 
 def policies(plan: Plan) -> tuple[dict[float, Looks], list[Job]]:
@@ -30,10 +30,7 @@ def count(plan: Plan) -> Figure:
     base = looks(plan, "base", plan.model("base"))
     told = seen(plan, [*found.values(), base])
     sft = counting.answers(final(plan), "sft")
-    wins = {
-        gamma: counting.rate(told.prompts, told.answers[one.name], sft, plan.seed, "gold")
-        for gamma, one in found.items()
-    }
+    wins = {gamma: counting.paired(told.prompts, told.answers[one.name], sft) for gamma, one in found.items()}
     folders = [folder for one in (*found.values(), base) for folder in one.folders]
     names = {gamma: one.name for gamma, one in found.items()}
     return figure(names, told, wins, of_recipe(plan, "ppo", "gamma_ptx", 27.8)).model_copy(
@@ -43,6 +40,7 @@ def count(plan: Plan) -> Figure:
 
 def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], chosen: float) -> Figure:
     """γ → the policy's name, what was seen of all, and how often each is truly better than SFT."""
+    base = told.exam.mean("base").value, "base"
     ids = [prompt.id for prompt in told.prompts]
     top = max(names)
     exam = {gamma: told.exam.mean(name) for gamma, name in names.items()}
@@ -72,7 +70,7 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
     )  # fmt: skip
     return Figure(
         name="gamma",
-        title=TITLE,
+        title="Fig. 33. How much pretraining text undoes the alignment tax",
         paper=(
             "PPO-ptx mixes pretraining text into each update, with weight γ. At 1.3B some γ restores SQuADv2 and "
             "DROP with little loss of validation reward; 20 is enough, and 27.8 was taken for all sizes (Fig. 33, "
@@ -84,9 +82,9 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
         ),
         claims=claims,
         shows=(
-            _plot("Tax tasks: the chance that a sampled answer is right", "share", exam, told.exam.mean("base")),
-            _plot("Reward model's score on the test prompts", "score", score, None),
-            _groups("Preferred to SFT, by the truth", wins),
+            sweep("Tax tasks: the chance that a sampled answer is right", *X, "share", exam, base),
+            sweep("Reward model's score on the test prompts", *X, "score", score),
+            sweep("Preferred to SFT, by the truth", *X, "share", wins, (0.5, "no preference")),
         ),
         differs=(
             "The paper's γ multiplies a likelihood whose normalisation it does not print; ours multiplies a mean a "
@@ -99,18 +97,3 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
             "nothing."
         ),
     )
-
-
-def _plot(title: str, unit, by_gamma: dict[float, Interval], base: Interval | None) -> Plot:
-    points = tuple(Point(x=gamma, found=found) for gamma, found in by_gamma.items())
-    reference = (base.value, "base") if base else None
-    lines = (Line(style="ppo_ptx", name="PPO with this γ", points=points),)
-    return Plot(title=title, x_name="γ, weight of pretraining text", unit=unit, lines=lines, reference=reference)
-
-
-def _groups(title: str, wins: dict[float, Interval]) -> Dots:
-    groups = tuple(
-        Group(label=f"γ = {gamma:g}", values=(Value(style="gold", name="the truth", found=found),))
-        for gamma, found in wins.items()
-    )
-    return Dots(title=title, unit="share", groups=groups, reference=(0.5, "no preference"))
