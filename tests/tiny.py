@@ -39,6 +39,12 @@ reward_epochs = [1, 2]
 reward_rankings = 20
 scaling = [20, 40]
 draws = 1
+followed_seeds = 2
+followed_betas = [0.1]
+followed_episodes = 64
+followed_every = 1
+best_of = 8
+ensemble = 2
 
 [pretrain]
 rows = 4

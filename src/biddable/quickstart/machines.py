@@ -136,6 +136,7 @@ def _settings(kind: str) -> type[Settings] | None:
         "grpo": GrpoConfig,
         "reinforce": ReinforceConfig,
         "sample": SampleConfig,
+        "along": SampleConfig,
     }.get(kind)
 
 
@@ -225,11 +226,37 @@ def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None
     folder.output("likelihoods", folder.folder / "likelihoods.jsonl")
 
 
+def _along(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    """What the policies that a run kept answer to a file's prompts, each by the number of its iteration; the reward
+    model's scores of that, and how much likelier than the start each finds what it said."""
+    from biddable.sample import completions as sampling
+    from biddable.sample.distance import log_ratios
+    from biddable.sample.score import score
+
+    prompts = [record for record in records.read(inputs["prompts"]) if isinstance(record, Prompt)]
+    by_id, along = {prompt.id: prompt for prompt in prompts}, runs.kept(inputs["run"].parent)
+    each = len(sampling.chosen(prompts, config)) * config.k
+    with folder.progress("looking along the way", 4 * each * len(along), "answers") as bar:
+        sources = {str(iteration): place for iteration, place in along.items()}
+        made = list(sampling.from_sources(sources, prompts, config, seed=folder.seed, advance=bar.advance))
+        scores = score(inputs["reward_model"], by_id, made, run_id=folder.id, advance=bar.advance)
+        ratios = [
+            ratio
+            for name, place in sources.items()
+            for ratio in log_ratios(
+                place, along[0], by_id, [c for c in made if c.run_id == name], run_id="log-ratio", advance=bar.advance
+            )
+        ]
+    for name, rows in (("completions", made), ("scores", scores), ("ratios", ratios)):
+        records.write(folder.output(name, folder.folder / f"{name}.jsonl"), rows)
+
+
 _DO = {
     "pretrain": _pretrain, "sft": _sft, "start": _start, "reward": _reward, "folds": _folds,
     "ppo": _ppo, "rloo": _group, "grpo": _group, "reinforce": _group,
-    "sample": _sample, "score": _score, "likelihood": _likelihood,
+    "sample": _sample, "score": _score, "likelihood": _likelihood, "along": _along,
 }  # fmt: skip
 _LEAVES = {
-    "sample": "completions.jsonl", "score": "scores.jsonl", "likelihood": "likelihoods.jsonl", "folds": "folds.json",
+    "sample": "completions.jsonl", "along": "completions.jsonl", "score": "scores.jsonl",
+    "likelihood": "likelihoods.jsonl", "folds": "folds.json",
 }  # fmt: skip

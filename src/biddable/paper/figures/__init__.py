@@ -8,6 +8,7 @@ from biddable.paper.figure import Figure
 from biddable.paper.figures import (
     agreement,
     beta,
+    ensemble,
     epochs_reward,
     epochs_sft,
     fig1,
@@ -15,6 +16,8 @@ from biddable.paper.figures import (
     fig4,
     gamma,
     generalisation,
+    length,
+    overoptimisation,
     scaling,
     tables,
     tax,
@@ -39,5 +42,8 @@ ORDER: dict[str, Page] = {
     "tax": Page(tax.stages, tax.count),
     "gamma": Page(gamma.stages, gamma.count),
     "beta": Page(beta.stages, beta.count),
+    "overoptimisation": Page(overoptimisation.stages, overoptimisation.count),
+    "ensemble": Page(ensemble.stages, ensemble.count),
+    "length": Page(length.stages, length.count),
     "tables": Page(tables.stages, tables.count),
 }
