@@ -113,7 +113,8 @@ def test_a_prefix_is_two_short_demonstrations_of_unlike_use():
         Prompt.make(f"question {n}?", user=str(n), use_case=case) for n, case in enumerate(("chat", "chat", "extract"))
     ]
     demos = [Demonstration(prompt_id=p.id, text=f"answer to {p.text}", labeler="ada") for p in asked]
-    demos.append(Demonstration(prompt_id=asked[0].id, text="far too long " * 20, labeler="ada"))
+    wordy = [Demonstration(prompt_id=asked[0].id, text=f"{n} far too long " * 20, labeler="ada") for n in range(9)]
+    demos += wordy
     lines = prefix(asked, demos, seed=1).splitlines()
     assert len(lines) == 4
     assert "question 2?" in lines

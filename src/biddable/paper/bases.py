@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from biddable.paper.plan import Job, Plan
-from biddable.paper.policies import asked, ppo
+from biddable.paper.policies import asked, of_recipe, ppo
 from biddable.paper.settings import Size
 from biddable.quickstart.gates import of
 from biddable.records import Demonstration, Prompt
@@ -27,21 +27,27 @@ class Rung(NamedTuple):
 
 def rung(plan: Plan, size: Size) -> Rung:
     name = f"d{size.width}"
-    shape = [f"{key}={value}" for key, value in size.model_dump().items()]
-    seconds = size.tokens * (4e-6 + 4e-7 * size.width)
+    shape = [f"{key}={value}" for key, value in size.model_dump(exclude={"rate"}).items()]
+    seconds = size.tokens * (1e-5 + 2e-7 * size.width)
     base = plan.job("pretrain", name, {}, *shape, f"inner={2 * size.width}", seconds=seconds)
     shown = {"model": base.leaves, "demos": plan.file("demos"), "valid": plan.file("demos-valid")}
     text = {"pages": plan.file("pages"), "valid_pages": plan.file("pages-valid")}
-    sft = plan.job("sft", f"{name}-sft", shown, seconds=10)
-    start = plan.job("start", f"{name}-start", shown | text, seconds=8)
-    plain = ppo(plan, f"{name}-ppo", start=start.leaves, ptx=False)
-    ptx = ppo(plan, f"{name}-ppo_ptx", start=start.leaves)
+    sft = plan.job("sft", f"{name}-sft", shown, _rate(plan, "sft", size), seconds=8)
+    start = plan.job("start", f"{name}-start", shown | text, _rate(plan, "start", size), seconds=6)
+    words = [_rate(plan, "ppo", size), *([f"episodes={plan.config.episodes}"] if plan.config.episodes else [])]
+    plain = ppo(plan, f"{name}-ppo", *words, start=start.leaves, ptx=False)
+    ptx = ppo(plan, f"{name}-ppo_ptx", *words, start=start.leaves)
     models = {"base": base, "prompted": base, "sft": sft, "ppo": plain, "ppo_ptx": ptx}
     answers = {
         model: asked(plan, f"{name}-{model}", job.leaves, prefixed(plan) if model == "prompted" else None)
         for model, job in models.items()
     }
     return Rung([base, sft, start, plain, ptx], base.leaves, answers)
+
+
+def _rate(plan: Plan, section: str, size: Size) -> str:
+    """A small model takes larger steps, as the paper's smaller ones do (App. C.1)."""
+    return f"learning_rate={of_recipe(plan, section, 'learning_rate', 9e-6) * size.rate:g}"
 
 
 def prefixed(plan: Plan, name: str = "prefixed") -> Path:

@@ -12,12 +12,14 @@ class Size(Settings):
     layers: int = Field(gt=0, description="transformer blocks")
     heads: int = Field(gt=0, description="attention heads")
     tokens: int = Field(gt=0, description="pretraining tokens")
+    rate: float = Field(1.0, gt=0, description="the policy's learning rates, as a multiple of the recipe's")
 
 
 class PaperConfig(Settings):
     sizes: tuple[Size, ...] = Field(
         (), description="smaller bases of Fig. 1, such as {width = 24, layers = 2, heads = 2, tokens = 3000000}"
     )
+    episodes: int = Field(0, ge=0, description="of PPO at those sizes; 0 is as many as the recipe has")
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.5, 4.0), description="γ_ptx tried beside 0 and the recipe's")
     betas: tuple[float, ...] = Field((0.0, 0.1, 0.5, 2.0), description="β tried beside the recipe's, without ptx")
     folded: int = Field(0, ge=0, description="rankings for the five groups of labelers; 0 is all")

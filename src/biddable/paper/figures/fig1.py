@@ -107,10 +107,10 @@ def figure(measured: Measured) -> Figure:
             _plot(measured, top, "gold", f"Preferred to SFT of {_short(top)} parameters, by the truth"),
         ),
         differs=(
-            "Ten thousand to seven hundred thousand parameters in place of one to 175 billion; a GPU would allow "
-            "larger ones (the recipe's sizes). One reward model judges for all sizes, as the paper's 6B. The prefix "
-            "is one of demonstrations, where the paper chose the best of four written by hand. Small bases read "
-            "fewer tokens than the shipped one.",
+            f"{min(sizes):,} to {top:,} parameters in place of one to 175 billion; a GPU would allow larger ones (the "
+            "recipe's sizes). Smaller models take larger steps, as the paper's do. One reward model judges for all "
+            "sizes, as the paper's 6B. The prefix is two demonstrations drawn by lot, where the paper chose the best "
+            "of four written by hand. Small bases read fewer tokens than the shipped one.",
         ),
         hypothesis=(
             "A base that goes on with more questions loses to anything that answers; and a model too small to read "
