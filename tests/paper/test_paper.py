@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import tiny
+from biddable import records
 from biddable.paper.figure import Figure
 from biddable.paper.figures import ORDER
+from biddable.records import Completion, Score
 from biddable.runs import read_manifest
 
 
@@ -99,3 +101,18 @@ def test_again_it_only_counts(made, recipe):
     before = ended(), numbers()
     paper(recipe, out)
     assert (ended(), numbers()) == before
+
+
+def test_what_policies_said_along_their_way(made):
+    """At the start the log ratio is none; each later policy answered the same prompts."""
+    folder = made[0] / "runs-fast" / "followed-0-along"
+    answers = [one for one in records.read(folder / "completions.jsonl") if isinstance(one, Completion)]
+    asked = {k: {c.prompt_id for c in answers if c.run_id == k} for k in ("0", "1", "2")}
+    assert asked["0"] == asked["1"] == asked["2"]
+    assert len(answers) == 3 * len(asked["0"])
+    ratio = {one.completion_id: one.value for one in records.read(folder / "ratios.jsonl") if isinstance(one, Score)}
+    assert {ratio[c.id] for c in answers if c.run_id == "0"} == {0.0}
+    assert 0.0 not in {ratio[c.id] for c in answers if c.run_id == "2"}
+    assert set(ratio) == {one.completion_id for one in records.read(folder / "scores.jsonl") if isinstance(one, Score)}
+    inputs = read_manifest(folder).inputs
+    assert set(inputs) == {"run", "prompts", "reward_model"}

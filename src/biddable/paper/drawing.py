@@ -137,7 +137,7 @@ def plot(key: str, one: Plot, width: float) -> Safe:
 
 
 def _across(one: Plot, width: float) -> Frame:
-    xs = [point.x for line in one.lines for point in line.points]
+    xs = [x for line in one.lines for x in (*(point.x for point in line.points), *(x for x, _ in line.smooth))]
     xs = [math.log10(x) if one.logarithmic else x for x in xs]
     low, high = min(xs), max(xs)
     air = 0.05 * (high - low) or 0.5

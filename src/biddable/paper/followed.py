@@ -147,7 +147,7 @@ def best(plan: Plan, scores: Iterable[Score]) -> Way:
 
 def line(style: str, name: str, found: Overoptimised, what: Literal["gold", "proxy"]) -> Line:
     """The gains over √KL, and the fit from the start to the farthest point."""
-    points = tuple(Point(x=max(0.0, one.kl.value) ** 0.5, found=getattr(one, what)) for one in found.points)
+    points = tuple(Point(x=round(max(0.0, one.kl.value) ** 0.5, 3), found=getattr(one, what)) for one in found.points)
     fitted: Fit | None = getattr(found, what)
     if fitted is None:
         return Line(style=style, name=name, points=points)

@@ -1,5 +1,6 @@
 """Section 3.5 and Fig. 36: how far a reward model may be followed before what it stands for falls."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -71,7 +72,10 @@ def figure(ways: Ways) -> Figure:
     styled = [("ppo", name, one) for name, one in named.items() if "without" in name]
     styled += [("ppo_ptx", name, one) for name, one in named.items() if "without" not in name]
     styled += [("ours", "best of n", best[most])]
-    by_labels = [("ours" if learnt == most else "people", f"{learnt:,} rankings", one) for learnt, one in best.items()]
+    colours = itertools.cycle(("base", "sft", "ppo", "ppo_ptx"))
+    by_labels = [
+        ("ours" if learnt == most else next(colours), f"{learnt:,} rankings", one) for learnt, one in best.items()
+    ]
     return Figure(
         name="overoptimisation",
         title="Section 3.5. How far a reward model may be followed",
