@@ -5,7 +5,7 @@ import pytest
 
 from biddable.measure.interval import Interval
 from biddable.measure.leaning import Leaning
-from biddable.measure.overoptimised import Fit, Peak, Way, best_of_kl, curve, overoptimised
+from biddable.measure.overoptimised import Changes, Fit, Peak, Way, best_of_kl, curve, overoptimised
 from biddable.measure.reward import Margins
 from biddable.paper import followed
 from biddable.paper.drawing import draw
@@ -117,16 +117,15 @@ def pairs(right: float, known: bool, seed: int = 0) -> Margins:
 def test_an_ensemble_that_helps_and_one_that_does_not():
     rng = np.random.default_rng(0)
     down_P, up_P = (0.5 * sign + 0.5 * rng.standard_normal(120) for sign in (-1, 1))
-    apart = [(PROMPTS, down_P, up_P), (PROMPTS, down_P[::-1], up_P[::-1])]
+    falls, rises = ([Changes(PROMPTS, up_P, some_P) for some_P in (x_P, x_P[::-1])] for x_P in (down_P, up_P))
     helps = ensemble.Found(
         [best(0.5, 1), best(0.5, 2)], {name: best(1.0, nth) for nth, name in enumerate(ensemble.HOW, start=3)},
-        [pairs(0.6, True), pairs(0.6, True)], pairs(0.9, True), apart,
+        [pairs(0.6, True), pairs(0.6, True)], pairs(0.9, True), falls, rises,
     )  # fmt: skip
     assert verdicts(ensemble.figure(helps)) == [SAME] * 6
-    alike = [(PROMPTS, up_P, down_P), (PROMPTS, up_P[::-1], down_P[::-1])]
     none = ensemble.Found(
         [best(1.0, 1), best(1.0, 2)], {name: best(0.5, nth) for nth, name in enumerate(ensemble.HOW, start=3)},
-        [pairs(0.7, False)] * 2, pairs(0.7, False), alike,
+        [pairs(0.7, False)] * 2, pairs(0.7, False), rises, falls,
     )  # fmt: skip
     found = ensemble.figure(none)
     assert verdicts(found) == [DIFFERS, DIFFERS, OPEN, OPEN, DIFFERS, DIFFERS]

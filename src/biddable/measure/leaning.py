@@ -17,6 +17,7 @@ from biddable.measure.reward import one_value
 from biddable.measure.weighted import by_lot, mean, weight
 from biddable.records import Completion, Ranking, Record, Score
 
+NEARLY = 1 - 1e-9  # of ±1 Fisher's z is infinite
 Correlation = Literal["spearman", "pearson"]
 
 
@@ -71,7 +72,8 @@ def correlation(
 
     Σ_p Σ_i (x − x̄_p)(y − ȳ_p) / √(Σ_p Σ_i (x − x̄_p)² · Σ_p Σ_i (y − ȳ_p)²), of ranks within the prompt for Spearman's
     (1904). Between prompts both differ for reasons that are no leaning: some questions want long answers. Prompts are
-    drawn again. None where all are equally long, or score the same.
+    drawn again, and the ends found on Fisher's scale, artanh r (1915), where draws spread alike. None where all are
+    equally long, or score the same.
     """
     prompt_N, count = codes([answer.prompt_id for answer in answers])
     x_N, y_N = (np.array([of[answer.id] for answer in answers], dtype=float) for of in (length, value))
@@ -82,13 +84,17 @@ def correlation(
             x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
         x, y = x - x.mean(), y - y.mean()
         sums_PC[prompt] = x @ y, x @ x, y @ y
-    return resampled(sums_PC, _pooled, len(answers), how)
+    found = resampled(sums_PC, lambda sums_DC: np.arctanh(_pooled(sums_DC)), len(answers), how, (-np.inf, np.inf))
+    if found is None:
+        return None
+    value, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
+    return Interval(value=value, low=low, high=high, n=found.n)
 
 
 def _pooled(sums_DC: Floats) -> Floats:
     both_D, x_D, y_D = sums_DC.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        return both_D / np.sqrt(x_D * y_D)
+        return np.clip(both_D / np.sqrt(x_D * y_D), -NEARLY, NEARLY)
 
 
 def _chosen(

@@ -34,7 +34,6 @@ from biddable.records import Completion, Record
 
 Kind = Literal["best_of", "policy"]
 FEWEST = 3  # points beside the start, before two numbers are fitted to them
-FOLDS = 5
 FREE = (-np.inf, np.inf)
 
 
@@ -203,50 +202,57 @@ def overoptimised(way: Way, how: Bootstrap = DEFAULT) -> Overoptimised:
         return bootstrap(value_P, way.prompts, how=how, bounds=FREE)
 
     columns = zip(way.at, way.kl_PK.T, way.proxy_PK.T, way.gold_PK.T, strict=True)
-    fall_P, rise_P = changes(way, how.seed)
+    fall, rise = over_runs([changes(way, how.seed)], how)
     return Overoptimised(
         kind=way.kind,
         points=tuple(Point(at=at, kl=over(kl), proxy=over(proxy), gold=over(gold)) for at, kl, proxy, gold in columns),
         proxy=fit(way, way.proxy_PK, how),
         gold=fit(way, way.gold_PK, how),
-        fall=over(fall_P),
-        rise=over(rise_P),
+        fall=fall,
+        rise=rise,
     )
+
+
+class Changes(NamedTuple):
+    """Of some prompts the change of gold and of proxy from gold's best point to the last."""
+
+    prompts: tuple[str, ...]
+    fall: Floats
+    rise: Floats
 
 
 def over_seeds(ways: Sequence[Way], how: Bootstrap = DEFAULT) -> tuple[Interval, Interval]:
     """`fall` and `rise` of one setting, its runs by several seeds and the prompts both drawn again."""
-    found = [changes(way, how.seed) for way in ways]
-    prompts = [prompt for way in ways for prompt in way.prompts]
-    seeds = [nth for nth, way in enumerate(ways) for _ in way.prompts]
-    fall, rise = (
-        bootstrap(np.concatenate([pair[i] for pair in found]), prompts, seeds, how, bounds=FREE) for i in (0, 1)
-    )
-    return fall, rise
+    return over_runs([changes(way, how.seed) for way in ways], how)
 
 
-def changes(way: Way, seed: int = 0) -> tuple[Floats, Floats]:
-    """Of each prompt the change of gold and of proxy from gold's best point to the last."""
-    top_P = best_elsewhere(way, seed)
-    here_P = np.arange(len(top_P))
-    fall_P, rise_P = (x_PK[:, -1] - x_PK[here_P, top_P] for x_PK in (way.gold_PK, way.proxy_PK))
-    return fall_P, rise_P
+def over_runs(found: Sequence[Changes], how: Bootstrap = DEFAULT) -> tuple[Interval, Interval]:
+    """The same of changes that are known."""
+    prompts = [prompt for one in found for prompt in one.prompts]
+    runs = [nth for nth, one in enumerate(found) for _ in one.prompts]
+    fall, rise = (np.concatenate(values) for values in zip(*((one.fall, one.rise) for one in found), strict=True))
+    return bootstrap(fall, prompts, runs, how, FREE), bootstrap(rise, prompts, runs, how, FREE)
 
 
-def best_elsewhere(way: Way, seed: int = 0) -> Ints:
-    """For each prompt the point at which gold is best on other prompts, four fifths of all.
+def changes(way: Way, seed: int = 0) -> Changes:
+    """The changes of the prompts that had no voice in which point is best."""
+    top, measured_P = best_by_some(way, seed)
+    fall, rise = (x_PK[measured_P, -1] - x_PK[measured_P, top] for x_PK in (way.gold_PK, way.proxy_PK))
+    return Changes(tuple(way.prompts[i] for i in measured_P), fall, rise)
 
-    The best of several points looks better than it is by the luck that made it the best; chosen on the prompts that it
-    is then measured on, it would make a fall of nothing.
+
+def best_by_some(way: Way, seed: int = 0) -> tuple[int, Ints]:
+    """The point at which gold is best on a quarter of the prompts, drawn by lot, and the places of the other prompts.
+
+    The best of several points looks better than it is by the luck that made it the best; measured on the prompts that
+    chose it, it would make a fall of nothing. To choose on all others in turn, as in cross-validation, would measure on
+    all prompts, but its parts hang together: 95 % intervals held the truth in 90 to 92 %.
     """
-    prompt_P, count = codes(way.prompts)
-    fold_P = np.random.default_rng(seed).permutation(count)[prompt_P] % FOLDS
-    top_P = np.full(len(fold_P), way.gold_PK.shape[1] - 1)
-    for fold in sorted(set(fold_P.tolist())):
-        others_P = fold_P != fold
-        if others_P.any():
-            top_P[~others_P] = np.argmax(way.gold_PK[others_P].mean(axis=0))
-    return top_P
+    place_P, count = codes(way.prompts)
+    lot_P = np.random.default_rng(seed).permutation(count)[place_P]
+    chooses_P = lot_P < max(1, count // 4)
+    top = int(np.argmax(way.gold_PK[chooses_P].mean(axis=0)))
+    return top, np.flatnonzero(~chooses_P)
 
 
 # The fits

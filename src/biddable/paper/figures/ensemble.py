@@ -7,11 +7,11 @@ import numpy as np
 
 from biddable.measure.ensemble import together
 from biddable.measure.interval import Interval
-from biddable.measure.overoptimised import Way, changes, overoptimised
+from biddable.measure.overoptimised import Changes, Way, changes, over_runs, overoptimised
 from biddable.measure.reward import Doubt, Margins, doubt, margins
 from biddable.paper import counting, followed
 from biddable.paper.figure import Claim, Dots, Figure, Group, Unit, Value
-from biddable.paper.followed import Run, line, over_distance
+from biddable.paper.followed import line, over_distance
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Ranking, Score
@@ -55,27 +55,32 @@ def stages(plan: Plan) -> list[Job]:
 
 
 class Found(NamedTuple):
-    """Best of n by each model and by all of them, margins of the held-out rankings by the same, and how each run's
-    second opinions and the spread changed from the truth's best point to the end, a prompt a number."""
+    """Best of n by each model and by all of them, margins of the held-out rankings by the same, and how of each
+    run the second opinions, and the spread, changed from the truth's best point to the end."""
 
     single: Sequence[Way]
     several: Mapping[str, Way]
     alone: Sequence[Margins]
     all: Margins
-    second: Sequence[tuple[tuple[str, ...], counting.Floats, counting.Floats]]
+    second: Sequence[Changes]
+    apart: Sequence[Changes]
 
 
 def count(plan: Plan) -> Figure:
-    several, runs = asked(plan), followed.free(plan)
+    several = asked(plan)
     best = [of(Score, one.best.leaves) for one in several]
     held = of(Ranking, plan.file("rankings-valid"))
     ranked = [of(Score, one.ranked.leaves) for one in several]
+    along = [
+        (run, [of(Score, one.along[nth].leaves) for one in several]) for nth, run in enumerate(followed.free(plan))
+    ]
     found = Found(
         [followed.best(plan, scores) for scores in best],
         {name: followed.best(plan, scores) for name, scores in combined(best).items()},
         [margins(scores, held) for scores in ranked],
         margins(together(ranked, run_id="all"), held),
-        [_second(plan, run, [of(Score, one.along[nth].leaves) for one in several]) for nth, run in enumerate(runs)],
+        [changes(followed.way(plan, run, _mean_of(scores[1:]))) for run, scores in along],
+        [changes(followed.way(plan, run, _spread(scores))) for run, scores in along],
     )
     folders = [job.stage.folder for one in several for job in one.jobs]
     return figure(found).model_copy(update={"sources": plan.sources(*folders)})
@@ -90,19 +95,14 @@ def combined(models: Sequence[Sequence[Score]]) -> dict[str, list[Score]]:
     }
 
 
-def _second(plan: Plan, run: Run, models: Sequence[Sequence[Score]]):
-    """What the models that were not trained against say from the truth's best point on, and how far all stand apart."""
-    theirs = followed.way(plan, run, _mean_of(models[1:]))
-    spread = [
-        Score(completion_id=one.completion_id, run_id="spread", value=one.spread or 0.0)
-        for one in together(models, run_id="all")
-    ]
-    apart = followed.way(plan, run, spread)
-    return theirs.prompts, changes(theirs)[1], changes(apart)[1]
-
-
 def _mean_of(models: Sequence[Sequence[Score]]) -> Sequence[Score]:
     return together(models, run_id="others") if len(models) > 1 else models[0]
+
+
+def _spread(models: Sequence[Sequence[Score]]) -> list[Score]:
+    """How far the models stand apart on each answer, as if that were a score."""
+    apart = together(models, run_id="spread")
+    return [one.model_copy(update={"value": one.spread}) for one in apart]
 
 
 def figure(found: Found) -> Figure:
@@ -159,13 +159,7 @@ def _claims(found: Found, most: int, known: Doubt) -> tuple[Claim, ...]:
     worst = counting.mean(found.several["worst"].gold_PK[:, -1] - lone_P, prompts)
     single_N = np.mean([pairs.margin_N > 0 for pairs in found.alone], axis=0)
     right = counting.mean((found.all.margin_N > 0) - single_N, found.all.prompts)
-    seconds, parted = (
-        counting.bootstrap(
-            np.concatenate([one[i] for one in found.second]), [p for one in found.second for p in one[0]],
-            [nth for nth, one in enumerate(found.second) for _ in one[0]], bounds=counting.FREE,
-        )
-        for i in (1, 2)
-    )  # fmt: skip
+    (_, seconds), (_, parted) = over_runs(found.second), over_runs(found.apart)
     coste = "the ensemble's best of n is better than a single model's (Coste et al. 2024, Fig. 3)"
     return (
         _claim("A careful ensemble chooses better answers than one model.", coste,
