@@ -23,7 +23,7 @@ from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings
 LOOP = [
     "init", "gather", "import", "label", "verify", "copy", "snapshot", "sft", "start", "sample", "receive", "reward",
     "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "evaluate", "mark", "toxicity", "judge",
-    "measure", "report", "trace", "withdraw", "quickstart", "plan", "masks", "doctor", "hamlet",
+    "measure", "report", "trace", "withdraw", "quickstart", "paper", "plan", "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]
@@ -259,6 +259,21 @@ def test_prompts_that_are_too_long_are_named_before_anything_is_written(base):
     few = ask("sample", base, "--k", 2, most)
     assert few.stderr.startswith("biddable: note: 2 answers to each prompt: to rank, 4 to 9 are usual (--k)")
     assert "answers: 4 in all" in few.stdout  # two prompts, two answers each
+
+
+def test_a_policy_that_was_kept_along_the_way_is_asked_by_its_name(base):
+    carried("init", "p")
+    os.chdir("p")
+    Path("prompts.csv").write_text("text,user\nsay red,anna\n", encoding="utf-8")
+    carried("gather", "prompts.csv", "valid=0", "test=0")
+    for iteration in (0, 40):
+        shutil.copytree(base, f"runs/ppo/kept/{iteration}")
+    made = ask("sample", "ppo/kept/0", "runs/ppo/kept/40", "--k", 4, "answer_tokens=8")
+    assert made.exit_code == 0, made.output
+    [folder] = Path("runs").glob("sample-*")
+    said = [one for one in records.read(folder / "completions.jsonl") if isinstance(one, Completion)]
+    assert {one.run_id.partition("@")[0] for one in said} == {"ppo-0", "ppo-40"}
+    assert complain("sample", "ppo/kept/7", "--k", 4).startswith("model: ppo/kept/7: no such model folder")
 
 
 def test_a_model_folder_without_weights_is_named(base, tmp_path):

@@ -25,6 +25,7 @@ from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
+from biddable.paper.settings import PaperConfig
 from biddable.quickstart import WalkConfig
 from biddable.sample.completions import SampleConfig
 
@@ -45,8 +46,10 @@ STAGES: dict[str, type[Settings]] = {
     "reinforce": ReinforceConfig,
     "pretrain": PretrainConfig,
     "walk": WalkConfig,
+    "paper": PaperConfig,
 }
-IN_THE_PAPER = [(stage, key) for stage, kind in STAGES.items() if stage != "walk" for key in kind.model_fields]
+OURS = ("walk", "paper")  # how much of everything, in the practice world
+IN_THE_PAPER = [(stage, key) for stage, kind in STAGES.items() if stage not in OURS for key in kind.model_fields]
 
 
 def named(path: Path) -> str:

@@ -16,6 +16,93 @@ WORDS = [
 ]  # fmt: skip
 
 
+# The loop in Hamlet, every part of it and none of it large.
+RECIPE = """
+[walk]
+written = 300
+customers = 700
+ranked = 100
+checked = 30
+tested = 60
+items = 5
+pages = 200
+best_of = 4
+best_prompts = 11
+
+[paper_fast]
+sizes = [{width = 16, layers = 1, heads = 2, tokens = 40_000}]
+gammas = [1.0]
+betas = [1.0]
+folded = 60
+sft_epochs = [1, 2]
+reward_epochs = [1, 2]
+reward_rankings = 20
+scaling = [20, 40]
+draws = 1
+followed_seeds = 2
+followed_betas = [0.1]
+followed_episodes = 64
+followed_every = 1
+best_of = 8
+ensemble = 2
+
+[pretrain]
+rows = 4
+
+[gather]
+prefix_share = 1.0
+prefix_chars = 20
+valid = 0.15
+test = 0.2
+
+[sft]
+epochs = 1
+learning_rate = 1e-3
+prompt_tokens = 80
+answer_tokens = 64
+
+[start]
+epochs = 1
+learning_rate = 1e-3
+prompt_tokens = 80
+answer_tokens = 64
+page_tokens = 128
+
+[sample]
+k = 3
+answer_tokens = 40
+
+[reward]
+learning_rate = 1e-3
+batch = 8
+checkpoint_every = 4
+
+[gate_fifty]
+learning_rate = 1e-3
+batch = 10
+epochs = 2
+
+[gate_best]
+k = 5
+answer_tokens = 40
+
+[ppo]
+episodes = 128
+batch = 32
+minibatch = 16
+learning_rate = 3e-4
+value_learning_rate = 3e-4
+warmup_iterations = 1
+beta = 0.05
+gamma_ptx = 0.25
+ptx_ratio = 1.0
+ptx_tokens = 128
+prompt_tokens = 80
+answer_tokens = 40
+ema = 0.0
+checkpoint_every = 1
+"""
+
 CHAT = (
     "{% for m in messages %}<s>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant\n{% endif %}"

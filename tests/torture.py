@@ -46,7 +46,7 @@ from safetensors import SafetensorError
 import tiny
 from biddable import provenance, runs
 from biddable.config import ConfigError, Settings
-from biddable.learn import dpo, episodes, group, loop, ppo, pretrain, raft, reward, sft, start
+from biddable.learn import dpo, episodes, group, kept, loop, ppo, pretrain, raft, reward, sft, start
 from biddable.model import causal, checkpoint
 from biddable.model import reward as reward_model
 from faults import around, at_each_call, at_each_touch, die, fill_the_disk, harm_the_newest
@@ -112,7 +112,9 @@ def jobs(place: Path) -> dict[str, Job]:
         "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 1, "patience": 5,
     }  # fmt: skip
     steered = rolled | {"kl_target": 0.1, "kl_horizon": 20.0}
-    asked = ppo.PpoConfig(**steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True, lora_rank=2)
+    asked = ppo.PpoConfig(
+        **steered, value_learning_rate=1e-3, value_warmup=1, whiten_rewards=True, lora_rank=2, keep_every=3
+    )
     siblings = group.RlooConfig(**steered, samples=2)
     grouped = group.GrpoConfig(**rolled, samples=4)
     massed = group.ReinforceConfig(**rolled, samples=2, baseline=True)
@@ -123,6 +125,7 @@ def jobs(place: Path) -> dict[str, Job]:
     repeated = raft.RaftConfig(
         iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
         checkpoint_every=2, valid_every=1, patience=5, beta=0.02, kl_target=0.1, kl_horizon=20.0, ema=0.9,
+        keep_every=2,
     )  # fmt: skip
     preferred = dpo.DpoConfig(
         method="kto", epochs=3, batch=3, learning_rate=1e-3, checkpoint_every=2, gamma_ptx=1.0, select="valid_score",
@@ -228,6 +231,7 @@ def tell_phases(phase: mmap.mmap) -> None:
     around(runs.Run, "steps", at("learn"))
     around(checkpoint, "save", at("save"), at("learn"))
     around(episodes, "respond", at("sample"), at("learn"))
+    around(kept, "keep", at("save"), at("learn"))
     for room in (causal, reward_model):
         around(room, "save", at("end"))
 
@@ -275,7 +279,7 @@ def learnt(path: Path) -> list[str]:
 
 def prints(folder: Path) -> dict[str, str]:
     """The sha256 of all that must be the same."""
-    files = [folder / "metrics.jsonl", *(folder / "model").rglob("*")]
+    files = [folder / "metrics.jsonl", *(folder / "model").rglob("*"), *(folder / runs.KEPT).rglob("*")]
     if folder.name == "pretrain":  # deletes its checkpoints when it is done
         steps = []
     elif steps := sorted((folder / "checkpoints").glob("step-*"), key=lambda p: int(p.name.removeprefix("step-"))):

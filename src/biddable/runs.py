@@ -36,6 +36,7 @@ Status = Literal["running", "done", "failed", "stopped"]
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
+KEPT = "kept"  # policies along the way, a folder an iteration
 
 
 class RunManifest(Record):
@@ -211,6 +212,12 @@ def identity(manifest: RunManifest) -> str:
     """What makes a run this run and no other, as one hash."""
     inputs = {name: made.sha256 for name, made in manifest.inputs.items()}
     return digest(manifest.kind, json.dumps([manifest.config, inputs, manifest.seed], sort_keys=True))
+
+
+def kept(folder: Path) -> dict[int, Path]:
+    """The policies that a run kept along its way (`keep_every`), by iteration; the start is 0."""
+    found = {int(place.name): place for place in (folder / KEPT).glob("*") if place.name.isdecimal()}
+    return dict(sorted(found.items()))
 
 
 def read_manifest(folder: Path) -> RunManifest:

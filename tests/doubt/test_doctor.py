@@ -5,6 +5,7 @@ log-probabilities are of another distribution. Most of these runs are sick in se
 the one brought about is named.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,12 +62,15 @@ def writer(folder: Path, end: float, spread: float = 0.5) -> Path:
     return causal.save(lm, tok, folder)
 
 
-def judge(folder: Path, bias: float = 0.0, width: int = 32, size: float = 0.1) -> Path:
+def judge(
+    folder: Path, bias: float = 0.0, width: int = 32, size: float = 0.1, known: tuple[float, float] = (-1.0, 3.0)
+) -> Path:
     tok = tiny.tokenizer()
     net = RewardModel(tiny.llama(tok, seed=1, width=width, layers=1), torch.Generator().manual_seed(0))
     with torch.no_grad():
         net.head.weight.mul_(size)
         net.head.bias.add_(bias)
+    net.known = known
     return reward.save(net, tok, folder)
 
 
@@ -111,8 +115,10 @@ def drawn_as(monkeypatch, draw) -> None:
 def test_a_sound_run_is_left_in_peace(tmp_path, folders, monkeypatch):
     paid(monkeypatch, sensible)
     assert run_ppo(tmp_path / "ppo", folders) == set()
-    score = doctor.read(tmp_path / "ppo").columns["score"]
-    assert score[-1] > score[0] + 0.1  # and it did learn
+    columns = doctor.read(tmp_path / "ppo").columns
+    assert columns["score"][-1] > columns["score"][0] + 0.1  # and it did learn
+    assert set(columns["beyond"]) == {0.0}
+    assert min(columns["distinct"]) > 0.5
 
 
 def test_answers_of_another_policy_make_the_kl_negative(tmp_path, folders, monkeypatch):
@@ -203,6 +209,17 @@ def test_without_a_leash_the_policy_says_one_thing_only(tmp_path, folders, monke
     paid(monkeypatch, lambda _net, _prompt, answer: 8 * liked(answer) / len(answer))
     found = run_ppo(tmp_path / "ppo", folders, learning_rate=2e-2, beta=0, episodes=640, missing_end_penalty=0)
     assert "the policy says one thing only" in found
+    assert "answers grow alike" in found
+
+
+def test_scores_where_nobody_ranked(tmp_path, folders, monkeypatch):
+    """What the judge learnt from scored 1 at most; it goes on paying beyond that."""
+    paid(monkeypatch, lambda _net, _prompt, answer: liked(answer))
+    few = folders | {"reward_model": judge(tmp_path / "rm", known=(0.0, 1.0))}
+    found = run_ppo(tmp_path / "a", few, learning_rate=1e-2, beta=0)
+    assert "scores are beyond what the reward model knows" in found
+    many = folders | {"reward_model": judge(tmp_path / "rm2", known=(0.0, 8.0))}
+    assert "scores are beyond what the reward model knows" not in run_ppo(tmp_path / "b", many, learning_rate=1e-2)
 
 
 def test_a_judge_that_pays_for_length(tmp_path, folders, monkeypatch):
@@ -210,6 +227,14 @@ def test_a_judge_that_pays_for_length(tmp_path, folders, monkeypatch):
     short = folders | {"start": writer(tmp_path / "start", end=6.0)}
     found = run_ppo(tmp_path / "ppo", short, learning_rate=1e-2, answer_tokens=32, missing_end_penalty=0)
     assert "length grows with the reward" in found
+
+
+def test_answers_that_nobody_asked_to_be_so_long(tmp_path, folders, monkeypatch):
+    """From a start that says little; the judge pays for not ending, which it cannot have learnt from such answers."""
+    paid(monkeypatch, lambda _net, _prompt, answer: float(len(answer) > 12))
+    short = folders | {"start": writer(tmp_path / "start", end=9.0)}
+    found = run_ppo(tmp_path / "ppo", short, learning_rate=1e-2, answer_tokens=48, missing_end_penalty=0, beta=0)
+    assert "answers are far longer than at the start" in found
 
 
 def test_the_proxy_rises_while_the_held_out_judge_falls(tmp_path, folders, monkeypatch):
@@ -224,6 +249,37 @@ def test_the_proxy_rises_while_the_held_out_judge_falls(tmp_path, folders, monke
     paid(monkeypatch, worth)
     more = {"valid": folders["prompts"], "held_out": held_out}
     assert "over-optimised" in run_ppo(tmp_path / "ppo", folders | more, learning_rate=1e-2, beta=0, valid_every=1)
+
+
+def test_a_held_out_judge_that_goes_along_is_left_in_peace(tmp_path, folders, monkeypatch):
+    paid(monkeypatch, sensible)
+    more = {"valid": folders["prompts"], "held_out": judge(tmp_path / "held_out", width=16)}
+    assert run_ppo(tmp_path / "ppo", folders | more, valid_every=1) == set()
+    columns = doctor.read(tmp_path / "ppo").columns
+    assert len(columns["kl_at_look"]) == len(columns["held_out_score"]) == 12
+    assert columns["held_out_score"][-1] >= columns["held_out_score"][0]
+
+
+def looked(kl: list[float], held_out: list[float]) -> doctor.Log:
+    lines = [{"step": i, "kl": x, "held_out_score": y} for i, (x, y) in enumerate(zip(kl, held_out, strict=True))]
+    return doctor.Log("ppo", {}, doctor.columns(lines), len(lines))
+
+
+def test_where_the_kl_was_best():
+    """d(1 − ½ log d) is highest at e, 7.4 nats, where it is ½ e = 1.36; at d = 6 it is 0.62."""
+    d = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0]
+    gold = [2 + x * (1 - 0.5 * math.log(x)) for x in d]
+    log = looked([x * x for x in d], gold)
+    assert "the KL is past the best" in {finding.name for finding in doctor.diagnose(log)}
+    told = doctor.past_the_peak(log)
+    assert told == (
+        "the held-out score is highest at a KL of about 7.4 nats; the run is at 30, where it is lower by 0.73"
+    )
+    assert doctor.past_the_peak(looked([x * x for x in d[:6]], gold[:6])) is not None
+    assert doctor.past_the_peak(looked([x * x for x in d[:5]], gold[:5])) is None  # too few looks
+    assert doctor.past_the_peak(looked([x * x for x in d], [x**0.9 for x in d])) is None  # it only rises
+    scattered = [y + (0.5 if i % 2 else -0.5) for i, y in enumerate(gold)]
+    assert doctor.past_the_peak(looked([x * x for x in d], scattered)) is None  # the fall is within the scatter
 
 
 def run_sft(folder: Path, inputs: dict[str, Path], **settings) -> set[str]:

@@ -289,6 +289,7 @@ def test_it_raises_what_it_is_rewarded_for(tmp_path, folders, kind, monkeypatch)
     assert seen[0].keys() == {
         "step", "reward", "score", "spread", "kl", "beta", "length", "end_rate", "group_deviation", "ratio",
         "approx_kl", "clip_fraction", "entropy", "policy_loss", "policy_gradient", "first_ratio", "first_kl", "rate",
+        "distinct",
     }  # fmt: skip
 
 

@@ -316,7 +316,7 @@ def test_what_is_logged(tmp_path, folders):
     assert first.keys() == second.keys() == {
         "step", "reward", "score", "kl", "length", "end_rate", "value", "explained_variance", "ratio", "approx_kl",
         "clip_fraction", "entropy", "policy_loss", "value_loss", "policy_gradient", "ptx_gradient", "value_gradient",
-        "ptx_loss", "first_ratio", "first_kl", "rate", "beta", "spread",
+        "ptx_loss", "first_ratio", "first_kl", "rate", "beta", "spread", "distinct",
     }  # fmt: skip
 
 

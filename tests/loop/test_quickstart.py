@@ -13,73 +13,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import tiny
 from biddable import records, runs
 
-RECIPE = """
-[walk]
-written = 300
-customers = 700
-ranked = 100
-checked = 30
-tested = 60
-items = 5
-pages = 200
-best_of = 4
-best_prompts = 11
-
-[gather]
-prefix_share = 1.0
-prefix_chars = 20
-valid = 0.15
-test = 0.2
-
-[sft]
-epochs = 1
-learning_rate = 1e-3
-prompt_tokens = 80
-answer_tokens = 64
-
-[start]
-epochs = 1
-learning_rate = 1e-3
-prompt_tokens = 80
-answer_tokens = 64
-page_tokens = 128
-
-[sample]
-k = 3
-answer_tokens = 40
-
-[reward]
-learning_rate = 1e-3
-batch = 8
-checkpoint_every = 4
-
-[gate_fifty]
-learning_rate = 1e-3
-batch = 10
-epochs = 2
-
-[gate_best]
-k = 5
-answer_tokens = 40
-
-[ppo]
-episodes = 128
-batch = 32
-minibatch = 16
-learning_rate = 3e-4
-value_learning_rate = 3e-4
-warmup_iterations = 1
-beta = 0.05
-gamma_ptx = 0.25
-ptx_ratio = 1.0
-ptx_tokens = 128
-prompt_tokens = 80
-answer_tokens = 40
-ema = 0.0
-checkpoint_every = 1
-"""
 MODELS = {"base", "sft", "reward", "ppo", "ppo_ptx"}
 POLICIES = MODELS - {"reward"}
 PAIRS = {"sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"}
@@ -111,7 +47,7 @@ def numbers(out: Path) -> dict:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    place.write_text(RECIPE)
+    place.write_text(tiny.RECIPE)
     return place
 
 

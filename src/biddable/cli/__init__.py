@@ -71,6 +71,7 @@ LOOP = (
     tracing.trace,
     tracing.withdraw,
     practice.quickstart,
+    practice.paper,
     doubt.plan,
     doubt.masks,
     doubt.doctor,

@@ -174,3 +174,24 @@ def quickstart(
 
     recipe, rest = recipe_and_words(words)
     walk(out, seed, recipe or RECIPE, rest)
+
+
+def paper(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...", help="Another recipe; what differs from its [paper].", callback=readable
+        ),
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for everything that it leaves.")] = Path("paper"),
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer points a figure, by the recipe's [paper_fast].")] = False,
+) -> None:
+    """Make the paper's figures and tables in the practice world, each beside the paper's own: an hour on two cores.
+
+    Example: `biddable paper --fast --out look`
+    """
+    from biddable.paper import RECIPE, make
+
+    recipe, rest = recipe_and_words(words)
+    make(out, seed, recipe or RECIPE, rest, fast)

@@ -108,11 +108,14 @@ def needed_snapshot(given: Path | None, key: str, what: str) -> Path:
 
 
 def model_folder(name: str, key: str = "model") -> Path:
-    """A model that is named by its run (`sft`), by the path of its folder or GGUF file, by the hub's owner/name, or as
-    `base`: what the project's first fine-tuning started from."""
+    """A model that is named by its run (`sft`), as one that a run kept (`ppo/kept/40`), by the path of its folder or
+    GGUF file, by the hub's owner/name, or as `base`: what the project's first fine-tuning started from."""
     of_run = run_folder(None, name) / "model"
     if re.fullmatch(r"[\w.-]+", name) and of_run.is_dir():
         return of_run
+    along = run_folder(None, name)
+    if re.fullmatch(rf"[\w.-]+/{runs.KEPT}/\d+", name) and along.is_dir():
+        return along
     if name == "base" and (manifest := run_folder(None, "sft") / runs.MANIFEST).is_file():
         return Path(runs.read_manifest(manifest.parent).inputs["model"].path)
     if Path(name).is_dir() or (name.endswith(".gguf") and Path(name).is_file()):

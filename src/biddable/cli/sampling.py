@@ -169,6 +169,9 @@ def prompts_now(given: Path | None, split: Split) -> list[Prompt]:
 
 
 def run_name(model: str) -> str:
-    """`sft` for sft and for runs/sft/model; the last name of the path else. Completions are told apart by it."""
+    """`sft` for sft and for runs/sft/model, `ppo-40` for ppo/kept/40; the last name of the path else. Completions are
+    told apart by it."""
     path = Path(model)
+    if path.parent.name == runs.KEPT and len(path.parts) > 2:
+        return f"{path.parts[-3]}-{path.name}"
     return path.parent.name if path.name == "model" and path.parent.name else path.name

@@ -24,6 +24,10 @@ EXPLAINS = 0.05  # of the returns' variance: a constant explains 0
 CLIPPED = 0.3  # the share of tokens that get no gradient
 COLLAPSED = 0.2  # of the entropy that there was
 LONGER = 1.5  # times as long as at the start
+FAR_LONGER = 2.5  # times as long as at the start, whatever the score does
+ALIKE = 0.5  # of the different runs of three tokens that there were
+BEYOND = 0.5  # of the answers score higher than nearly all that the reward model learnt from
+PAST = 1.5  # times the KL at which the held-out score was best
 TOGETHER = 0.8  # rank correlation of score and length
 ALWAYS = 0.95  # of the steps have a gradient that is too long
 FAR_TOO_LONG = 4.0  # times clip_norm: a little above it is usual and does no harm under Adam
@@ -87,8 +91,11 @@ def read(folder: Path) -> Log:
 
 
 def columns(lines: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Each name's numbers; and beside the looks at held-out prompts the KL of the steps that had one."""
     names = {name: None for line in lines for name in line}
-    return {name: [line[name] for line in lines if name in line] for name in names}
+    found = {name: [line[name] for line in lines if name in line] for name in names}
+    looks = [line["kl"] for line in lines if {"kl", "held_out_score"} <= line.keys()]
+    return found | ({"kl_at_look": looks} if looks else {})
 
 
 def diagnose(log: Log) -> list[Finding]:
@@ -177,6 +184,46 @@ def length_grows(log: Log) -> str | None:
     together = rank_correlation(log.columns["length"], log.columns["score"])
     if last > LONGER * first and together > TOGETHER and log.rise("score") > 0:
         return f"from {first:.3g} to {last:.3g} tokens, in step with the score (rank correlation {together:.2f})"
+    return None
+
+
+def far_longer(log: Log) -> str | None:
+    """The start model answers as its demonstrations do, so nobody asked for answers of another length."""
+    if log.has("length") and (last := fmean(log.late("length"))) > FAR_LONGER * log.columns["length"][0]:
+        return f"from {log.columns['length'][0]:.3g} to {last:.3g} tokens"
+    return None
+
+
+def grow_alike(log: Log) -> str | None:
+    """Answers repeat one another, or each itself; entropy may still be high where the end of an answer is open."""
+    if not log.has("distinct"):
+        return None
+    first, last = fmean(log.columns["distinct"][:2]), fmean(log.late("distinct"))
+    return f"different runs of three tokens went from {first:.0%} to {last:.0%}" if last < ALIKE * first else None
+
+
+def beyond_known(log: Log) -> str | None:
+    """Of what it learnt from one answer in a hundred scores so high; there nobody has said what is better."""
+    if log.has("beyond") and (share := fmean(log.late("beyond"))) > BEYOND:
+        return f"{share:.0%} of the answers score above 99 % of those that the reward model learnt from"
+    return None
+
+
+def past_the_peak(log: Log) -> str | None:
+    """By the fit of Gao et al. 2023 of the held-out score to the KL, and by more than the looks scatter about it."""
+    if not log.has("held_out_score", "kl_at_look"):
+        return None
+    from biddable.measure.overoptimised import turn  # numpy, which the other signs do without
+
+    found = turn(log.columns["kl_at_look"], log.columns["held_out_score"])
+    if found is None:
+        return None
+    last = fmean(log.columns["kl_at_look"][-2:])
+    if last > PAST * found.kl and found.fall > 2 * found.off:
+        return (
+            f"the held-out score is highest at a KL of about {found.kl:.2g} nats; the run is at {last:.2g}, where it "
+            f"is lower by {found.fall:.2g}"
+        )
     return None
 
 
@@ -290,6 +337,25 @@ SIGNS: dict[str, tuple[Look, str]] = {
     "length grows with the reward": (
         length_grows,
         "the reward model may pay for length: rank long bad answers below short good ones, or raise beta",
+    ),
+    "answers are far longer than at the start": (
+        far_longer,
+        "the start model's are as long as the demonstrations; read some (`biddable sample`): if nobody wants them so "
+        "long, rank long ones, or raise beta",
+    ),
+    "answers grow alike": (
+        grow_alike,
+        "one thing pays whatever is asked: read some answers (`biddable sample`), rank what is repeated, raise beta, "
+        "and keep an earlier policy (keep_every)",
+    ),
+    "scores are beyond what the reward model knows": (
+        beyond_known,
+        "it never learnt which of such answers is better: have this policy's answers ranked and train it again, or "
+        "raise beta",
+    ),
+    "the KL is past the best": (
+        past_the_peak,
+        "keep an earlier policy (keep_every), or hold the KL there: kl_target with a beta above 0",
     ),
     "over-optimised": (
         overoptimised,

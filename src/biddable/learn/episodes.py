@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError
-from biddable.learn import loop, sft, tuning
+from biddable.learn import kept, loop, sft, tuning
 from biddable.learn.held_out import Best, onlooker
 from biddable.learn.loop import stream
 from biddable.learn.tuning import TuningSettings
@@ -31,6 +31,7 @@ from biddable.model.reward import RewardModel
 from biddable.records import Prompt
 from biddable.runs import Run
 from biddable.sample.local import Rollout, respond
+from biddable.sample.variety import distinct
 from biddable.text import snapshots
 from biddable.text.tokenizer import Ids, Tokenizer, prompt_ids
 
@@ -70,6 +71,7 @@ class EpisodeSettings(TuningSettings):
     ema: float = Field(0.992, ge=0, lt=1, description="decay of the averaged weights, an update; 0 keeps none")
     save_ema: bool = Field(True, description="the result is the averaged weights, else the last ones")
     checkpoint_every: int = Field(10, gt=0, description="iterations")
+    keep_every: int = Field(0, ge=0, description="iterations between policies kept as models, the start too; 0: none")
     valid_every: int = Field(0, ge=0, description="iterations between looks at held-out prompts; 0 is never")
     patience: int = Field(0, ge=0, description="looks without a better held-out reward before stopping; 0 is never")
 
@@ -214,7 +216,9 @@ def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, fil
     if config.patience and not (looks and config.valid_every):
         raise ConfigError("patience: needs valid_every, valid prompts and a held-out reward model to look on")
     iterations = config.rounds.iterations
-    first, best = resume(run, actors)
+    first, best, along = resume(run, actors)
+    if config.keep_every and first == 0:
+        along = kept.keep(run, actors.policy, result(config, actors), actors.tokenizer, 0)
 
     with run.steps(config.stage, iterations, first, "iterations") as bar:
         for k in range(first, iterations):
@@ -226,9 +230,11 @@ def train(run: Run, config: EpisodeSettings, assemble: Assemble, step: Step, fil
                 best = best.after(seen["held_out_score"], k + 1, result(config, actors))
             run.log(k + 1, **seen)
             bar.advance()
+            if config.keep_every and (k + 1) % config.keep_every == 0:
+                along |= kept.keep(run, actors.policy, result(config, actors), actors.tokenizer, k + 1)
             due = (k + 1) % config.checkpoint_every == 0 or k + 1 == iterations or best.tired(config.patience)
             if due or run.leaving:
-                keep(run, actors, best, k + 1)
+                keep(run, actors, best, along, k + 1)
     loop.put(actors.policy, best.weights if config.patience and best.weights else result(config, actors))
     return tuning.leave(run, actors.policy, actors.tokenizer)
 
@@ -294,7 +300,10 @@ def judge(actors: Actors, config: EpisodeSettings, rollout: Rollout, where: str)
         "length": mask_BT.sum(1).float().mean(),
         "end_rate": rollout.finished_B.float().mean(),
     }
-    looks = {key: float(x) for key, x in seen.items()} | {"beta": actors.beta(config)}
+    if actors.judge.known:
+        seen["beyond"] = (mean_B > actors.judge.known[1]).float().mean()
+    looks = {key: float(x) for key, x in seen.items()}
+    looks |= {"distinct": distinct(rollout.answers), "beta": actors.beta(config)}
     return judged, looks
 
 
@@ -377,30 +386,30 @@ def result(config: EpisodeSettings, actors: Actors) -> list[Tensor]:
     return actors.average if actors.average and config.save_ema else loop.copied(actors.policy)
 
 
-def keep(run: Run, actors: Actors, best: Best, k: int) -> None:
+def keep(run: Run, actors: Actors, best: Best, along: kept.Hashes, k: int) -> None:
     """All that iteration k+1 hangs on, besides the seed: nothing of a rollout, since iterations are whole."""
     tensors = checkpoint.listed("average", actors.average) | checkpoint.listed("best", best.weights)
     for name, (network, optimizer) in actors.learners.items():
         tensors |= checkpoint.parameters(name, network) | checkpoint.moments(f"{name}_adam", optimizer)
     state = {"score": best.score if best.weights else None, "iteration": best.iteration, "waited": best.waited}
     steering = actors.controller.state_dict() if actors.controller else None
-    loop.keep(run, k, tensors, {"best": state, "controller": steering})
+    loop.keep(run, k, tensors, {"best": state, "controller": steering, "kept": along})
 
 
-def resume(run: Run, actors: Actors) -> tuple[int, Best]:
+def resume(run: Run, actors: Actors) -> tuple[int, Best, kept.Hashes]:
     """Put the newest checkpoint into the actors; returns the iteration to do next."""
     saved = loop.resume(run)
     if saved is None:
-        return 0, Best()
+        return 0, Best(), {}
     for name, (network, optimizer) in actors.learners.items():
         checkpoint.restore(name, network, saved.tensors)
         checkpoint.restore_moments(f"{name}_adam", optimizer, saved.tensors)
-    for mine, kept in zip(actors.average, checkpoint.unlisted("average", saved.tensors), strict=True):
-        mine.copy_(kept)
+    for mine, then in zip(actors.average, checkpoint.unlisted("average", saved.tensors), strict=True):
+        mine.copy_(then)
     if actors.controller:
         actors.controller.load_state_dict(saved.state["controller"])
-    state = saved.state["best"]
+    state, along = saved.state["best"], kept.named_again(run, saved.state["kept"])
     if state["score"] is None:
-        return saved.step, Best(waited=state["waited"])
+        return saved.step, Best(waited=state["waited"]), along
     weights = checkpoint.unlisted("best", saved.tensors)
-    return saved.step, Best(state["score"], state["iteration"], state["waited"], weights)
+    return saved.step, Best(state["score"], state["iteration"], state["waited"], weights), along

@@ -30,6 +30,8 @@ from biddable.text import snapshots
 from biddable.text.snapshots import RankedSet
 from biddable.text.tokenizer import Tokenizer
 
+REMEMBERED = 300  # rankings whose scores say, once it is trained, what it knows
+
 
 class RewardConfig(TuningSettings):
     epochs: int = Field(1, gt=0, description="passes over the rankings; more than one soon overfits (paper, App. C.2)")
@@ -105,6 +107,7 @@ def train(
         loop.put(net, best[1])
     tuning.merge(run, net.lm)  # before the shift, which is of the weights that are saved
     shift(net, config, tokenizer, demos, sets)
+    reward.remember(net, reward.scores(net, answers_of(sets[:: -(-len(sets) // REMEMBERED)]), config.micro_tokens))
     return run.output("model", reward.save(net, tokenizer, run.folder / "model"))
 
 

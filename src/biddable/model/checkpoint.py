@@ -73,6 +73,13 @@ def newest(folder: Path, run: str = "") -> Checkpoint | None:
     return None
 
 
+def sync(folder: Path) -> Path:
+    """Put a folder's files on disk, and that they are there."""
+    for path in (*sorted(folder.iterdir()), folder, folder.parent):
+        _sync(path)
+    return folder
+
+
 def fault(place: Path, run: str = "") -> str:
     """What is wrong with a checkpoint, by the name of the file; empty when it is what was written."""
     sealed = place / MANIFEST

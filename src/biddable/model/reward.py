@@ -26,6 +26,7 @@ from biddable.model.forest import Forest, Turns
 from biddable.text.tokenizer import Tokenizer
 
 HEAD = "reward_head.safetensors"
+KNOWN = "known"  # a tensor beside the heads
 WRITES = ("o_proj", "down_proj", "dense", "dense_4h_to_h", "c_proj", "out_proj", "fc2")  # a layer's last two maps
 
 
@@ -46,6 +47,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.lm = lm
         self.worth = dict(worth)
+        self.known: tuple[float, float] | None = None  # between them lie 98 % of the scores that it was trained on
         width = causal.head(lm).shape[1]
         self.head = _projection(width, heads, generator)
         self.aspects = nn.ModuleDict({name: _projection(width, 1, generator) for name in self.worth})
@@ -150,6 +152,13 @@ def center(model: RewardModel, mean_M: Float[Tensor, " M"]) -> None:
     model.head.bias.sub_(mean_M)
 
 
+@torch.no_grad()
+def remember(model: RewardModel, score_A: Float[Tensor, " A"]) -> None:
+    """Keep between which scores the answers lay that it learnt from: beyond them nobody has said what is better."""
+    low, high = score_A.double().quantile(torch.tensor([0.01, 0.99], dtype=torch.float64)).tolist()
+    model.known = low, high
+
+
 def save(model: RewardModel, tokenizer: Tokenizer, folder: Path) -> Path:
     """Write the causal-LM folder and the heads beside it, as one folder that is there or not."""
     aside = folder.with_name(folder.name + ".new")
@@ -167,6 +176,8 @@ def _heads(model: RewardModel) -> dict[str, Tensor]:
     for name, worth in model.worth.items():
         parts = {**model.aspects[name].state_dict(), "worth": torch.tensor(worth, dtype=torch.float64)}
         state |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
+    if model.known is not None:
+        state[KNOWN] = torch.tensor(model.known, dtype=torch.float64)
     return state
 
 
@@ -181,10 +192,13 @@ def load(folder: Path | str) -> tuple[RewardModel, Tokenizer]:
     model = RewardModel(
         lm, torch.Generator(), max(1, *state.get("bias", torch.ones(1)).shape), dict.fromkeys(aspects, 0.0)
     )
+    if KNOWN in state:  # models of earlier versions have none
+        low, high = state[KNOWN].tolist()
+        model.known = low, high
     if {name: x.shape for name, x in _heads(model).items()} != {name: x.shape for name, x in state.items()}:
         raise ValueError(f"{path}: not the head of this model")
     model.worth = {name: float(state[f"{name}.worth"]) for name in aspects}
     check_finite(str(path), state, "; this head is broken")
     for name, tensor in _heads(model).items():
-        tensor.copy_(state[name])  # a worth is copied to nowhere, and stands above
+        tensor.copy_(state[name])  # a worth, or what is known, is copied to nowhere, and stands above
     return model.eval(), tokenizer

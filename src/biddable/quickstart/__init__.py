@@ -55,7 +55,7 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
     base = hamlet.BASE
     stage = _Stages(recipe, made, seed)
 
-    with _clock(out) as clock, open_store(out / "store.db") as store, workers() as pool:
+    with clocked(out) as clock, open_store(out / "store.db") as store, workers() as pool:
         # Prompts and people.
         team = people.assemble(store, seed)
         rules = load(GatherConfig, recipe=recipe, section="gather")
@@ -165,16 +165,16 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
 
 
 @dataclass
-class _Clock:
+class Clock:
     seconds: float
 
 
 @contextmanager
-def _clock(out: Path) -> Iterator[_Clock]:
-    """Counts the seconds of a walk, over all the times that it was stopped and gone on with."""
+def clocked(out: Path) -> Iterator[Clock]:
+    """Counts the seconds of a long command, over all the times that it was stopped and gone on with."""
     place = out / "seconds"
     before, begun = float(place.read_text()) if place.exists() else 0.0, time.monotonic()
-    clock = _Clock(before)
+    clock = Clock(before)
     try:
         yield clock
     finally:

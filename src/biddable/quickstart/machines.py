@@ -3,6 +3,7 @@
 The process that talks to the people never loads torch. A stage that is done and still what it was is not done again.
 """
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -37,6 +38,11 @@ class Stage:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def leaves(self) -> Path:
+        """What others read of it."""
+        return self.folder / _LEAVES.get(self.kind, "model")
 
 
 @contextmanager
@@ -79,14 +85,14 @@ def together(pool: ProcessPoolExecutor, *stages: Stage) -> list[Path]:
             for future in todo:
                 if future.done():
                     future.result()  # raises what the stage raised
-            shares = [1.0 if f.done() else _share(stage) for f, stage in zip(todo, stages, strict=True)]
+            shares = [1.0 if f.done() else share_done(stage) for f, stage in zip(todo, stages, strict=True)]
             bar.advance(max(0, int(100 * min(shares)) - bar.done))
         results = [future.result() for future in todo]
         bar.advance(100 - bar.done)
     return results
 
 
-def _share(stage: Stage) -> float:
+def share_done(stage: Stage) -> float:
     """How much of a stage is done, by its own account."""
     try:
         done, total = (stage.folder / PROGRESS).read_text(encoding="utf-8").split("\n")[0].split()
@@ -97,22 +103,23 @@ def _share(stage: Stage) -> float:
 
 def run(stage: Stage) -> Path:
     """Do a stage, unless it is done."""
-    place = stage.folder / _LEAVES.get(stage.kind, "model")
     settings = _settings(stage.kind)
     config = load(settings, stage.words, recipe=stage.recipe, section=stage.section) if settings else Settings()
     if runs.finished(stage.folder, stage.kind, config, stage.inputs, stage.seed):
-        return place
+        return stage.leaves
     with runs.start(stage.folder, stage.kind, config, stage.inputs, stage.seed) as folder:
         os.environ["BIDDABLE_PROGRESS"] = str(stage.folder / PROGRESS)
         _DO[stage.kind](folder, config, dict(stage.inputs))
     (stage.folder / PROGRESS).unlink(missing_ok=True)
-    return place
+    return stage.leaves
 
 
 def _settings(kind: str) -> type[Settings] | None:
     """What may be set for a stage; scoring and likelihoods have nothing to set."""
+    from biddable.learn.folds import FoldsConfig
     from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
     from biddable.learn.ppo import PpoConfig
+    from biddable.learn.pretrain import PretrainConfig
     from biddable.learn.reward import RewardConfig
     from biddable.learn.sft import SftConfig
     from biddable.learn.start import StartConfig
@@ -122,11 +129,14 @@ def _settings(kind: str) -> type[Settings] | None:
         "sft": SftConfig,
         "start": StartConfig,
         "reward": RewardConfig,
+        "folds": FoldsConfig,
+        "pretrain": PretrainConfig,
         "ppo": PpoConfig,
         "rloo": RlooConfig,
         "grpo": GrpoConfig,
         "reinforce": ReinforceConfig,
         "sample": SampleConfig,
+        "along": SampleConfig,
     }.get(kind)
 
 
@@ -146,6 +156,22 @@ def _reward(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
     from biddable.learn import reward
 
     reward.train(folder, config, **inputs)
+
+
+def _folds(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    from biddable.learn import folds
+
+    folds.train(folder, config, **inputs)
+
+
+def _pretrain(folder: runs.Run, config: Any, _inputs: dict[str, Path]) -> None:
+    """A base model of Hamlet, of another size than the shipped one."""
+    from biddable.hamlet.pages import pages
+    from biddable.hamlet.words import vocabulary
+    from biddable.learn import pretrain
+    from biddable.text.words import word_tokenizer
+
+    pretrain.train(folder, config, word_tokenizer(vocabulary()), lambda: pages(folder.seed))
 
 
 def _ppo(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
@@ -172,11 +198,12 @@ def _sample(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
 
 
 def _score(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None:
-    """The reward model's scores of the completions of a file of prompts and completions."""
+    """The reward model's scores of a file's completions; their prompts are in it, or in a file of their own."""
     from biddable.sample.score import score
 
     by_id, answers = {}, []
-    for record in records.read(inputs["completions"]):
+    files = [inputs[name] for name in ("prompts", "completions") if name in inputs]
+    for record in itertools.chain.from_iterable(map(records.read, files)):
         if isinstance(record, Prompt):
             by_id[record.id] = record
         elif isinstance(record, Completion):
@@ -199,8 +226,37 @@ def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None
     folder.output("likelihoods", folder.folder / "likelihoods.jsonl")
 
 
+def _along(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
+    """What the policies that a run kept answer to a file's prompts, each by the number of its iteration; the reward
+    model's scores of that, and how much likelier than the start each finds what it said."""
+    from biddable.sample import completions as sampling
+    from biddable.sample.distance import log_ratios
+    from biddable.sample.score import score
+
+    prompts = [record for record in records.read(inputs["prompts"]) if isinstance(record, Prompt)]
+    by_id, along = {prompt.id: prompt for prompt in prompts}, runs.kept(inputs["run"].parent)
+    each = len(sampling.chosen(prompts, config)) * config.k
+    with folder.progress("looking along the way", 4 * each * len(along), "answers") as bar:
+        sources = {str(iteration): place for iteration, place in along.items()}
+        made = list(sampling.from_sources(sources, prompts, config, seed=folder.seed, advance=bar.advance))
+        scores = score(inputs["reward_model"], by_id, made, run_id=folder.id, advance=bar.advance)
+        ratios = [
+            ratio
+            for name, place in sources.items()
+            for ratio in log_ratios(
+                place, along[0], by_id, [c for c in made if c.run_id == name], run_id="log-ratio", advance=bar.advance
+            )
+        ]
+    for name, rows in (("completions", made), ("scores", scores), ("ratios", ratios)):
+        records.write(folder.output(name, folder.folder / f"{name}.jsonl"), rows)
+
+
 _DO = {
-    "sft": _sft, "start": _start, "reward": _reward, "ppo": _ppo, "rloo": _group, "grpo": _group, "reinforce": _group,
-    "sample": _sample, "score": _score, "likelihood": _likelihood,
+    "pretrain": _pretrain, "sft": _sft, "start": _start, "reward": _reward, "folds": _folds,
+    "ppo": _ppo, "rloo": _group, "grpo": _group, "reinforce": _group,
+    "sample": _sample, "score": _score, "likelihood": _likelihood, "along": _along,
 }  # fmt: skip
-_LEAVES = {"sample": "completions.jsonl", "score": "scores.jsonl", "likelihood": "likelihoods.jsonl"}
+_LEAVES = {
+    "sample": "completions.jsonl", "along": "completions.jsonl", "score": "scores.jsonl",
+    "likelihood": "likelihoods.jsonl", "folds": "folds.json",
+}  # fmt: skip

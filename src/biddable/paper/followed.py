@@ -1,0 +1,186 @@
+"""Runs whose policies are kept along the way, answers for best of n, and reward models besides the walk's: what the
+pages on following a reward model have in common."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from biddable.hamlet import truth
+from biddable.measure.captions import number
+from biddable.measure.interval import Interval
+from biddable.measure.overoptimised import (
+    Fit,
+    Overoptimised,
+    Way,
+    curve,
+    rows,
+    way_of_best,
+    way_of_policies,
+)
+from biddable.measure.reward import one_value
+from biddable.paper.figure import Line, Plot, Point, Table, spanned
+from biddable.paper.plan import Job, Plan
+from biddable.quickstart.gates import of
+from biddable.records import Completion, Prompt, Score
+
+SECONDS = 0.014  # an episode
+
+
+class Run(NamedTuple):
+    """A PPO run, and what its policies say along the way."""
+
+    trained: Job
+    along: Job
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [*self]
+
+
+def free(plan: Plan) -> list[Run]:
+    """PPO without a KL penalty, by seeds of its own."""
+    return [run(plan, 0.0, nth) for nth in range(plan.config.followed_seeds)]
+
+
+def held(plan: Plan) -> dict[float, Run]:
+    """PPO with one, by β."""
+    return {beta: run(plan, beta) for beta in plan.config.followed_betas}
+
+
+def run(plan: Plan, beta: float, nth: int = 0) -> Run:
+    name = f"followed-{beta:g}" + (f"-{nth}" if nth else "")
+    given = {"start": plan.model("start"), "reward_model": plan.model("reward"), "prompts": plan.file("prompts")}
+    settings = plan.config
+    words = [f"beta={beta:g}", f"episodes={settings.followed_episodes}", f"keep_every={settings.followed_every}"]
+    trained = by_seed(
+        plan.job("ppo", name, given, "gamma_ptx=0", *words, seconds=SECONDS * settings.followed_episodes), plan, nth
+    )
+    asked = {"run": trained.leaves, "reward_model": plan.model("reward"), "prompts": plan.file("tested")}
+    return Run(trained, plan.job("along", f"{name}-along", asked, "k=1", seconds=25, section="sample"))
+
+
+def by_seed(job: Job, plan: Plan, nth: int) -> Job:
+    """The same by another seed: the walk's, so many thousands on."""
+    return job._replace(stage=replace(job.stage, seed=plan.seed + 1000 * nth))
+
+
+def many(plan: Plan) -> Job:
+    """N answers of PPO's start to each test prompt, for best of n."""
+    given = {"prompts": plan.file("tested"), "start": plan.model("start")}
+    return plan.job("sample", "best-of", given, f"k={plan.config.best_of}", seconds=0.6 * plan.config.best_of)
+
+
+def others(plan: Plan) -> list[Job]:
+    """Reward models of the walk's rankings by other seeds."""
+    given = {
+        "model": plan.model("sft"), "demos": plan.file("demos"), "rankings": plan.file("rankings"),
+        "valid": plan.file("rankings-valid"),
+    }  # fmt: skip
+    return [
+        by_seed(plan.job("reward", f"reward-{nth}", given, seconds=70), plan, nth)
+        for nth in range(1, plan.config.ensemble)
+    ]
+
+
+def scored(plan: Plan, name: str, model: Path, completions: Path, seconds: float = 5, apart: bool = True) -> Job:
+    """A reward model's scores of answers to the test prompts; or of a file that has its prompts in it."""
+    given = {"model": model, "completions": completions} | ({"prompts": plan.file("tested")} if apart else {})
+    return plan.job("score", name, given, seconds=seconds)
+
+
+def on_many(plan: Plan, name: str, model: Path) -> Job:
+    """Its scores of the answers for best of n."""
+    return scored(plan, f"best-of-{name}", model, many(plan).leaves, 0.35 * plan.config.best_of)
+
+
+# What they left
+
+
+@cache
+def asked(place: Path) -> Mapping[str, str]:
+    return {prompt.id: prompt.text for prompt in of(Prompt, place)}
+
+
+def gold(prompts: Path, answers: Iterable[Completion]) -> dict[str, float]:
+    """What each answer is truly worth."""
+    text = asked(prompts)
+    return {c.id: truth.utility(text[c.prompt_id], c.text, c.finished) for c in answers}
+
+
+def along(folder: Path) -> dict[int, list[Completion]]:
+    """Iteration → what the policy of then answered."""
+    found: dict[int, list[Completion]] = {}
+    for answer in of(Completion, folder / "completions.jsonl"):
+        found.setdefault(int(answer.run_id), []).append(answer)
+    return found
+
+
+def way(plan: Plan, one: Run, scores: Iterable[Score] | None = None) -> Way:
+    """A run's way by the scores of the model that it was trained against, or by others'."""
+    folder = one.along.stage.folder
+    answers = along(folder)
+    proxy = of(Score, folder / "scores.jsonl") if scores is None else scores
+    ratio = {score.completion_id: score.value for score in of(Score, folder / "ratios.jsonl")}
+    true = gold(plan.file("tested"), (c for some in answers.values() for c in some))
+    return way_of_policies(answers, ratio, one_value(proxy), true)
+
+
+def counts(most: int) -> list[int]:
+    """2, 4, 8 … up to all the answers."""
+    return [2**power for power in range(1, most.bit_length())]
+
+
+def best(plan: Plan, scores: Iterable[Score]) -> Way:
+    """Best of n by these scores."""
+    answers = of(Completion, many(plan).leaves)
+    prompts, proxy_PN = rows(answers, one_value(scores))
+    _, gold_PN = rows(answers, gold(plan.file("tested"), answers))
+    return way_of_best(prompts, proxy_PN, gold_PN, counts(plan.config.best_of))
+
+
+# How they are drawn
+
+
+def line(style: str, name: str, found: Overoptimised, what: Literal["gold", "proxy"]) -> Line:
+    """The gains over √KL, and the fit from the start to the farthest point."""
+    points = tuple(Point(x=round(max(0.0, one.kl.value) ** 0.5, 3), found=getattr(one, what)) for one in found.points)
+    fitted: Fit | None = getattr(found, what)
+    if fitted is None:
+        return Line(style=style, name=name, points=points)
+    d = np.linspace(0, max(point.x for point in points), 41)
+    gain = curve(found.kind, fitted.alpha.value, fitted.beta.value, d)
+    return Line(style=style, name=name, points=points, smooth=tuple(zip(d.tolist(), gain.tolist(), strict=True)))
+
+
+def over_distance(title: str, lines: Iterable[Line]) -> Plot:
+    return Plot(
+        title=title, x_name="√KL from the start model", unit="score", lines=tuple(lines), reference=(0.0, "the start")
+    )
+
+
+def fits(title: str, found: Mapping[str, Overoptimised]) -> Table:
+    """α, β and the peak of each way, by the truth and by the reward model."""
+    rows = []
+    for name, one in found.items():
+        for who, fitted in (("the truth", one.gold), ("reward model", one.proxy)):
+            if fitted is not None:
+                told = (spanned_value(fitted.alpha), spanned_value(fitted.beta), peak(fitted), number(fitted.off))
+                rows.append((f"{name}, {who}", *told))
+    head = ("way, by whom", "α", "β", "highest at a KL of", "off the points by")
+    return Table(title=title, head=head, rows=tuple(rows))
+
+
+def spanned_value(found: Interval) -> str:
+    return f"{number(found.value)} ({spanned(found, 'score')})"
+
+
+def peak(fitted: Fit) -> str:
+    """A peak beyond what was run is none."""
+    if fitted.peak is None:
+        return "none within what was run"
+    low, high = ("beyond" if end is None else f"{end:.2g}" for end in (fitted.peak.low, fitted.peak.high))
+    return f"{fitted.peak.kl:.2g} ({low} to {high}) nats"

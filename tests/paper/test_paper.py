@@ -1,0 +1,118 @@
+"""The whole verb, tiny: every page is there, each number with its interval, and a finished run only counts again."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+from biddable import records
+from biddable.paper.figure import Figure
+from biddable.paper.figures import ORDER
+from biddable.records import Completion, Score
+from biddable.runs import read_manifest
+
+
+def paper(recipe: Path, out: Path) -> str:
+    words = ["paper", str(recipe), "--fast", "--seed", "3", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", "from biddable.cli import main; main()", *words], capture_output=True, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "BIDDABLE_QUIET": "1"}, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    place.write_text(tiny.RECIPE, encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, recipe) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("paper") / "out"
+    return out, paper(recipe, out)
+
+
+@pytest.fixture(scope="module")
+def figures(made) -> list[Figure]:
+    told = json.loads((made[0] / "paper.json").read_text(encoding="utf-8"))["figures"]
+    computed = {"verdict"}  # it is in the file for whoever reads it, and follows from the rest
+    for one in told:
+        one["claims"] = [{key: value for key, value in c.items() if key not in computed} for c in one["claims"]]
+    return [Figure.model_validate({k: v for k, v in one.items() if k not in computed}) for one in told]
+
+
+def test_every_page_is_there_and_stands_alone(made):
+    out = made[0]
+    for name in (*ORDER, "index"):
+        page = (out / f"{name}.html").read_text(encoding="utf-8")
+        assert "simulated people" in page  # a wind tunnel says that it is one
+        assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+        assert "<script" not in page
+    index = (out / "index.html").read_text(encoding="utf-8")
+    assert all(f'href="{name}.html"' in index for name in ORDER)
+
+
+def test_every_number_has_its_interval_and_every_figure_its_runs(figures):
+    assert [figure.name for figure in figures] == list(ORDER)
+    for figure in figures:
+        assert figure.claims
+        assert figure.sources
+        found = [claim.ours for claim in figure.claims]
+        for show in figure.shows:
+            if show.kind == "dots":
+                found += [value.found for group in show.groups for value in group.values]
+            elif show.kind == "plot":
+                found += [point.found for line in show.lines for point in line.points]
+        assert found
+        assert all(one.low <= one.value <= one.high and one.n > 0 for one in found)
+
+
+def test_every_run_behind_a_figure_is_done_and_lies_where_the_page_says(made, figures):
+    for figure in figures:
+        for source in figure.sources:
+            assert read_manifest(made[0] / source.folder).status == "done"
+
+
+def test_it_ends_with_a_verdict_a_figure_and_the_place_of_the_pages(made, figures):
+    out, told = made
+    *lines, last = told.strip().splitlines()[-len(figures) - 1 :]
+    assert str(out / "index.html") in last
+    assert lines == [f"{figure.title}: {figure.verdict}" for figure in figures]
+
+
+def test_again_it_only_counts(made, recipe):
+    out = made[0]
+
+    def ended() -> dict[str, str]:
+        return {str(place): str(read_manifest(place.parent).finished) for place in out.rglob("manifest.json")}
+
+    def numbers() -> dict:
+        told = json.loads((out / "paper.json").read_text(encoding="utf-8"))
+        return {key: value for key, value in told.items() if key != "seconds"}
+
+    before = ended(), numbers()
+    paper(recipe, out)
+    assert (ended(), numbers()) == before
+
+
+def test_what_policies_said_along_their_way(made):
+    """At the start the log ratio is none; each later policy answered the same prompts."""
+    folder = made[0] / "runs-fast" / "followed-0-along"
+    answers = [one for one in records.read(folder / "completions.jsonl") if isinstance(one, Completion)]
+    asked = {k: {c.prompt_id for c in answers if c.run_id == k} for k in ("0", "1", "2")}
+    assert asked["0"] == asked["1"] == asked["2"]
+    assert len(answers) == 3 * len(asked["0"])
+    ratio = {one.completion_id: one.value for one in records.read(folder / "ratios.jsonl") if isinstance(one, Score)}
+    assert {ratio[c.id] for c in answers if c.run_id == "0"} == {0.0}
+    assert 0.0 not in {ratio[c.id] for c in answers if c.run_id == "2"}
+    assert set(ratio) == {one.completion_id for one in records.read(folder / "scores.jsonl") if isinstance(one, Score)}
+    inputs = read_manifest(folder).inputs
+    assert set(inputs) == {"run", "prompts", "reward_model"}
