@@ -84,7 +84,7 @@ def figure(
     claims = (*claims, *(_poorer(beta, chosen, found) for beta, found in mixes.items()))
     return Figure(
         name="beta",
-        title="Figs. 34 and 36. What a larger KL penalty can do, and what it cannot",
+        title="Figs. 34 and 36. The KL penalty, without and with pretraining text",
         paper=(
             "Without pretraining text, β was raised from 0.02 to 2.0, a hundred times the default. DROP and SQuADv2 "
             "never came back fully and the validation reward collapsed; with GPT-3 or with PPO's start as the "

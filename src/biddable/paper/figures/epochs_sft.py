@@ -125,7 +125,7 @@ def figure(told: Seen) -> Figure:
     )  # fmt: skip
     return Figure(
         name="epochs_sft",
-        title="Section 3.5. SFT overfits by its loss and improves by preference",
+        title="Section 3.5. Epochs of SFT: what the loss says, and what people prefer",
         paper=(
             "The supervised models overfit on validation loss after one epoch, and yet more epochs help both the "
             "reward model's score and human preference: 16 epochs were taken, chosen by the reward model's score "
