@@ -56,11 +56,48 @@ def figure(
 ) -> Figure:
     """β → the policy's name, what was seen of all and of base, start and ppo_ptx, and wins by the truth: without ptx
     over SFT, with it over PPO-ptx of the usual β."""
-    ids, top = [prompt.id for prompt in told.prompts], max(names)
+    ids = [prompt.id for prompt in told.prompts]
     exam = {beta: told.exam.mean(name) for beta, name in names.items()}
     score = {beta: counting.mean(told.scores[name], ids) for beta, name in names.items()}
     base, start, ptx = (told.exam.mean(name) for name in ("base", "start", "ppo_ptx"))
-    claims = (
+    return Figure(
+        name="beta",
+        title="Figs. 34 and 36. The KL penalty, without and with pretraining text",
+        paper=(
+            "Without pretraining text, β was raised from 0.02 to 2.0, a hundred times the default. DROP and SQuADv2 "
+            "never came back fully and the validation reward collapsed; with GPT-3 or with PPO's start as the "
+            "reference alike (Fig. 34, section 4.2, App. E.6). With ptx, β = 0 and β = 2 were both poor by Likert, "
+            "0.01 to 0.02 best (Fig. 36).",
+        ),
+        tunnel=(
+            f"PPO without pretraining text from the same start model with {len(names)} values of β, everything else "
+            f"as in the walk, which has {chosen:g}. The KL is measured against the start model. Beside pretraining "
+            f"text, other β: {', '.join(f'{beta:g}' for beta in mixes) or 'none in this look'}.",
+            f"On the tax tasks base stands at {100 * base.value:.1f} %, PPO's start model, from which it must not "
+            f"stray, at {100 * start.value:.1f} %, and PPO-ptx at {100 * ptx.value:.1f} %.",
+        ),
+        claims=(*_claims(names, told, chosen), *(_poorer(beta, chosen, found) for beta, found in mixes.items())),
+        shows=(
+            sweep("Tax tasks: the chance that a sampled answer is right", *X, "share", exam, (base.value, "base")),
+            sweep("Reward model's score on the test prompts", *X, "score", score),
+            sweep("Preferred to SFT, by the truth", *X, "share", wins, (0.5, "no preference")),
+        ),
+        differs=(
+            "The figure's reference is GPT-3 itself; ours is PPO's start model, which has read pretraining text "
+            "besides the demonstrations. The tax of one walk is a point or two, as the base answers nearly all of "
+            "these tasks.",
+        ),
+        hypothesis=(
+            "The start model here has lost nothing of the base's tasks, so a policy that is held to it by a large β "
+            "cannot have lost anything either; the paper's models were held to a reference by answers to customers' "
+            "prompts alone."
+        ),
+    )
+
+
+def _claims(names: dict[float, str], told: Seen, chosen: float) -> tuple[Claim, ...]:
+    ids, top = [prompt.id for prompt in told.prompts], max(names)
+    return (
         Claim(
             text="Even a hundred times the KL penalty does not give the forgotten tasks back.",
             theirs="at β = 2.0 DROP and SQuADv2 are still below GPT-3 (Fig. 34)",
@@ -81,40 +118,6 @@ def figure(
             ours=told.exam.difference("ppo_ptx", names[top]), expected="above", even=0.0, unit="points",
         ),
     )  # fmt: skip
-    claims = (*claims, *(_poorer(beta, chosen, found) for beta, found in mixes.items()))
-    return Figure(
-        name="beta",
-        title="Figs. 34 and 36. The KL penalty, without and with pretraining text",
-        paper=(
-            "Without pretraining text, β was raised from 0.02 to 2.0, a hundred times the default. DROP and SQuADv2 "
-            "never came back fully and the validation reward collapsed; with GPT-3 or with PPO's start as the "
-            "reference alike (Fig. 34, section 4.2, App. E.6). With ptx, β = 0 and β = 2 were both poor by Likert, "
-            "0.01 to 0.02 best (Fig. 36).",
-        ),
-        tunnel=(
-            f"PPO without pretraining text from the same start model with {len(names)} values of β, everything else "
-            f"as in the walk, which has {chosen:g}. The KL is measured against the start model. Beside pretraining "
-            f"text, other β: {', '.join(f'{beta:g}' for beta in mixes) or 'none in this look'}.",
-            f"On the tax tasks base stands at {100 * base.value:.1f} %, PPO's start model, from which it must not "
-            f"stray, at {100 * start.value:.1f} %, and PPO-ptx at {100 * ptx.value:.1f} %.",
-        ),
-        claims=claims,
-        shows=(
-            sweep("Tax tasks: the chance that a sampled answer is right", *X, "share", exam, (base.value, "base")),
-            sweep("Reward model's score on the test prompts", *X, "score", score),
-            sweep("Preferred to SFT, by the truth", *X, "share", wins, (0.5, "no preference")),
-        ),
-        differs=(
-            "The figure's reference is GPT-3 itself; ours is PPO's start model, which has read pretraining text "
-            "besides the demonstrations. The tax of one walk is a point or two, as the base answers nearly all of "
-            "these tasks.",
-        ),
-        hypothesis=(
-            "The start model here has lost nothing of the base's tasks, so a policy that is held to it by a large β "
-            "cannot have lost anything either; the paper's models were held to a reference by answers to customers' "
-            "prompts alone."
-        ),
-    )
 
 
 def _poorer(beta: float, chosen: float, found: Interval) -> Claim:
