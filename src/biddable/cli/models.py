@@ -5,8 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from biddable.cli.project import model_folder, say
-from biddable.config import ConfigError
+from biddable import runs
+from biddable.cli.project import look, model_folder, say
+from biddable.config import ConfigError, Settings
+from biddable.records import digest
+
+
+class ExportConfig(Settings):
+    gguf: bool
+    precision: Literal["f16", "f32"]
 
 
 def export(
@@ -31,5 +38,17 @@ def export(
         raise ConfigError(f"{folder}: a reward model's head has no place in an exported model; copy the folder")
     lm, tokenizer = causal.load(folder)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    made = files.write(lm, tokenizer, out, precision) if gguf else causal.save(lm, tokenizer, out)
-    say(f"{made}: {causal.size(lm):,} parameters")
+
+    def write() -> Path:
+        return files.write(lm, tokenizer, out, precision) if gguf else causal.save(lm, tokenizer, out)
+
+    here = look()
+    if here is None:
+        say(f"{write()}: {causal.size(lm):,} parameters")
+        return
+    # A run, so that what was handed on leads back to the labels below it, wherever it goes and whatever form it has.
+    settings = ExportConfig(gguf=gguf, precision=precision)
+    place = here.runs / f"export-{digest(runs.artifact(folder).sha256, str(out.absolute()))[:8]}"
+    with runs.start(place, "export", settings, {"model": folder}, 0) as run:
+        run.output("exported", write().absolute())
+    say(f"{out}: {causal.size(lm):,} parameters")
