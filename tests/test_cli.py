@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from biddable import records, runs
@@ -524,6 +525,11 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     carried("report")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "<svg" in page
+    described = Path("model-card.md").read_text(encoding="utf-8")
+    assert ModelCard(described).data.eval_results[0].metric_value == 1.0  # over base, by people
+    Path("model-card.md").write_text(described.replace("Intended use: not recorded", "For goats"), encoding="utf-8")
+    assert "model-card.md: was edited, so it stays as it is" in carried("report")
+    assert "For goats" in Path("model-card.md").read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"' <)]*", page)) <= {"http://www.w3.org/2000/svg"}  # no network
     assert ask("measure", "--split", "all").exit_code == 0  # again is the same run
     road = carried("trace", "ppo")
@@ -569,7 +575,9 @@ def pages_and_weights_lead_back():
     Path("other.html").write_text("<p>", encoding="utf-8")
     assert complain("trace", "other.html#figure-tax") == "other.html: was not made of a measurement that is here"
 
-    carried("export", "ppo", "given")
+    assert "given/README.md: its card" in carried("export", "ppo", "given")
+    assert ModelCard.load("given/README.md").data.model_name is None  # people compared sft alone
+    assert "Not measured" in Path("given/README.md").read_text(encoding="utf-8")
     shutil.copytree("given", "elsewhere")
     Path("elsewhere/NOTES.txt").write_text("mine", encoding="utf-8")
     Path("one").mkdir()

@@ -11,6 +11,7 @@ from biddable.cli import project
 from biddable.cli.people import Split, What, take
 from biddable.cli.project import Project, say
 from biddable.config import ConfigError
+from biddable.lineage import Tracks
 from biddable.records import Prompt
 
 FIRST_DAY = date(2000, 1, 1)  # before any store
@@ -54,10 +55,14 @@ def measure(
 def report(
     out: Annotated[Path | None, typer.Option(help="The page; report.html in the project when not said.")] = None,
 ) -> None:
-    """Write the latest measurement as one self-contained page with every figure.
+    """Write the latest measurement as one self-contained page with every figure, and the model's card beside it.
+
+    A card that somebody has edited is left as it is.
 
     Example: `biddable report --out report.html`
     """
+    from biddable.measure.card import NAME
+    from biddable.measure.in_short import subject
     from biddable.measure.report import write_report
     from biddable.measure.results import ReportData
 
@@ -69,6 +74,20 @@ def report(
     data = ReportData.model_validate_json(latest.read_bytes())
     page = write_report(data, out or here.root / "report.html")
     say(f"{page}: the report of {latest.parent}")
+    say(_card(here, subject(data.results), latest.parent, page.with_name(NAME)))
+
+
+def _card(here: Project, model: str, measured: Path, place: Path) -> str:
+    """Write the card of the model that the report speaks of."""
+    from biddable.measure.card import write_card
+
+    tracks = Tracks.below(here.runs, here.root)
+    run = tracks.run(model)
+    if run is None or run.output("model") is None:
+        return f"no model card: {model} was not trained here"
+    if write_card(tracks, run, tracks.run(measured.name), place):
+        return f"{place}: the card of {run.id}"
+    return f"{place}: was edited, so it stays as it is; for a new one, move it away"
 
 
 def evidence(here: Project, split: Split) -> dict[str, Path]:

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from biddable import runs
-from biddable.cli.project import look, model_folder, say
+from biddable.cli.project import Project, look, model_folder, say
 from biddable.config import ConfigError, Settings
 from biddable.records import digest
+
+README = "README.md"
 
 
 class ExportConfig(Settings):
@@ -50,5 +52,22 @@ def export(
     settings = ExportConfig(gguf=gguf, precision=precision)
     place = here.runs / f"export-{digest(runs.artifact(folder).sha256, str(out.absolute()))[:8]}"
     with runs.start(place, "export", settings, {"model": folder}, 0) as run:
-        run.output("exported", write().absolute())
+        made = write()
+        described = not gguf and _describe(here, folder, made)
+        run.output("exported", made.absolute())
     say(f"{out}: {causal.size(lm):,} parameters")
+    if described:
+        say(f"{out / README}: its card; its license and what it is for are yours to add")
+
+
+def _describe(here: Project, folder: Path, out: Path) -> bool:
+    """Put the card of a model that was trained here beside its weights, as the hub wants it."""
+    from biddable.lineage import Tracks, among
+    from biddable.measure.card import write_card
+
+    tracks = Tracks.below(here.runs, here.root)
+    maker = tracks.maker(runs.artifact(folder).sha256)
+    if maker is None or maker[1] != "model":
+        return False
+    measured = [run for run in among(tracks.made, ["measure"]) if run.manifest.status == "done"]
+    return write_card(tracks, maker[0], measured[-1] if measured else None, out / README)

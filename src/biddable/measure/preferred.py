@@ -32,7 +32,7 @@ def sentences(found: Preference) -> list[str]:
 def caveats(pairings: Sequence[Pairing]) -> list[str]:
     """For the first screen: whether ties decide, and whether it matters that somebody looked on the way."""
     hang = [name_of(one.against) for one in pairings if _hangs(one)]
-    said = [f"Against {listed(hang)} the answer hangs on how ties are counted (Figure 1)."] if hang else []
+    said = [f"Against {listed(hang)} the answer hangs on how ties are counted."] if hang else []
     early = [
         f"{span(one.looks.now)} against {name_of(one.against)}"
         for one in pairings

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from biddable import __version__
 from biddable.hamlet import truth
+from biddable.lineage import Tracks
 from biddable.measure import metadata, reward, tax, winrate
 from biddable.measure.agreement import Agreement, agreement
+from biddable.measure.card import NAME, write_card
 from biddable.measure.cost import cost
 from biddable.measure.counting import MeasureConfig, machine, name_of_run, place
 from biddable.measure.frontier import curve
+from biddable.measure.in_short import subject
 from biddable.measure.interval import Interval
 from biddable.measure.preference import Asked, preference
 from biddable.measure.preference import Evidence as Judging
@@ -99,6 +102,9 @@ def report(evidence: Evidence) -> ReportData:
         write_aside(run.output("data", folder / "report.json"), data_text(data))
     write_report(data, evidence.out / "report.html")
     write_results(data.results, evidence.out / "results.json")
+    tracks = Tracks.below(made, evidence.out)
+    if (trained := tracks.run(subject(data.results))) is not None:
+        write_card(tracks, trained, tracks.run(folder.name), evidence.out / NAME)
     return data
 
 
