@@ -233,9 +233,15 @@ def _named(count: Counter[str]) -> str:
     return first + (f" and {len(count) - MANY} more" if len(count) > MANY else "")
 
 
-@cache
 def contents(path: Path) -> Contents | None:
-    """Read once; nothing for a file that holds something else than records."""
+    """Nothing for a file that holds something else than records."""
+    seen = path.stat()
+    return _read(path.resolve(), seen.st_mtime_ns, seen.st_size)
+
+
+@cache
+def _read(path: Path, _time: int, _size: int) -> Contents | None:
+    """Once, as long as the file is what it was."""
     kinds, labels, owners = Counter[str](), Counter[str](), Counter[str]()
     labels_of: dict[str, Counter[str]] = {}
     prompts_of: dict[str, set[str]] = {}

@@ -114,7 +114,7 @@ def test_failed_gates_and_agreement_stand_under_how_sure():
 def test_the_cost_is_labels_hours_pay_machines_and_tax():
     cost = told()["What did it cost?"]
     assert cost.startswith("7,500 labels. 2,000 demonstrations, 3,100 rankings and 2,400 verdicts by 40 simulated")
-    assert "275.0 hours of their simulated time (of 6,300 of them that tell it)" in cost
+    assert "275.0 hours of their simulated time, as 6,300 of the labels tell." in cost
     assert "Pay: not recorded. Machines: 6.9 minutes." in cost  # 412.3 s
     assert "the tax): 2.2 points (0.2–4.2), lost, of the 71.8 % that base scores." in cost
     paid = Paid(amount=1234.5, hours=61.0, until="2026-11-21")

@@ -263,8 +263,9 @@ def labels_and_hours(spent: Cost, simulated: bool = False) -> str:
     by = f" by {people} {'simulated ' if simulated else ''}labelers" if people else ""
     if not spent.timed:
         return f"{kinds}{by}; how long they took is not recorded."
-    part = "" if spent.timed == spent.labels else f" (of {spent.timed:,} of them that tell it)"
-    return f"{kinds}{by}; {spent.hours:,.1f} hours of {'their simulated' if simulated else 'their'} time{part}."
+    whose = "their simulated time" if simulated else "their time"
+    part = "" if spent.timed == spent.labels else f", as {spent.timed:,} of the labels tell"
+    return f"{kinds}{by}; {spent.hours:,.1f} hours of {whose}{part}."
 
 
 def _pay(spent: Cost) -> str:

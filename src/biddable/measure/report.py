@@ -173,7 +173,7 @@ def _work(data: ReportData) -> Safe | None:
     ]
     groups = ", ".join(f"{count} {group.replace('_', '-')}" for group, count in spent.labelers.items())
     caption = "What people gave" + (f"; labelers by group: {groups}" if groups else "")
-    return table(caption, ["labels", "how many", "hours", "of so many that tell it"], rows)
+    return table(caption, ["labels", "how many", "hours", "that tell their hours"], rows)
 
 
 def _machine(data: ReportData) -> Safe | None:
