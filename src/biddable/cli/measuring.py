@@ -17,7 +17,10 @@ from biddable.records import Prompt
 FIRST_DAY = date(2000, 1, 1)  # before any store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from biddable.measure.cost import Paid
+    from biddable.measure.interval import Interval
 
 
 def measure(
@@ -153,15 +156,21 @@ def _tell(path: Path) -> None:
     rates = {
         **{label: rate for label, rate in wins.items() if label not in told},
         **{f"reward model, {key.replace('_', ' ')}": rate for key, rate in results.reward_accuracy.items()},
-        **{f"hallucination, {model}": rate for model, rate in results.hallucination.items()},
-        **{f"toxicity, {model}": rate for model, rate in results.toxicity.items()},
-        **{f"benchmarks, {model}": rate for model, rate in results.tax.items()},
+        **_each("hallucination", results.hallucination),
+        **_each("toxicity", results.toxicity),
+        **_each("benchmarks", results.tax),
     }
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")
     if results.preference is not None:
         for line in in_short(results.preference):
             say(line)
+
+
+def _each(what: str, by_model: "Mapping[str, Interval]") -> "dict[str, Interval]":
+    from biddable.measure.results import in_order, name_of
+
+    return {f"{what}, {name_of(model)}": by_model[model] for model in in_order(dict(by_model))}
 
 
 def _training(here: Project) -> list[Path]:

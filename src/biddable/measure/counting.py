@@ -126,7 +126,7 @@ def _counts(pool: set[AnyRecord], demonstrations: int | None) -> Counts:
         demonstrations=demonstrations,
         rankings=len(of(Ranking, pool)),
         judgements=len(of(Judgement, pool)),
-        verdicts=len(of(Verdict, pool)),
+        verdicts=sum(verdict.judge == "person" for verdict in of(Verdict, pool)),
     )
 
 
@@ -170,13 +170,11 @@ def _numbers(
     behaviour = rates(of(Judgement, pool), of(Completion, pool), models)
     people = [v for v in of(Verdict, pool) if v.judge == "person"]
     met = {tuple(sorted({models[v.a], models[v.b]}, key=place)) for v in people}
+    pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [place(model) for model in pair])
     return Results(
         seconds=sum(one.seconds for one in made),
         models={one.id: str(ground.runs / one.id / "model") for one in made if "model" in one.outputs},
-        human_win_rate={
-            f"{later}_vs_{first}": win_rate(people, models, later, first)
-            for first, later in (pair for pair in met if len(pair) == 2)
-        },
+        human_win_rate={f"{later}_vs_{first}": win_rate(people, models, later, first) for first, later in pairs},
         agreement=agreement_if_any(of(Ranking, pool)),
         reward_accuracy=_accuracy(pool),
         tax={model: task.mean for model, task in asked.tasks.items()},
