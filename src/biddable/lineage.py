@@ -76,17 +76,17 @@ class Tracks:
         )
         return next(left, None)
 
-    def weights(self, path: Path) -> tuple[Made, str] | None:
-        """Who left these weights, under which name, when they were copied, or somebody added a file to their folder."""
-        here = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        hashes = {artifact(file).sha256 for file in here if file.suffix in WEIGHTS}
-        left = (
-            (run, name)
-            for run in self.made
-            for name, made in run.manifest.outputs.items()
-            if hashes and hashes <= {made.files[file] for file in made.files if Path(file).suffix in WEIGHTS}
+    def left_by(self, known: Artifact) -> tuple[Made, str] | None:
+        """Who left it, or its weights: a folder may have been copied, and a file (its card) added or changed."""
+        return self.maker(known.sha256) or next(
+            (
+                (run, name)
+                for run in self.made
+                for name, made in run.manifest.outputs.items()
+                if (mine := weights(known)) and mine <= weights(made)
+            ),
+            None,
         )
-        return next(left, None)
 
     def file(self, known: Artifact) -> Path | None:
         """An input as it was, if it is still anywhere."""
@@ -97,6 +97,12 @@ class Tracks:
             self.files[known.sha256] = path
             return path
         return None
+
+
+def weights(known: Artifact) -> set[str]:
+    """The sha256 of each file of weights in a folder, or of the file that it is."""
+    files = known.files or {known.path: known.sha256}
+    return {sha256 for file, sha256 in files.items() if Path(file).suffix in WEIGHTS}
 
 
 # Back.
@@ -111,7 +117,7 @@ def of_file(tracks: Tracks, path: Path) -> Step:
     """A snapshot, a model's folder or its weights, wherever they were copied to; or a page or card of a measurement."""
     known = artifact(path)
     if tracks.maker(known.sha256) is None:
-        if (left := tracks.weights(path)) is not None:
+        if (left := tracks.left_by(known)) is not None:
             run, name = left
             return Step(f"file: {path}: the weights of {run.id}'s {name}", (back(tracks, run),))
         if (run := measurement(tracks, path)) is not None:
@@ -141,7 +147,7 @@ def trained(tracks: Tracks, run: Made) -> list[Made]:
         if one.id not in found:
             found[one.id] = one
             for made in one.manifest.inputs.values():
-                if made.files and (maker := tracks.maker(made.sha256)) is not None:
+                if made.files and (maker := tracks.left_by(made)) is not None:
                     walk(maker[0])
 
     walk(run)
@@ -157,7 +163,7 @@ def below(tracks: Tracks, run: Made) -> frozenset[str]:
             return
         found.add(one.id)
         for made in one.manifest.inputs.values():
-            if (maker := tracks.maker(made.sha256)) is not None:
+            if (maker := tracks.left_by(made)) is not None:
                 walk(maker[0])
             elif (path := tracks.file(made)) is not None and path.suffix == ".jsonl":
                 for other in _through_store(tracks, contents(path)):
@@ -182,7 +188,7 @@ def _run(tracks: Tracks, run: Made, told: set[str], inputs: Sequence[str] | None
 def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
     there = tracks.files.get(known.sha256)
     shown = f"{name}: {there or known.path} ({known.sha256[:8]})"
-    if (maker := tracks.maker(known.sha256)) is not None:
+    if (maker := tracks.left_by(known)) is not None:
         return Step(shown, (_run(tracks, maker[0], told),))
     if known.sha256 in told:
         return Step(f"{shown}, as above")
@@ -321,7 +327,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
             files[path] = theirs
             hashes.add(sha256)
     for sha256, made in known.items():
-        if sha256 in tracks.files or tracks.maker(sha256) is not None:
+        if sha256 in tracks.files or tracks.left_by(made) is not None:
             continue
         path = tracks.file(made)
         if path is None:
@@ -331,7 +337,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
             hashes.add(sha256)
     touched: list[Made] = []
     for run in tracks.made:  # in the order of time, so what a run was made of comes before it
-        inputs = {made.sha256 for made in run.manifest.inputs.values()}
+        inputs = {mark for made in run.manifest.inputs.values() for mark in _marks(made)}
         through = any(
             any(_gave(other, found) for other in touched)
             for made in run.manifest.inputs.values()
@@ -339,11 +345,16 @@ def forward(tracks: Tracks, person: str) -> Touched:
             and path.suffix == ".jsonl"
             and (found := contents(path)) is not None
         )
-        outputs = {made.sha256 for made in run.manifest.outputs.values()}
+        outputs = {mark for made in run.manifest.outputs.values() for mark in _marks(made)}
         if inputs & hashes or through or (run.manifest.kind == "gather" and outputs & hashes):
             touched.append(run)
             hashes |= outputs
     return Touched(files, touched, gone)
+
+
+def _marks(known: Artifact) -> set[str]:
+    """By what it is known again, when it is an input: itself, or its weights in another folder."""
+    return {known.sha256} | weights(known)
 
 
 def _theirs(found: Contents, person: str) -> str:

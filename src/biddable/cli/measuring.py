@@ -47,7 +47,7 @@ def measure(
     folder = here.runs / counting.name_of_run(inputs, settings)
     if not runs.finished(folder, "measure", settings, inputs, 0):
         with runs.start(folder, "measure", settings, inputs, 0) as run:
-            ground = counting.Ground(here.runs, here.root, inputs, settings, here.world, _paid(here))
+            ground = counting.Ground(here.runs, here.root, inputs, settings, here.world, paid_until_now(here))
             data = counting.count(run, ground)
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data_text(data))
@@ -122,7 +122,7 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
     }
 
 
-def _paid(here: Project) -> "Paid | None":
+def paid_until_now(here: Project) -> "Paid | None":
     """What the log of activity says until now; nothing where no job has a pay, or nobody was active."""
     from biddable.measure.cost import Paid
     from biddable.store import pay

@@ -66,7 +66,7 @@ def _describe(here: Project, folder: Path, out: Path) -> bool:
     from biddable.measure.card import write_card
 
     tracks = Tracks.below(here.runs, here.root)
-    maker = tracks.maker(runs.artifact(folder).sha256)
+    maker = tracks.left_by(runs.artifact(folder))
     if maker is None or maker[1] != "model":
         return False
     measured = [run for run in among(tracks.made, ["measure"]) if run.manifest.status == "done"]

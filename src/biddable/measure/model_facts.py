@@ -116,7 +116,7 @@ def _base(tracks: Tracks, run: Made) -> Base | None:
     known = inputs.get("start") or inputs.get("model")
     if known is None:
         return None
-    maker = tracks.maker(known.sha256)
+    maker = tracks.left_by(known)
     if maker is not None and maker[0] is not run:
         return _base(tracks, maker[0]) or Base(maker[0].id, known.sha256)
     if (found := HUB.search(known.path)) is not None:
