@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from biddable import records, runs
@@ -535,10 +536,15 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     records.write(Path("items.jsonl"), [Item(task="t", id="1", context="the red ", choices=("dog", "cat"), answer=0)])
     carried("sample", "base", "sft", "--items", "items.jsonl")
     out = carried("measure", "--split", "all")
-    assert re.search(r"sft vs base: 100\s%", out)  # these people always prefer sft
+    assert re.search(r"SFT over base, by people\s+100\s%  \[", out)  # these people always prefer sft
     carried("report")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "<svg" in page
+    described = Path("model-card.md").read_text(encoding="utf-8")
+    assert ModelCard(described).data.eval_results[0].metric_value == 1.0  # over base, by people
+    Path("model-card.md").write_text(described.replace("Intended use: not recorded", "For goats"), encoding="utf-8")
+    assert "model-card.md: was edited, so it stays as it is" in carried("report")
+    assert "For goats" in Path("model-card.md").read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"' <)]*", page)) <= {"http://www.w3.org/2000/svg"}  # no network
     assert ask("measure", "--split", "all").exit_code == 0  # again is the same run
     road = carried("trace", "ppo")
@@ -547,9 +553,10 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     assert re.match(
         r"human_win_rate.sft_vs_base = 1.000 \[0.*results.json", carried("trace", "human_win_rate.sft_vs_base")
     )
+    pages_and_weights_lead_back()
     assert set(json.loads(carried("trace", "--person", "anna", "--json"))["models"]) == {
-        f"runs/{name}/model" for name in ("sft", "start", "reward", "ppo", "raft", "dpo")
-    }
+        str(Path("given").absolute())
+    } | {f"runs/{name}/model" for name in ("sft", "start", "reward", "ppo", "raft", "dpo")}
     assert complain("trace", "pppo") == "pppo: no such run, file or number; did you mean ppo?"
     assert complain("trace", "human_win_rate.sft_vs_bas").endswith("did you mean sft_vs_base?")
     assert complain("trace").startswith("say what to trace")
@@ -563,6 +570,37 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     carried("snapshot", "verdicts", "--split", "all", "--group", "all")
     assert complain("snapshot", "demos", "--split", "all").startswith("demos: no demonstrations")
     assert complain("withdraw", "nobody").startswith("nobody: nothing of theirs")
+
+
+def pages_and_weights_lead_back():
+    """From a page, one of its figures, a file of numbers, and weights that were exported, copied or added to."""
+    measured = next(Path("runs").glob("measure-*"))
+    road = carried("trace", "report.html")
+    assert f"made of what {measured.name} counted" in road
+    assert "verdicts" in road
+    assert "labels of anna (6)" in road  # below the sft whose answers were compared
+    drawn = carried("trace", "report.html#figure-labels")
+    assert "rankings" in drawn
+    assert "verdicts: " not in drawn
+    trained = carried("trace", "report.html#figure-training")
+    assert trained.splitlines()[1].strip().startswith("run ppo: ppo, done")
+    assert complain("trace", "report.html#figure-labls").endswith("did you mean figure-labels?")
+    shutil.copy(measured / "results.json", "numbers.json")
+    assert carried("trace", "numbers.json#human_win_rate.sft_vs_base").startswith("human_win_rate.sft_vs_base = 1.000")
+    Path("other.html").write_text("<p>", encoding="utf-8")
+    assert complain("trace", "other.html#figure-tax") == "other.html: was not made of a measurement that is here"
+
+    assert "given/README.md: its card" in carried("export", "ppo", "given")
+    assert ModelCard.load("given/README.md").data.model_name is None  # people compared sft alone
+    assert "Not measured" in Path("given/README.md").read_text(encoding="utf-8")
+    shutil.copytree("given", "elsewhere")
+    Path("elsewhere/NOTES.txt").write_text("mine", encoding="utf-8")
+    Path("one").mkdir()
+    shutil.copy("given/model.safetensors", "one/weights.safetensors")
+    for copy in ("given", "elsewhere", "one/weights.safetensors"):
+        told = carried("trace", copy)
+        assert "run ppo: ppo, done" in told, copy
+        assert "labels of anna (6)" in told, copy
 
 
 def test_what_was_sampled_elsewhere_is_received(base):
@@ -745,7 +783,7 @@ def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     records.write(Path("said.jsonl"), [prompt, red, blue, Labeler(id="anna", group="training"), alone])
     carried("import", "said.jsonl")
     none = "not measured: no prompt was ranked by two people"
-    assert f"labelers agree: {none}\n" in carried("measure")
+    assert re.search(rf"Labelers agree\s+–  {none}\n", carried("measure"))
     carried("report")
     assert none in Path("report.html").read_text(encoding="utf-8")
 

@@ -147,6 +147,35 @@ def test_another_file_under_the_same_name_is_not_taken_for_it(project: Path):
     assert "is not there any more" in told
 
 
+def test_a_folder_that_was_copied_and_added_to_is_known_by_its_weights(project: Path):
+    """Exported, its card edited, and trained on: the road back does not end, nor does a person's forward."""
+    shutil.copytree("runs/sft/model", "given")
+    Path("given/README.md").write_text("mine")
+    run(Path(), "dpo", "dpo", {"model": Path("given")}, model="further")
+    tracks = Tracks.below(Path("runs"), Path())
+    told = road(tracks, "dpo")
+    assert "run sft: sft, done" in told
+    assert "labels of ann (1), ben (1)" in told
+    assert "dpo" in [made.id for made in lineage.forward(tracks, "ann").runs]
+    assert "dpo" not in [made.id for made in lineage.forward(tracks, "cat").runs]
+    alone = Path("w.safetensors")
+    shutil.copy("runs/sft/model/model.safetensors", alone)
+    assert "run sft: sft" in "\n".join(lineage.lines(lineage.of_file(tracks, alone)))
+    Path("other.safetensors").write_text("another's")
+    assert "was not made here" in "\n".join(lineage.lines(lineage.of_file(tracks, Path("other.safetensors"))))
+
+
+def test_two_samplings_of_one_model_are_two(project: Path):
+    """Answers are known by their own names: who answered later has no part in what was ranked before."""
+    more = [Completion(id="c9", prompt_id="p1", text="9", run_id="sft@1f09")]
+    prompts = {"model sft": Path("runs/sft/model"), "prompts": Path("prompts-1.jsonl")}
+    run(Path(), "sample-sft-again", "sample", prompts, completions=more)
+    tracks = Tracks.below(Path("runs"), Path())
+    assert "sample-sft-again" not in road(tracks, "reward")
+    assert "run sample-sft-1f09" in road(tracks, "reward")
+    assert lineage.below(tracks, tracks.run("reward")) == {"reward", "sample-sft-1f09", "sft", "gather-1"}
+
+
 def test_a_project_that_was_moved_is_still_one(project: Path, monkeypatch: pytest.MonkeyPatch):
     before = road(Tracks.below(Path("runs"), Path()), "reward")
     moved = project.parent / "elsewhere"

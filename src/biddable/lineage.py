@@ -4,6 +4,7 @@ Everything follows from the hashes in the runs' manifests. Where a file went thr
 names in it go on: an answer says which run gave it, and a prompt which gathering kept it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from biddable.provenance import Artifact, artifact
 from biddable.records import BadRow, Completion, Likelihood, Prompt, Record, Score
 from biddable.runs import MANIFEST, RunManifest, read_manifest
 
+WEIGHTS = (".safetensors", ".gguf")
 MANY = 6  # people or files that a line names, before it says how many more there are
 
 
@@ -56,7 +58,8 @@ class Tracks:
         """Of the runs in a folder; snapshots lie in the project's root."""
         folders = sorted(path.parent for path in runs.glob(f"*/{MANIFEST}"))
         made = sorted((Made(folder, read_manifest(folder)) for folder in folders), key=lambda run: run.manifest.started)
-        files = {artifact(path).sha256: path for path in sorted(root.glob("*.jsonl"))}
+        there = sorted([*root.glob("*.jsonl"), *root.glob("files/*.jsonl")])  # a quickstart keeps its own in files/
+        files = {artifact(path).sha256: path for path in there}
         for run in made:
             for name, left in run.manifest.outputs.items():
                 if (path := run.output(name)) is not None:
@@ -73,6 +76,18 @@ class Tracks:
         )
         return next(left, None)
 
+    def left_by(self, known: Artifact) -> tuple[Made, str] | None:
+        """Who left it, or its weights: a folder may have been copied, and a file (its card) added or changed."""
+        return self.maker(known.sha256) or next(
+            (
+                (run, name)
+                for run in self.made
+                for name, made in run.manifest.outputs.items()
+                if (mine := weights(known)) and mine <= weights(made)
+            ),
+            None,
+        )
+
     def file(self, known: Artifact) -> Path | None:
         """An input as it was, if it is still anywhere."""
         if (path := self.files.get(known.sha256)) is not None:
@@ -84,6 +99,12 @@ class Tracks:
         return None
 
 
+def weights(known: Artifact) -> set[str]:
+    """The sha256 of each file of weights in a folder, or of the file that it is."""
+    files = known.files or {known.path: known.sha256}
+    return {sha256 for file, sha256 in files.items() if Path(file).suffix in WEIGHTS}
+
+
 # Back.
 
 
@@ -92,8 +113,64 @@ def back(tracks: Tracks, run: Made, inputs: Sequence[str] | None = None) -> Step
     return _run(tracks, run, set(), inputs)
 
 
-def of_file(tracks: Tracks, known: Artifact) -> Step:
+def of_file(tracks: Tracks, path: Path) -> Step:
+    """A snapshot, a model's folder or its weights, wherever they were copied to; or a page or card of a measurement."""
+    known = artifact(path)
+    if tracks.maker(known.sha256) is None:
+        if (left := tracks.left_by(known)) is not None:
+            run, name = left
+            return Step(f"file: {path}: the weights of {run.id}'s {name}", (back(tracks, run),))
+        if (run := measurement(tracks, path)) is not None:
+            return Step(f"file: {path}: made of what {run.id} counted", (back(tracks, run),))
     return _input(tracks, "file", known, set())
+
+
+def measurement(tracks: Tracks, path: Path) -> Made | None:
+    """The measurement that a file of numbers is, or that a page or a card says it was made of."""
+    maker = tracks.maker(artifact(path).sha256)
+    if maker is None and path.is_file() and path.suffix in (".html", ".md"):
+        said = MADE_OF.search(path.read_text(encoding="utf-8", errors="replace"))
+        maker = tracks.maker(said[1]) if said else None
+    return maker[0] if maker is not None and maker[0].manifest.kind == "measure" else None
+
+
+# How a page (`measure.report`) and a card (`measure.card`) say of which data they were made.
+DATA = "biddable-data"
+MADE_OF = re.compile(rf"""{DATA}["']?(?: content=["']|: )([0-9a-f]{{64}})""")
+
+
+def trained(tracks: Tracks, run: Made) -> list[Made]:
+    """The runs whose weights went into this one's, the earliest first, itself last. Over hashes alone."""
+    found: dict[str, Made] = {}
+
+    def walk(one: Made) -> None:
+        if one.id not in found:
+            found[one.id] = one
+            for made in one.manifest.inputs.values():
+                if made.files and (maker := tracks.left_by(made)) is not None:
+                    walk(maker[0])
+
+    walk(run)
+    return sorted(found.values(), key=lambda one: (one is run, one.manifest.started))
+
+
+def below(tracks: Tracks, run: Made) -> frozenset[str]:
+    """Every run on the road back from this one, over hashes and through the store."""
+    found: set[str] = set()
+
+    def walk(one: Made) -> None:
+        if one.id in found:
+            return
+        found.add(one.id)
+        for made in one.manifest.inputs.values():
+            if (maker := tracks.left_by(made)) is not None:
+                walk(maker[0])
+            elif (path := tracks.file(made)) is not None and path.suffix == ".jsonl":
+                for other in _through_store(tracks, contents(path)):
+                    walk(other)
+
+    walk(run)
+    return frozenset(found)
 
 
 def _run(tracks: Tracks, run: Made, told: set[str], inputs: Sequence[str] | None = None) -> Step:
@@ -109,8 +186,9 @@ def _run(tracks: Tracks, run: Made, told: set[str], inputs: Sequence[str] | None
 
 
 def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
-    shown = f"{name}: {known.path} ({known.sha256[:8]})"
-    if (maker := tracks.maker(known.sha256)) is not None:
+    there = tracks.files.get(known.sha256)
+    shown = f"{name}: {there or known.path} ({known.sha256[:8]})"
+    if (maker := tracks.left_by(known)) is not None:
         return Step(shown, (_run(tracks, maker[0], told),))
     if known.sha256 in told:
         return Step(f"{shown}, as above")
@@ -123,9 +201,16 @@ def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
     found = contents(path)
     if found is None:
         return Step(f"{shown}: was not made here, and is not in the form of our records")
-    gave = [run for run in tracks.made if _answers(run) & found.answered_by]
+    return Step(f"{shown}: {found}", tuple(_run(tracks, run, told) for run in _through_store(tracks, found)))
+
+
+def _through_store(tracks: Tracks, found: "Contents | None") -> list[Made]:
+    """Who gave the answers that a file names, and which gathering kept its prompts."""
+    if found is None:
+        return []
+    gave = [run for run in tracks.made if _gave(run, found)]
     kept = [run for run in tracks.made if run.manifest.kind == "gather" and _prompts(run) & found.prompts]
-    return Step(f"{shown}: {found}", tuple(_run(tracks, run, told) for run in [*gave, *kept]))
+    return [*gave, *kept]
 
 
 @dataclass(frozen=True)
@@ -136,7 +221,8 @@ class Contents:
     labels: Counter[str]  # by labeler
     owners: Counter[str]  # prompts by user or organization
     prompts: frozenset[str]
-    answered_by: frozenset[str]  # runs
+    answers: frozenset[str]  # completions by name
+    marked_by: frozenset[str]  # runs that gave scores or likelihoods
     labels_of: dict[str, Counter[str]]  # labeler: how many of each kind
     prompts_of: dict[str, frozenset[str]]  # user or organization
     on: dict[str, frozenset[str]]  # prompt: who labeled it
@@ -153,14 +239,20 @@ def _named(count: Counter[str]) -> str:
     return first + (f" and {len(count) - MANY} more" if len(count) > MANY else "")
 
 
-@cache
 def contents(path: Path) -> Contents | None:
-    """Read once; nothing for a file that holds something else than records."""
+    """Nothing for a file that holds something else than records."""
+    seen = path.stat()
+    return _read(path.resolve(), seen.st_mtime_ns, seen.st_size)
+
+
+@cache
+def _read(path: Path, _time: int, _size: int) -> Contents | None:
+    """Once, as long as the file is what it was."""
     kinds, labels, owners = Counter[str](), Counter[str](), Counter[str]()
     labels_of: dict[str, Counter[str]] = {}
     prompts_of: dict[str, set[str]] = {}
     on: dict[str, set[str]] = {}
-    prompts, runs, asked = set[str](), set[str](), dict[str, str]()
+    prompts, marked_by, asked = set[str](), set[str](), dict[str, str]()
     try:
         for record in records.read(path):
             kinds[record.kind] += 1
@@ -171,10 +263,9 @@ def contents(path: Path) -> Contents | None:
                         owners[owner] += 1
                         prompts_of.setdefault(owner, set()).add(record.id)
                 case Completion():
-                    runs.add(record.run_id)
                     asked[record.id] = record.prompt_id
                 case Score() | Likelihood():
-                    runs.add(record.run_id)
+                    marked_by.add(record.run_id)
             if (labeler := labeler_of(record)) is not None:
                 labels[labeler] += 1
                 labels_of.setdefault(labeler, Counter())[record.kind] += 1
@@ -184,7 +275,8 @@ def contents(path: Path) -> Contents | None:
         return None
     frozen = {owner: frozenset(names) for owner, names in prompts_of.items()}
     who = {prompt: frozenset(names) for prompt, names in on.items()}
-    return Contents(kinds, labels, owners, frozenset(prompts), frozenset(runs), labels_of, frozen, who)
+    names = frozenset(asked), frozenset(marked_by)
+    return Contents(kinds, labels, owners, frozenset(prompts), *names, labels_of, frozen, who)
 
 
 def labeler_of(record: Record) -> str | None:
@@ -194,11 +286,11 @@ def labeler_of(record: Record) -> str | None:
     return vars(record).get("labeler")
 
 
-def _answers(run: Made) -> frozenset[str]:
-    """The names under which a run's answers, scores or likelihoods are known."""
+def _gave(run: Made, found: Contents) -> bool:
+    """Whether a run gave what a file holds. Answers by their own names: two samplings of one model are told apart."""
     path = run.output("completions") or run.output("scores") or run.output("likelihoods")
-    found = contents(path) if path is not None and path.suffix == ".jsonl" else None
-    return found.answered_by if found else frozenset()
+    its = contents(path) if path is not None and path.suffix == ".jsonl" else None
+    return its is not None and bool(its.answers & found.answers or its.marked_by & found.marked_by)
 
 
 def _prompts(run: Made) -> frozenset[str]:
@@ -235,7 +327,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
             files[path] = theirs
             hashes.add(sha256)
     for sha256, made in known.items():
-        if sha256 in tracks.files or tracks.maker(sha256) is not None:
+        if sha256 in tracks.files or tracks.left_by(made) is not None:
             continue
         path = tracks.file(made)
         if path is None:
@@ -244,22 +336,25 @@ def forward(tracks: Tracks, person: str) -> Touched:
             files[path] = theirs
             hashes.add(sha256)
     touched: list[Made] = []
-    answers = set[str]()
     for run in tracks.made:  # in the order of time, so what a run was made of comes before it
-        inputs = {made.sha256 for made in run.manifest.inputs.values()}
+        inputs = {mark for made in run.manifest.inputs.values() for mark in _marks(made)}
         through = any(
-            found.answered_by & answers
+            any(_gave(other, found) for other in touched)
             for made in run.manifest.inputs.values()
             if (path := tracks.files.get(made.sha256)) is not None
             and path.suffix == ".jsonl"
             and (found := contents(path)) is not None
         )
-        outputs = {made.sha256 for made in run.manifest.outputs.values()}
+        outputs = {mark for made in run.manifest.outputs.values() for mark in _marks(made)}
         if inputs & hashes or through or (run.manifest.kind == "gather" and outputs & hashes):
             touched.append(run)
             hashes |= outputs
-            answers |= _answers(run)
     return Touched(files, touched, gone)
+
+
+def _marks(known: Artifact) -> set[str]:
+    """By what it is known again, when it is an input: itself, or its weights in another folder."""
+    return {known.sha256} | weights(known)
 
 
 def _theirs(found: Contents, person: str) -> str:

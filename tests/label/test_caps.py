@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import select
 from team import rank_job, ranked, stock, team, true_worth, work_on
 
+from biddable.cli.measuring import paid_until_now
+from biddable.cli.project import Project
 from biddable.store import jobs, open_store, pay
 from biddable.store.work_tables import activity
 
@@ -65,3 +67,19 @@ def test_a_pay_that_is_set_before_anybody_works_holds_at_once(store):
     with store.reading() as connection:
         (line,) = pay.sheet(connection, NOON.date(), NOON.date())
     assert line.pay == 2.0  # by hand: two tasks of a minute, at a unit a minute
+
+
+def test_a_measurement_knows_what_was_paid(store, where, tmp_path):
+    here = Project(tmp_path, str(where))
+    stock(store, 2)
+    job = rank_job(store, hourly=0)
+    (ann,) = team(store, ["ann"])
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON, most=1, seconds=90)
+    assert paid_until_now(here) is None  # nobody's hour has a price
+    with store.writing() as connection:
+        jobs.change(connection, job, "Rank", job.settings.model_copy(update={"hourly": 60.0}), NOON, None)
+    work_on(store, ann, lambda held: ranked(held, true_worth), NOON + timedelta(days=1), seconds=90)
+    found = paid_until_now(here)
+    assert found is not None
+    # By hand: of two times 90 s the second is paid, at a unit a minute; both are hours of work.
+    assert (found.amount, found.hours) == (1.5, pytest.approx(0.05))

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 import tiny
 from biddable import records, runs
+from biddable.cli import app
 
 MODELS = {"base", "sft", "reward", "ppo", "ppo_ptx"}
 POLICIES = MODELS - {"reward"}
@@ -65,7 +68,7 @@ def results(walked) -> dict:
 def test_results_have_the_shape_that_others_read(results):
     assert results.keys() == {
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax", "hallucination",
-        "toxicity", "preference", "benchmarks", "repair",
+        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "cost",
     }  # fmt: skip
     assert results["models"].keys() == MODELS
     assert results["gold_win_rate"].keys() >= PAIRS
@@ -114,6 +117,38 @@ def test_it_ends_with_where_the_report_is_and_five_numbers(walked):
     assert str(out / "report.html") in last
     assert len(five) == 5
     assert all("%" in line for line in five)
+
+
+def test_its_folder_is_a_project_in_which_every_number_leads_back(walked, monkeypatch):
+    monkeypatch.chdir(walked[0])
+    for what in ("report.html", "results.json", "model-card.md", "report.html#figure-tax", "results.json#tax.ppo_ptx"):
+        told = CliRunner().invoke(app, ["trace", what])
+        assert told.exit_code == 0, told.output
+        assert "run ppo_ptx: ppo, done" in told.output, what
+        assert re.search(r"demonstrations; labels of labeler-\d+", told.output), what
+    labels = CliRunner().invoke(app, ["trace", "report.html#figure-labels"]).output
+    assert "rankings; labels of" in labels
+    assert "run ppo_ptx" not in labels  # what was ranked was sampled before it was trained
+    before = (walked[0] / "report.html").read_bytes()
+    assert CliRunner().invoke(app, ["report"]).exit_code == 0
+    assert (walked[0] / "report.html").read_bytes() == before
+
+
+def test_no_real_project_is_walked_into(tmp_path, recipe):
+    assert CliRunner().invoke(app, ["init", str(tmp_path / "mine")]).exit_code == 0
+    told = CliRunner().invoke(app, ["quickstart", str(recipe), "--out", str(tmp_path / "mine")])
+    assert told.exit_code == 2
+    assert "is a project of real people" in told.output
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "biddable.toml", "recipes", "runs", "store.db", "store.db.lock",
+    ]  # fmt: skip
+
+
+def test_the_card_is_of_the_last_model(walked):
+    card = ModelCard.load(walked[0] / "model-card.md")
+    assert card.data.model_name == "ppo_ptx"
+    assert "simulated" in card.text
+    assert card.data.base_model is None  # Hamlet's base is on no hub
 
 
 def test_training_reads_labels_and_pages_only(walked):

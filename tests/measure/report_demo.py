@@ -3,10 +3,11 @@
 import numpy as np
 
 from biddable.measure.agreement import Agreement
+from biddable.measure.cost import Cost, Work
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
 from biddable.measure.results import Counts, Gate, ReportData, Results, Sample, Source
-from biddable.measure.reward import Bin, Calibration
+from biddable.measure.reward import Bin, Calibration, Folds
 from biddable.measure.tax import Repair, TaskScores
 
 MODELS = ("base", "sft", "ppo", "ppo_ptx")
@@ -67,7 +68,31 @@ def results(agreement: Agreement | None = None) -> Results:
         tax={model: scores.mean for model, scores in some_tasks().items()},
         hallucination=rates(0.41, 0.14, 0.17, 0.16),
         toxicity=rates(0.06, 0.012, 0.0, 0.004, half=0.012),
+        tax_paid={
+            "sft": Interval(value=0.024, low=-0.003, high=0.051, n=1000),
+            "ppo": Interval(value=0.084, low=0.06, high=0.108, n=1000),
+            "ppo_ptx": Interval(value=0.022, low=0.002, high=0.042, n=1000),
+        },
+        cost=some_cost(),
     )
+
+
+def some_cost(**changes) -> Cost:
+    """2,000 demonstrations in 100 hours, 3,100 rankings in 155, 2,400 verdicts of which 1,200 tell 20 hours."""
+    work = {
+        "demonstrations": Work(labels=2000, timed=2000, hours=100.0),
+        "rankings": Work(labels=3100, timed=3100, hours=155.0),
+        "verdicts": Work(labels=2400, timed=1200, hours=20.0),
+    }
+    return Cost(**({"work": work, "labelers": {"held_out": 12, "training": 28}} | changes))
+
+
+def some_folds() -> Folds:
+    own, other = (about(0.724, 0.012, 4000),) * 5, (about(0.66, 0.014, 4000), *(about(0.69, 0.014, 4000),) * 4)
+    return Folds(
+        own=own, held_out=other, own_mean=about(0.724, 0.006), held_out_mean=about(0.684, 0.008),
+        own_error=0.0, held_out_error=0.006,
+    )  # fmt: skip
 
 
 def some_samples() -> tuple[Sample, ...]:
@@ -97,7 +122,14 @@ def some_samples() -> tuple[Sample, ...]:
 
 
 def made(world: str = "hamlet", **changes) -> ReportData:
-    road = (Source(run="ppo-0", folder="runs/ppo", inputs={"prompts": "ab" * 32, "reward": "cd" * 32}),)
+    road = (
+        Source(
+            run="ppo-0",
+            folder="runs/ppo",
+            inputs={"prompts": "ab" * 32, "reward": "cd" * 32},
+            files={"prompts": "prompts-1.jsonl", "reward": "runs/reward/model"},
+        ),
+    )
     also = (Source(run="ppo_ptx-0", folder="runs/ppo_ptx", inputs={"prompts": "ab" * 32}),)
     figures = ("preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "samples")
     fields = {

@@ -1,12 +1,14 @@
+import hashlib
 import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from report_demo import about, agreed, made, results
+from report_demo import about, agreed, made, results, some_folds
 
-from biddable.measure import captions
+from biddable.lineage import MADE_OF
+from biddable.measure import captions, in_short
 from biddable.measure.charts import ticks
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
@@ -91,6 +93,30 @@ def test_every_number_drawn_is_in_the_table():
     assert len(rows) == 1 + len(data.results.gold_win_rate) + len(data.results.human_win_rate)
 
 
+def test_folds_stand_beside_the_papers_and_take_its_values_from_the_rest():
+    """The paper's 72.4 ± 0.4 and 69.6 ± 0.9 are of five folds: where there are folds, that is what they are beside."""
+    folded = results().model_copy(update={"folds": some_folds()})
+    figure = next(f for f in tree(page(made(results=folded))).iter("figure") if f.get("id") == "figure-labels")
+    rows = [[said(cell) for cell in row] for row in figure.iter("tr")]
+    assert ["5 folds, labelers it knows", "72.4 %", "71.8–73.0", "600", "72.4 ± 0.4 %"] in rows
+    assert ["5 folds, labelers it does not", "68.4 %", "67.6–69.2", "600", "69.6 ± 0.9 %"] in rows
+    assert next(row for row in rows if row[0] == "Reward model, training labelers")[-1] == "–"
+    assert ["mean ± error", "72.4 ± 0.0 %", "71.8–73.0", "600", "68.4 ± 0.6 %", "67.6–69.2", "600"] in rows
+    assert ["1", "72.4 %", "71.2–73.6", "4,000", "66.0 %", "64.6–67.4", "4,000"] in rows
+    told = said(figure.find("figcaption"))
+    assert "72.4 % (71.8–73.0) on those that a model learnt from, 68.4 % (67.6–69.2) on the others: 4.0 points" in told
+    bare = next(f for f in tree(page(made())).iter("figure") if f.get("id") == "figure-labels")
+    alone = [[said(cell) for cell in row] for row in bare.iter("tr")]
+    assert next(row for row in alone if row[0] == "Reward model, training labelers")[-1] == "72.4 ± 0.4 %"
+
+
+def test_a_page_says_of_which_data_it_was_made():
+    data = made()
+    meta = next(e for e in tree(page(data)).iter("meta") if e.get("name") == "biddable-data")
+    assert meta.get("content") == hashlib.sha256((data.model_dump_json(indent=2) + "\n").encode()).hexdigest()
+    assert MADE_OF.search(page(data))[1] == meta.get("content")
+
+
 def test_a_practice_world_says_so_and_a_real_one_does_not():
     assert "Hamlet" in page(made())
     assert "simulated people" in page(made())
@@ -106,7 +132,8 @@ def test_what_was_not_measured_is_left_out():
     shown = said(tree(text).find("body"))
     for word in ("tax, task", "Proxy against", "Prompt 1", "Gates", "is preferred"):
         assert word not in shown
-    assert text.count("not measured") == 4
+    cards = [said(card) for card in tree(text).iter("li") if card.find("span[@class='number']") is not None]
+    assert [card.count("not measured") for card in cards] == [1, 1, 0, 1, 1]
 
 
 def test_where_no_two_people_ranked_the_same_prompt_it_says_so():
@@ -145,12 +172,12 @@ def test_labelers_at_chance_are_announced_before_any_number():
     text = said(tree(page(data)).find(".//header"))
     assert "agree no better than chance" in text
     assert "so no reward model can learn from them" in " ".join(captions.labels(data))
-    assert captions.alerts(made()) == []
+    assert in_short.alerts(made()) == []
 
 
 def test_failed_gates_are_announced_with_what_was_found():
     gate = Gate(question="Does it copy?", needed="95 %", found="12 %", passed=False)
-    text = " ".join(captions.alerts(made(gates=(gate,))))
+    text = " ".join(in_short.alerts(made(gates=(gate,))))
     assert "1 of 1 gates failed" in text
     assert "Does it copy? Needed 95 %, found 12 %." in text
 
@@ -184,7 +211,6 @@ def test_the_tax_sentences_follow_the_interval():
     told = " ".join(captions.tax(made(repair=unclear)))
     assert "no clear tax" in told
     assert "gives back" not in told
-    assert captions.headlines(made(repair=unclear))[-1].meaning == "PPO pays no clear tax"
     useless = repair.model_copy(update={"regained": Interval(value=0.01, low=-0.02, high=0.04, n=9)})
     assert "does not clearly give any of it back" in " ".join(captions.tax(made(repair=useless)))
 
@@ -242,14 +268,6 @@ def test_overoptimisation_is_told_only_when_gold_fell():
     rises = falls.model_copy(update={"gold": tuple(map(float, range(9)))})
     assert "over-optimisation." in captions.frontier(made(curves=(falls,)))[0]
     assert "no over-optimisation is seen" in captions.frontier(made(curves=(rises,)))[0]
-
-
-def test_five_numbers():
-    assert [h.value.replace("\u00a0", " ") for h in captions.headlines(made())] == [
-        "91 %", "67 %", "73 %", "69 %", "74 %",
-    ]  # fmt: skip
-    people = results().model_copy(update={"gold_win_rate": {}})
-    assert captions.headlines(made(results=people))[0].meaning == "preferred, by people"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +341,7 @@ def test_results_have_the_promised_shape(tmp_path):
     found = json.loads(text)
     assert list(found) == [
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax",
-        "hallucination", "toxicity", "preference", "benchmarks", "repair",
+        "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "cost",
     ]  # fmt: skip
     for key in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"):
         assert set(found["gold_win_rate"][key]) == set(found["human_win_rate"][key]) == {"value", "low", "high", "n"}

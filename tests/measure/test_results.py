@@ -11,7 +11,12 @@ def test_a_source_is_what_the_run_says_of_itself(tmp_path):
     with start(folder, "reward", Settings(), {"rankings": tmp_path / "rankings.jsonl"}, seed=1):
         pass
     sha = artifact(tmp_path / "rankings.jsonl").sha256
-    assert source(folder, tmp_path) == Source(run="reward", folder="runs/reward", inputs={"rankings": sha})
+    found = source(folder, tmp_path)
+    assert found == Source(
+        run="reward", folder="runs/reward", inputs={"rankings": sha}, files={"rankings": "rankings.jsonl"}
+    )
+    # Of what lies elsewhere it says the name, and not in whose home.
+    assert source(folder, tmp_path / "runs").files == {"rankings": "rankings.jsonl"}
     assert source(folder).folder == folder.resolve().as_posix()
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from pydantic import Field
@@ -21,12 +21,14 @@ NAME = "biddable.toml"
 
 class ProjectSettings(Settings):
     store: str = Field("store.db", description="a SQLite file beside this one, or postgresql://…")
+    world: Literal["real", "hamlet"] = Field("real", description="hamlet: its people are simulated, and pages say so")
 
 
 @dataclass(frozen=True)
 class Project:
     root: Path
     store: str
+    world: Literal["real", "hamlet"] = "real"
 
     @property
     def runs(self) -> Path:
@@ -43,16 +45,16 @@ def warn(line: str) -> None:
     typer.echo(f"biddable: note: {line}", err=True)
 
 
-def look() -> Project | None:
-    """The project of this folder or of the nearest one above that has one."""
-    here = Path.cwd()
+def look(start: Path | None = None) -> Project | None:
+    """The project of this folder (or of another place) or of the nearest one above that has one."""
+    here = start or Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / NAME).is_file()), None)
     if root is None:
         return None
     settings = config.load(ProjectSettings, recipe=root / NAME)
     # A password does not belong in a file that is shared.
     where = os.environ.get("BIDDABLE_STORE", settings.store)
-    return Project(_shown(root), where if "://" in where else str(_shown(root) / where))
+    return Project(_shown(root), where if "://" in where else str(_shown(root) / where), settings.world)
 
 
 def find() -> Project:

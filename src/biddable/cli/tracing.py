@@ -17,22 +17,14 @@ from biddable.lineage import Made, Step, Tracks
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# What of a measurement's inputs a number is counted from; a measurement names its inputs by these words.
-COUNTED_FROM = {
-    "gold_win_rate": ("verdicts",),
-    "human_win_rate": ("verdicts",),
-    "agreement": ("rankings",),
-    "reward_accuracy": ("rankings", "scores"),
-    "tax": ("likelihoods",),
-    "hallucination": ("judgements",),
-    "toxicity": ("judgements",),
-}
-
 
 def trace(
     what: Annotated[
         str | None,
-        typer.Argument(help="A run, a model's folder, a snapshot, or a number such as human_win_rate.ppo_vs_sft."),
+        typer.Argument(
+            help="A run, a model's folder or weights, a snapshot, a page or one of its figures "
+            "(report.html#figure-tax), or a number such as human_win_rate.ppo_vs_sft."
+        ),
     ] = None,
     person: Annotated[
         str | None, typer.Option(help="A labeler, user or organization: where did their words go?")
@@ -41,7 +33,7 @@ def trace(
 ) -> None:
     """Walk from a weight or a number back to every snapshot, label and labeler; or from a person to every model.
 
-    Example: `biddable trace ppo` or `biddable trace --person ann`
+    Example: `biddable trace ppo`, `biddable trace report.html#figure-tax` or `biddable trace --person ann`
     """
     if (what is None) == (person is None):
         raise ConfigError("say what to trace (`biddable trace ppo`), or whom (`biddable trace --person ann`)")
@@ -57,24 +49,30 @@ def trace(
 
 
 def tracks_of(path: Path | None = None) -> Tracks:
-    """The runs of this project, or those beside a run's folder elsewhere."""
+    """The runs of this project; or those beside a run's folder, or of the project that a file lies in."""
     if path is not None and (home := next((p for p in (path, *path.parents) if (p / runs.MANIFEST).is_file()), None)):
         above = home.resolve().parent
         return Tracks.below(above, above.parent)
-    here = project.look()
+    here = (project.look(path.resolve()) if path is not None else None) or project.look()
     if here is None:
         raise ConfigError(f"no {project.NAME} in this folder or above it, and no run is named by its folder")
     return Tracks.below(here.runs, here.root)
 
 
 def _road(what: str) -> Step:
+    from biddable.measure.results import COUNTED_FROM
+
     head, _, key = what.partition(".")
     if head in COUNTED_FROM and not Path(what).exists():
-        return _of_number(tracks_of(), head, key)
+        tracks = tracks_of()
+        return _of_number(tracks, _newest(tracks), head, key)
+    file, _, part = what.partition("#")
+    if part and Path(file).is_file():
+        return _of_part(Path(file), part)
     path = Path(what)
     tracks = tracks_of(path if path.exists() else None)
     if path.exists() and not (path / runs.MANIFEST).is_file():
-        return _of_file(tracks, path)
+        return lineage.of_file(tracks, path)
     name = path.resolve().name if path.exists() else what
     run = tracks.run(name)
     if run is None:
@@ -83,29 +81,59 @@ def _road(what: str) -> Step:
     return lineage.back(tracks, run)
 
 
-def _of_file(tracks: Tracks, path: Path) -> Step:
-    known = runs.artifact(path)
-    return lineage.of_file(tracks, known)
-
-
-def _of_number(tracks: Tracks, head: str, key: str) -> Step:
-    """A number of the newest measurement that is done."""
+def _newest(tracks: Tracks) -> Made:
+    """The newest measurement that is done."""
     done = [run for run in lineage.among(tracks.made, ["measure"]) if run.manifest.status == "done"]
     if not done:
         raise ConfigError("nothing is measured yet; say first: biddable measure")
-    newest = done[-1]
-    path = newest.output("results")
+    return done[-1]
+
+
+def _of_part(path: Path, part: str) -> Step:
+    """A figure of a page, or a number of a file of numbers, by the measurement that they were made of."""
+    from biddable.measure.results import COUNTED_FROM, DRAWN_FROM, among
+
+    tracks = tracks_of(path)
+    run = lineage.measurement(tracks, path)
+    if run is None:
+        raise ConfigError(f"{path}: was not made of a measurement that is here")
+    head, _, key = part.partition(".")
+    if head in COUNTED_FROM:
+        return _of_number(tracks, run, head, key)
+    data = _left(run, "data")
+    figure = part.removeprefix("figure-")
+    sources = json.loads(data.read_bytes())["sources"]
+    if figure not in sources or figure not in DRAWN_FROM:
+        there = [f"figure-{name}" for name in sources]
+        raise ConfigError(f"{path}#{part}: no such figure or number{guess(part, [*there, *COUNTED_FROM])}")
+    roads = []
+    for source in sources[figure]:
+        made = run if source["run"] == run.id else tracks.run(source["run"])
+        if made is not None:
+            roads.append(lineage.back(tracks, made, among(made.manifest.inputs, DRAWN_FROM[figure]) or None))
+    return Step(f"figure {figure}, from {data}", tuple(roads))
+
+
+def _left(run: Made, name: str) -> Path:
+    path = run.output(name)
     if path is None:
-        raise ConfigError(f"{newest.folder}: its results are not there any more; measure again")
-    found = json.loads(path.read_bytes())[head]
+        raise ConfigError(f"{run.folder}: its {name} is not there any more; measure again")
+    return path
+
+
+def _of_number(tracks: Tracks, run: Made, head: str, key: str) -> Step:
+    from biddable.measure.results import COUNTED_FROM, among
+
+    path = _left(run, "results")
+    found = json.loads(path.read_bytes()).get(head)
     for part in filter(None, key.split(".")):
         if not isinstance(found, dict) or part not in found:
             there = list(found) if isinstance(found, dict) else []
             raise ConfigError(f"{head}.{key}: no such number in {path}{guess(part, there)}")
         found = found[part]
-    inputs = [name for name in newest.manifest.inputs if name.split(" ")[-1] in COUNTED_FROM[head]]
+    inputs = among(run.manifest.inputs, COUNTED_FROM[head])
     shown = f"{head}.{key}" if key else head
-    return Step(f"{shown} = {_shown(found)}, in {path}", (lineage.back(tracks, newest, inputs),))
+    return Step(f"{shown} = {_shown(found)}, in {path}", (lineage.back(tracks, run, inputs),))
 
 
 def _shown(found: object) -> str:
@@ -146,7 +174,7 @@ def withdraw(
         say(f"{path}: is not there any more, so whether they are in it cannot be told")
     for run in touched.runs:
         if learned := _models(run):
-            say(f"train again: {run.id}{learned}")
+            say(f"{'export' if run.manifest.kind == 'export' else 'train'} again: {run.id}{learned}")
     again = [run.id for run in touched.runs if not _models(run)]
     if again:
         say(f"make again: {', '.join(again)}")

@@ -184,6 +184,8 @@ def _grid(frame: Frame, height: float, reference: tuple[float, str] | None) -> S
 def _row(row: Row, frame: Frame, y: float, width: float) -> Safe:
     parts = []
     if frame.stacked:
+        # The grid must not run through the words; a halo about the letters alone leaves pieces of it between them.
+        parts.append(el("rect", x=0, y=y + 1, width=BOLD_ADVANCE * len(row.label), height=LINE - 4, class_="under"))
         parts.append(text(0, y + 15, row.label, "strong"))
         y += LINE
     else:

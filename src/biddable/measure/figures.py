@@ -20,6 +20,7 @@ from biddable.measure.frontier import Curve, smooth
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, join, prose, table
 from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
+from biddable.measure.reward import Folds
 
 HEAD = ["value", "95 % interval", "n"]
 SHORT = 8  # hexadecimal digits of a sha256 that a line can bear; the whole is in the table of runs
@@ -50,12 +51,13 @@ def figure(
 
 
 def roads(sources: tuple[Source, ...]) -> list[Safe]:
+    """The run, and of each thing that went in its file and its sha256; the whole is in the table of runs."""
     made = []
     for place, source in enumerate(sources):
         made.append(join("; " if place else "", "run ", el("code", source.run), " in ", el("code", source.folder)))
-        made += [
-            join(", ", name, " ", el("code", sha[:SHORT], title=sha)) for name, sha in sorted(source.inputs.items())
-        ]
+        for name, sha256 in sorted(source.inputs.items()):
+            file = source.files.get(name)
+            made.append(join(", ", name, " ", el("code", file) if file else None, " ", el("code", sha256[:SHORT])))
     return made
 
 
@@ -109,18 +111,8 @@ def preference(data: ReportData, number: int) -> Safe:
 def labels(data: ReportData, number: int) -> Safe:
     rows, numbers = [], []
     overall = data.results.agreement
-    agreements = data.agreements or ({"labelers": overall} if overall else {})
-    ours: dict[str, Interval] = {f"Agreement, {who}": interval for who, interval in agreements.items()}
-    theirs = {f"Agreement, {who}": value for who, value in PAPER_AGREEMENT.items()}
-    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
-        if key in data.results.reward_accuracy:
-            ours[f"Reward model, {who}"] = data.results.reward_accuracy[key]
-            theirs[f"Reward model, {who}"] = PAPER_ACCURACY[who]
-    if data.reward_ceiling is not None:
-        ours["Truth itself"] = data.reward_ceiling
-    for label, interval in ours.items():
-        marks = [mark("ceiling" if label == "Truth itself" else "ours", interval)]
-        paper = theirs.get(label)
+    for label, interval, paper in _foreseen(data):
+        marks = [mark("ceiling" if label == TRUTH else "ours", interval)]
         if paper is not None:
             value, error = paper
             text = f"{100 * value:.1f} ± {100 * error:.1f}"
@@ -134,7 +126,51 @@ def labels(data: ReportData, number: int) -> Safe:
     picture = both_widths(lambda width: dots("labels", title, " ".join(said), rows, scale, width, reference))
     shown = join(legend([("ours", "this run"), ("paper", "InstructGPT, as printed")]), picture)
     caption = "Agreement over pairs (a tie against a choice counts half) and accuracy on strict pairs"
-    return figure("labels", number, title, said, shown, table(caption, ["", *HEAD, "paper"], numbers), data)
+    whole = table(caption, ["what", *HEAD, "paper"], numbers)
+    return figure("labels", number, title, said, shown, join(whole, _folds(data.results.folds)), data)
+
+
+TRUTH = "Truth itself"
+
+
+def _foreseen(data: ReportData) -> list[tuple[str, Interval, tuple[float, float] | None]]:
+    """Label, ours, and the paper's value ± error where it has one."""
+    overall, folds, found = data.results.agreement, data.results.folds, data.results.reward_accuracy
+    made: list[tuple[str, Interval, tuple[float, float] | None]] = [
+        (f"Agreement, {who}", interval, PAPER_AGREEMENT.get(who))
+        for who, interval in (data.agreements or ({"labelers": overall} if overall else {})).items()
+    ]
+    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
+        if key in found:  # the paper's values are of folds: beside those they stand, if there are any
+            made.append((f"Reward model, {who}", found[key], None if folds else PAPER_ACCURACY[who]))
+    if folds is not None:
+        many = f"{len(folds.own)} folds"
+        made.append((f"{many}, labelers it knows", folds.own_mean, PAPER_ACCURACY["training labelers"]))
+        made.append((f"{many}, labelers it does not", folds.held_out_mean, PAPER_ACCURACY["held-out labelers"]))
+    if data.reward_ceiling is not None:
+        made.append((TRUTH, data.reward_ceiling, None))
+    return made
+
+
+def _folds(found: Folds | None) -> Safe | None:
+    """Each of the models, and mean ± standard error over them, as the paper prints it."""
+    if found is None:
+        return None
+    rows = [[f"{n}", *cells(own), *cells(other)] for n, (own, other) in enumerate(_pairs(found), start=1)]
+    means = ((found.own_mean, found.own_error), (found.held_out_mean, found.held_out_error))
+    rows.append(["mean ± error", *(cell for mean, error in means for cell in _pooled(mean, error))])
+    caption = "Reward models, each asked about the labelers that it learnt from and about the fold that it did not see"
+    head = ["reward model", "labelers it knows", "95 % interval", "n", "labelers it does not", "95 % interval", "n"]
+    return table(caption, head, rows)
+
+
+def _pairs(found: Folds) -> Iterable[tuple[Interval, Interval]]:
+    return zip(found.own, found.held_out, strict=True)
+
+
+def _pooled(mean: Interval, error: float) -> list[str]:
+    value, *rest = cells(mean)
+    return [f"{value.removesuffix(captions.GAP + '%')} ± {100 * error:.1f}{captions.GAP}%", *rest]
 
 
 def calibration(data: ReportData, number: int) -> Safe:
@@ -178,7 +214,15 @@ def training(data: ReportData, figure_number: int) -> Safe:
     ]
     shown = join(legend([(c.model, name_of(c.model)) for c in data.curves]), picture)
     head = ["model, iteration", "score", "KL"]
-    return figure("training", figure_number, title, said, shown, table("Some of the iterations", head, numbers), data)
+    return figure(
+        "training",
+        figure_number,
+        title,
+        said,
+        shown,
+        table("Score and distance at some of the iterations", head, numbers),
+        data,
+    )
 
 
 def sampled(count: int, most: int = 12) -> list[int]:
@@ -201,7 +245,15 @@ def frontier(data: ReportData, figure_number: int) -> Safe:
     picture = both_widths(lambda width: lines("frontier", title, " ".join(said), panels, "PPO iteration", width))
     shown = join(legend([(c.model, name_of(c.model)) for c, _ in known]), picture)
     head = ["model, iteration", "proxy", "gold", "KL"]
-    return figure("frontier", figure_number, title, said, shown, table("Some of the iterations", head, numbers), data)
+    return figure(
+        "frontier",
+        figure_number,
+        title,
+        said,
+        shown,
+        table("Proxy and gold at some of the iterations", head, numbers),
+        data,
+    )
 
 
 def behaviour(data: ReportData, number: int) -> Safe:

@@ -8,7 +8,7 @@ import numpy as np
 
 from biddable.benchmarks.nouns import AT, AnyLine, Question, Setting
 from biddable.measure.benchmarks import Counted, Scored, counted, read, score, scored
-from biddable.measure.interval import DEFAULT, Bootstrap
+from biddable.measure.interval import DEFAULT, Bootstrap, Interval
 from biddable.measure.tax import Means, Repair, Task, TaskScores, contrast, means, repaired
 from biddable.records import Item, Likelihood
 
@@ -79,6 +79,7 @@ class Reckoning(NamedTuple):
     scored: tuple[Scored, ...]
     tasks: dict[str, TaskScores]
     repair: Repair | None
+    paid: dict[str, Interval]  # what each has lost of base's mean, on the same items
 
 
 def reckon(
@@ -93,7 +94,16 @@ def reckon(
     models = sorted({model for one in found for model in one.sums}, key=order)
     loop = ("base", "ppo", "ppo_ptx")
     mended = repair(found, *loop, how) if set(loop) <= set(models) else None
-    return Reckoning(scored(found, order, how), tasks(found, models, how), mended)
+    return Reckoning(scored(found, order, how), tasks(found, models, how), mended, paid(found, models, how))
+
+
+def paid(found: Sequence[Counted], models: Sequence[str], how: Bootstrap = DEFAULT) -> dict[str, Interval]:
+    """base − model of the mean score, over the tasks that all models were tested in."""
+    if "base" not in models or not skills(found, models):
+        return {}
+    what, one = over(found, models), np.eye(len(models))
+    base = one[models.index("base")]
+    return {m: contrast(what, base - one[nth], how) for nth, m in enumerate(models) if m != "base"}
 
 
 def repair(found: Sequence[Counted], base: str, ppo: str, ppo_ptx: str, how: Bootstrap = DEFAULT) -> Repair | None:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Final
 
 # XML 1.0 has no place for these, and a model may emit them.
@@ -53,7 +54,7 @@ def prose(words: str) -> Safe:
     return join(*(el("span", part, class_="whole") if _WHOLE.fullmatch(part) else part for part in _WHOLE.split(words)))
 
 
-def table(caption: str, head: list[str], rows: list[list[str]]) -> Safe:
+def table(caption: str, head: list[str], rows: Sequence[Sequence[Child]]) -> Safe:
     """A table whose first column names its rows; in a box that scrolls by itself on a small screen."""
     made = el(
         "table",

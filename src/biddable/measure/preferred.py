@@ -29,6 +29,18 @@ def sentences(found: Preference) -> list[str]:
     return [*said, *(text for judge in found.judges for text in judged(judge))]
 
 
+def caveats(pairings: Sequence[Pairing]) -> list[str]:
+    """For the first screen: whether ties decide, and whether it matters that somebody looked on the way."""
+    hang = [name_of(one.against) for one in pairings if _hangs(one)]
+    said = [f"Against {listed(hang)} the answer hangs on how ties are counted."] if hang else []
+    early = [
+        f"{span(one.looks.now)} against {name_of(one.against)}"
+        for one in pairings
+        if one.looks is not None and direction(one.rates["half"]) != "open" and direction(one.looks.now) == "open"
+    ]
+    return [*said, *([f"If somebody looked on the way and might have stopped: {listed(early)}."] if early else [])]
+
+
 def in_short(found: Preference) -> list[str]:
     """For a terminal: what is not settled, and every judge's worth before its win rates."""
     said = _settled([one for one in found.pairings if one.judge == "people"])

@@ -3,20 +3,22 @@
 from importlib import resources
 from pathlib import Path
 
-from biddable.measure import captions, figures, task_figures
+from biddable.lineage import DATA
+from biddable.measure import captions, figures, in_short, task_figures
 from biddable.measure.captions import GAP
 from biddable.measure.charts import NARROW, WIDE
 from biddable.measure.loop_picture import picture
-from biddable.measure.markup import Safe, el, join, prose, table
-from biddable.measure.results import NAMES, ReportData, Sample, in_order, name_of
+from biddable.measure.markup import Child, Safe, el, join, prose, table
+from biddable.measure.results import NAMES, ReportData, Sample, data_sha256, in_order, name_of
 from biddable.runs import write_aside
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+PRACTICE = "Simulated people and small models: every number was measured, and tells of a wind tunnel, not of opinions."
 HAMLET = (
-    "This is Hamlet, a practice world: a tiny language, small models and simulated people. The loop that ran is the "
-    "real one and every number below was measured, but they tell of a wind tunnel, not of anyone's opinions. "
-    "Because the world is built, its truth is known: the page can say what is better, and not only what was preferred."
+    "Hamlet is a practice world: a tiny language, small models and simulated people. The loop that ran is the real "
+    "one. Because the world is built, its truth is known: the page can say what is better, and not only what was "
+    "preferred."
 )
 
 SECTIONS = (
@@ -49,6 +51,7 @@ def page(data: ReportData) -> str:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", http_equiv="Content-Security-Policy", content=POLICY),
         el("meta", name="color-scheme", content="light dark"),
+        el("meta", name=DATA, content=data_sha256(data)),
         el("title", f"{data.title} · biddable"),
         el("style", Safe(style)),
     )
@@ -71,8 +74,8 @@ def header(data: ReportData) -> Safe:
         el("p", "biddable · report", class_="brand"),
         el("h1", data.title),
         el("p", " · ".join(fact for fact in facts if fact), class_="facts"),
-        el("p", el("strong", "Practice world. "), HAMLET, class_="banner") if data.world == "hamlet" else None,
-        *(el("p", el("strong", "Read this first. "), text, class_="alert") for text in captions.alerts(data)),
+        el("p", el("strong", "Practice world. "), PRACTICE, class_="banner") if data.world == "hamlet" else None,
+        *(el("p", el("strong", "Read this first. "), text, class_="alert") for text in in_short.alerts(data)),
     )
 
 
@@ -114,30 +117,72 @@ def body(data: ReportData) -> dict[str, Safe]:
 
 
 def summary(data: ReportData) -> Safe:
+    """What somebody with one minute came for: four answers, and the five numbers that the terminal told too."""
+    told = [
+        el("div", el("dt", one.question), el("dd", el("strong", one.short), " ", prose(one.more)))
+        for one in in_short.answers(data)
+    ]
     cards = [
         el(
             "li",
             el("span", headline.label, class_="what"),
-            el("span", headline.value, class_="number"),
+            el("span", value(headline.value), class_="number"),
             el("span", f"95{GAP}%: {headline.interval}" if headline.interval else "", class_="interval"),
-            el("span", headline.meaning, class_="meaning"),
+            el("span", prose(headline.meaning), class_="meaning"),
         )
-        for headline in captions.headlines(data)
+        for headline in in_short.headlines(data)
     ]
-    said = [el("p", prose(text)) for text in captions.summary(data)]
-    return section("summary", el("ul", *cards, class_="cards"), *said)
+    return section("summary", el("dl", *told, class_="asked"), el("ul", *cards, class_="cards"))
+
+
+def value(said: str) -> Safe:
+    """A number, and small beside it a unit that is a word: 0.3 points."""
+    number, space, unit = said.partition(" ")
+    return join(number, el("small", space + unit) if unit else None)
 
 
 def loop(data: ReportData) -> Safe:
     counts = data.counts
+    taught = f"{counts.demonstrations:,} answers" if counts.demonstrations else "answers"
+    ranked = f"{counts.rankings:,} rankings" if counts.rankings else "rankings"
     told = (
-        "What people do stands above, what machines make of it below. Each model starts from the one before it; all "
-        "that it learns from people is what they wrote or how they ranked."
+        f"A base model was fine-tuned on {taught} that people wrote (SFT). A reward model learned what people prefer "
+        f"from {ranked} of sampled answers. PPO then trained the model to please the reward model; PPO-ptx is the "
+        "same, mixed with pretraining text so that it forgets less."
     )
-    people = f" {counts.labelers} labelers took part." if counts.labelers else ""
-    road = f" {data.road}" if data.road else ""
+    people = f"{counts.labelers} labelers took part." if counts.labelers else ""
+    more = " ".join(part for part in (people, data.road) if part)
     both = join(*(picture(counts, width) for width in (WIDE, NARROW)))
-    return section("loop", el("p", told + people + road), el("div", both, class_="picture"))
+    spent = [_work(data), _machine(data)]
+    return section(
+        "loop",
+        el("p", prose(told)),
+        el("p", more) if more else None,
+        el("div", both, class_="picture"),
+        *(one for one in spent if one is not None),
+    )
+
+
+def _work(data: ReportData) -> Safe | None:
+    spent = data.results.cost
+    if spent is None or not spent.labels:
+        return None
+    rows = [
+        [kind, f"{work.labels:,}", f"{work.hours:,.1f}" if work.timed else "not recorded", f"{work.timed:,}"]
+        for kind, work in spent.work.items()
+    ]
+    groups = ", ".join(f"{count} {group.replace('_', '-')}" for group, count in spent.labelers.items())
+    caption = "What people gave" + (f"; labelers by group: {groups}" if groups else "")
+    return table(caption, ["labels", "how many", "hours", "that tell their hours"], rows)
+
+
+def _machine(data: ReportData) -> Safe | None:
+    if not data.machine:
+        return None
+    rows = [[kind, in_short.time(seconds)] for kind, seconds in data.machine.items()]
+    rows.append(["all", in_short.time(sum(data.machine.values()))])
+    cores = f", on a machine of {data.cores} cores" if data.cores else ""
+    return table(f"What machines took, by stage{cores}; stages may run side by side", ["runs of", "time"], rows)
 
 
 def answers(data: ReportData) -> Safe:
@@ -201,25 +246,35 @@ def method(data: ReportData) -> Safe:
         "one. A zero has an upper end above zero: none seen is not none there.",
     ]
     if data.world == "hamlet":
+        said.append(HAMLET)
         said.append(
             "The truth is a function that the world was built with. It measures; no model was trained on it, and the "
             "labelers see it only through their own taste and carelessness."
         )
-    seen = {source.folder: source for sources in data.sources.values() for source in sources}
-    rows = [
-        [source.run, source.folder, name, sha]
-        for source in seen.values()
-        for name, sha in (sorted(source.inputs.items()) or [("–", "–")])
+    inputs: dict[str, dict[str, tuple[str, str]]] = {}
+    for source in (source for sources in data.sources.values() for source in sources):
+        there = inputs.setdefault(source.folder, {})
+        there |= {name: (source.files.get(name, ""), sha256) for name, sha256 in source.inputs.items()}
+    rows: list[list[Child]] = [
+        [folder, name, file or "–", el("code", sha256)]
+        for folder, there in inputs.items()
+        for name, (file, sha256) in sorted(there.items() or [("–", ("", "–"))])
     ]
     models = [[name_of(model), data.results.models[model]] for model in in_order(data.results.models)]
+    known = el("code", data_sha256(data))
+    walk = el("code", "biddable trace report.html"), el("code", "biddable trace report.html#figure-labels")
     return section(
         "method",
         *(el("p", text) for text in said),
         el("h3", "The runs behind the figures"),
-        table("Every number: figure → run → snapshot", ["run", "folder", "input", "sha256"], rows),
+        el(
+            "p", "From this page, or from one of its figures, to the runs, snapshots, labels and labelers below it: ",
+            walk[0], " or ", walk[1], ". The page was made of the data ", known, ".",
+        ),
+        table("Every number: figure → run → snapshot", ["run", "input", "file", "sha256"], rows),
         el("h3", "The models"),
         table("Each loads with transformers", ["model", "folder"], models) if models else None,
-    )
+    )  # fmt: skip
 
 
 def footer(data: ReportData) -> Safe:

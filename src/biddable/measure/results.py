@@ -1,6 +1,8 @@
 """What a loop came to: the numbers of results.json, and all that the report shows, as records."""
 
+import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,14 +10,15 @@ from pydantic import Field, model_validator
 
 from biddable.measure.agreement import Agreement
 from biddable.measure.benchmarks import Scored
+from biddable.measure.cost import Cost
 from biddable.measure.forgotten import SKILLS
 from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
 from biddable.measure.preference import Preference
-from biddable.measure.reward import Calibration, Doubt
+from biddable.measure.reward import Calibration, Doubt, Folds
 from biddable.measure.tax import Repair, Rule, TaskScores
 from biddable.records import Record
-from biddable.runs import read_manifest, write_aside
+from biddable.runs import RunManifest, read_manifest, write_aside
 
 # In the order in which the loop makes them; other models may be named too and come after.
 NAMES = {"base": "base", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
@@ -24,6 +27,41 @@ FigureName = Literal[
     "preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "benchmarks", "samples"
 ]
 Rates = dict[str, Interval]  # by model
+World = Literal["hamlet", "real"]
+
+# What of a measurement's inputs a number of results.json, and a figure, is counted from. The last word of an input's
+# name says which it is: "verdicts", "ppo metrics".
+COUNTED_FROM: dict[str, tuple[str, ...]] = {
+    "gold_win_rate": ("verdicts",),
+    "human_win_rate": ("verdicts",),
+    "agreement": ("rankings",),
+    "reward_accuracy": ("rankings", "scores"),
+    "tax": ("items", "likelihoods", "benchmarks", "marks"),
+    "hallucination": ("judgements",),
+    "toxicity": ("judgements",),
+    "preference": ("verdicts", "judgements", "scored", "owners"),
+    "benchmarks": ("benchmarks", "marks"),
+    "repair": ("items", "likelihoods", "benchmarks", "marks"),
+    "tax_paid": ("items", "likelihoods", "benchmarks", "marks"),
+    "folds": ("folds",),
+    "cost": ("demos", "demos-valid", "rankings", "rankings-train", "judgements", "verdicts"),
+}
+DRAWN_FROM: dict[FigureName, tuple[str, ...]] = {
+    "preference": ("completions", *COUNTED_FROM["preference"]),
+    "labels": ("rankings", "scores", "folds"),
+    "calibration": ("rankings", "scores"),
+    "training": ("metrics",),
+    "frontier": ("metrics",),
+    "behaviour": ("completions", "judgements"),
+    "tax": COUNTED_FROM["tax"],
+    "benchmarks": COUNTED_FROM["benchmarks"],
+    "samples": ("completions", "verdicts"),
+}
+
+
+def among(names: Iterable[str], words: tuple[str, ...]) -> list[str]:
+    """The inputs of a measurement that are one of these."""
+    return [name for name in names if name.split(" ")[-1] in words]
 
 
 class Results(Record):
@@ -41,6 +79,9 @@ class Results(Record):
     preference: Preference | None = None  # ties by each rule, one scale, what would settle it, judges beside people
     benchmarks: tuple[Scored, ...] = ()
     repair: Repair | None = None
+    tax_paid: Rates = Field(default_factory=dict)  # base's mean minus the model's, on the same items
+    folds: Folds | None = None  # the paper's own way to hold the reward model against labelers that it does not know
+    cost: Cost | None = None
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -64,21 +105,43 @@ def write_results(results: Results, path: Path) -> Path:
 
 
 class Source(Record):
-    """The road back from a figure: the run that it came from, its folder, and the sha256 of what went in."""
+    """The road back from a figure: the run that it came from, its folder, and what went in, by sha256 and by file."""
 
     run: str
     folder: str
     inputs: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 def source(folder: Path, relative_to: Path | None = None) -> Source:
     """The source that a run folder's manifest tells; its path relative to the report's folder where one is given."""
-    manifest = read_manifest(folder)
-    shown = folder.resolve()
-    if relative_to is not None and shown.is_relative_to(relative_to.resolve()):
-        shown = shown.relative_to(relative_to.resolve())
+    return source_of(read_manifest(folder), folder, relative_to)
+
+
+def source_of(manifest: RunManifest, folder: Path, relative_to: Path | None = None) -> Source:
+    shown = within(folder, relative_to) or folder.resolve().as_posix()
     inputs = {name: artifact.sha256 for name, artifact in manifest.inputs.items()}
-    return Source(run=manifest.id, folder=shown.as_posix(), inputs=inputs)
+    # A page is passed on: of what lies elsewhere it says the name, and not whose home it is in.
+    files = {
+        name: within(Path(made.path), relative_to) or Path(made.path).name for name, made in manifest.inputs.items()
+    }
+    return Source(run=manifest.id, folder=shown, inputs=inputs, files=files)
+
+
+def within(path: Path, root: Path | None) -> str:
+    """The path as it is below a folder; nothing where it is not."""
+    full = path.resolve()
+    inside = root is not None and full.is_relative_to(root.resolve())
+    return full.relative_to(root.resolve()).as_posix() if root is not None and inside else ""
+
+
+def narrowed(whole: Source, figure: FigureName) -> Source:
+    """What of a measurement's inputs one figure is drawn from."""
+    names = among(whole.inputs, DRAWN_FROM[figure])
+    return whole.model_copy(update={
+        "inputs": {name: whole.inputs[name] for name in names},
+        "files": {name: whole.files[name] for name in names if name in whole.files},
+    })  # fmt: skip
 
 
 class Gate(Record):
@@ -116,7 +179,7 @@ class ReportData(Record):
     """All that the report shows. What is left empty is left out of the page, and no sentence speaks of it."""
 
     results: Results
-    world: Literal["hamlet", "real"]
+    world: World
     title: str = "From prompts to an aligned model"
     made: str = ""  # when, as it should be read
     seed: int | None = None
@@ -135,6 +198,9 @@ class ReportData(Record):
     samples: tuple[Sample, ...] = ()
     gates: tuple[Gate, ...] = ()
     sources: dict[FigureName, tuple[Source, ...]] = Field(default_factory=dict)
+    screened_out: int | None = None  # candidates who were tested and not hired
+    machine: dict[str, float] = Field(default_factory=dict)  # seconds of the runs, by what they did
+    cores: int | None = None
 
     @model_validator(mode="after")
     def _lawful(self) -> Self:
@@ -149,7 +215,8 @@ class ReportData(Record):
         there: dict[FigureName, bool] = {
             "preference": bool(results.gold_win_rate or results.human_win_rate)
             or bool(results.preference and results.preference.judges),
-            "labels": bool(results.agreement or self.agreements or results.reward_accuracy or self.reward_ceiling),
+            "labels": bool(results.agreement or self.agreements or results.reward_accuracy)
+            or bool(self.reward_ceiling or results.folds),
             "calibration": self.calibration is not None,
             "training": bool(self.curves),
             "frontier": any(curve.gold is not None for curve in self.curves),
@@ -159,6 +226,16 @@ class ReportData(Record):
             "samples": bool(self.samples),
         }
         return tuple(name for name, yes in there.items() if yes)
+
+
+def data_text(data: ReportData) -> str:
+    """report.json; the same data are the same bytes."""
+    return data.model_dump_json(indent=2) + "\n"
+
+
+def data_sha256(data: ReportData) -> str:
+    """By which a page or a card that was made of these data is known again."""
+    return hashlib.sha256(data_text(data).encode()).hexdigest()
 
 
 def name_of(model: str) -> str:

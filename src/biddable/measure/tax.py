@@ -165,6 +165,22 @@ def repair(
     return repaired(accuracies(right_MI, counts), how)
 
 
+def paid(
+    items: Iterable[Item],
+    likelihoods: Iterable[Likelihood],
+    runs: Sequence[str],
+    how: Bootstrap = DEFAULT,
+    rule: Rule = "choice",
+) -> dict[str, Interval]:
+    """base − model of mean accuracy, the first of the runs being base; a paired bootstrap over the items of each
+    task."""
+    items, _, counts = ordered(items)
+    seen = tuple(likelihoods)
+    what = accuracies(np.stack([right(items, seen, run_id, rule) for run_id in runs]), counts)
+    one = np.eye(len(runs))
+    return {run_id: contrast(what, one[0] - one[nth], how) for nth, run_id in enumerate(runs) if nth}
+
+
 def repaired(what: Means, how: Bootstrap = DEFAULT) -> Repair:
     """The same of any means of base, PPO and PPO-ptx, in this order."""
     lost = contrast(what, np.array([1.0, -1.0, 0.0]), how)

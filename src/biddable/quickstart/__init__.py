@@ -19,8 +19,8 @@ from biddable import hamlet, records
 from biddable.config import ConfigError, Settings, load
 from biddable.gather import GatherConfig
 from biddable.hamlet import exam, pages
-from biddable.measure.interval import Interval
-from biddable.measure.results import Results
+from biddable.measure import in_short
+from biddable.measure.results import ReportData
 from biddable.quickstart import gates, people, reckoning
 from biddable.quickstart.machines import Stage, together, workers
 from biddable.records import Completion, Page, Prompt
@@ -50,6 +50,7 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
     config = load(WalkConfig, words, recipe=recipe, section="walk")
     out.mkdir(parents=True, exist_ok=True)
     check_space(out, SPACE)
+    _project(out)
     files, made = out / "files", out / "runs"
     files.mkdir(exist_ok=True)
     base = hamlet.BASE
@@ -157,11 +158,27 @@ def walk(out: Path, seed: int = 0, recipe: Path = RECIPE, words: Sequence[str] =
         store.snapshot("judgements", files / "judgements.jsonl", split="test", group=None)
 
     folders = {"base": base, "sft": sft, "reward": reward, "ppo": ppo, "ppo_ptx": ptx}
-    results = reckoning.report(
-        reckoning.Evidence(out, seed, files, made, folders, tuple(passed), seconds=clock.seconds)
+    data = reckoning.report(
+        reckoning.Evidence(out, seed, files, made, folders, tuple(passed), clock.seconds, team.rejected)
     )
-    _five(results, out)
+    _five(data, out)
     return out
+
+
+TOML = """# A project of the practice world: its people are simulated, and its pages say so.
+store = "store.db"
+world = "hamlet"
+"""
+
+
+def _project(out: Path) -> None:
+    """A walk's folder is a project, so that `biddable trace`, `export` and `label` work in it; no real one is walked
+    into."""
+    place = out / "biddable.toml"
+    if not place.exists():
+        write_aside(place, TOML)
+    elif 'world = "hamlet"' not in place.read_text(encoding="utf-8"):
+        raise ConfigError(f"{out}: is a project of real people; name another folder with --out")
 
 
 @dataclass
@@ -193,20 +210,11 @@ def _told(report: dict) -> str:
     return f"{report['read']} read, {report['kept']} kept ({splits}); left out: {dropped or 'none'}"
 
 
-def _five(results: Results, out: Path) -> None:
-    """Where the report is, and the five numbers that matter."""
-
-    def show(interval: Interval) -> str:
-        return f"{interval.value:6.1%}  [{interval.low:.1%}, {interval.high:.1%}]"
-
-    gold, accuracy = results.gold_win_rate, results.reward_accuracy
-    print(f"SFT over base, by the truth            {show(gold['sft_vs_base'])}")
-    print(f"PPO-ptx over SFT, by the truth         {show(gold['ppo_ptx_vs_sft'])}")
-    print(f"PPO-ptx over SFT, by people            {show(results.human_win_rate['ppo_ptx_vs_sft'])}")
-    print(f"reward model's accuracy on new prompts {show(accuracy['train_labelers'])}")
-    if results.agreement is not None:
-        print(f"labelers agree with one another        {show(results.agreement)}")
-    print(f"report: {out / 'report.html'}   numbers: {out / 'results.json'}   {results.seconds:.0f} s")
+def _five(data: ReportData, out: Path) -> None:
+    """The five numbers that matter, as the page has them, and where it is."""
+    for line in in_short.lines(data):
+        print(line)
+    print(f"report: {out / 'report.html'}   numbers: {out / 'results.json'}   {data.results.seconds:.0f} s")
 
 
 class _Stages:

@@ -5,14 +5,20 @@ from pathlib import Path
 
 from biddable import __version__
 from biddable.hamlet import truth
+from biddable.lineage import Tracks
 from biddable.measure import metadata, reward, tax, winrate
 from biddable.measure.agreement import Agreement, agreement
-from biddable.measure.frontier import Curve, curve
+from biddable.measure.card import NAME, write_card
+from biddable.measure.cost import cost
+from biddable.measure.counting import MeasureConfig, machine, name_of_run, place
+from biddable.measure.frontier import curve
+from biddable.measure.in_short import subject
 from biddable.measure.interval import Interval
 from biddable.measure.preference import Asked, preference
 from biddable.measure.preference import Evidence as Judging
 from biddable.measure.report import write_report
 from biddable.measure.results import (
+    COUNTED_FROM,
     Counts,
     FigureName,
     Gate,
@@ -20,7 +26,11 @@ from biddable.measure.results import (
     Results,
     Sample,
     Source,
+    among,
+    data_text,
+    narrowed,
     source,
+    source_of,
     write_results,
 )
 from biddable.quickstart.gates import ceiling, of
@@ -29,6 +39,7 @@ from biddable.records import (
     Demonstration,
     Group,
     Item,
+    Judge,
     Judgement,
     Labeler,
     Likelihood,
@@ -37,9 +48,10 @@ from biddable.records import (
     Score,
     Verdict,
 )  # fmt: skip
-from biddable.runs import read_metrics
+from biddable.runs import MANIFEST, METRICS, Run, read_manifest, read_metrics, start, write_aside
 
 MODELS = ("base", "sft", "ppo", "ppo_ptx")
+TRAINED = ("ppo", "ppo_ptx")  # whose curves are shown
 VERSUS = (("sft", "base"), ("ppo_ptx", "sft"), ("ppo_ptx", "base"), ("ppo", "sft"))
 ROAD = (
     "Their labels went straight into the store, through the functions that the labeling app calls too, and not over "
@@ -59,67 +71,132 @@ class Evidence:
     models: dict[str, Path]
     gates: tuple[Gate, ...]
     seconds: float
+    rejected: int | None = None  # candidates who were not hired
 
 
-def report(evidence: Evidence) -> Results:
-    """Count, write results.json, write report.html."""
-    files, runs = evidence.files, evidence.runs
-    verdicts = of(Verdict, files / "verdicts.jsonl")
-    judgements = of(Judgement, files / "judgements.jsonl")
-    tested = {prompt.id: prompt for prompt in of(Prompt, files / "tested.jsonl")}
-    answers = of(Completion, runs / "final" / "completions.jsonl")
-    model_of = winrate.models_of(answers)
-    rates = metadata.rates(judgements, answers, model_of)
-    rates["refusal"] = _refusals(tested, answers)
-    checked = of(Ranking, files / "rankings-valid.jsonl")
-    groups = {person.id: person.group for person in of(Labeler, files / "rankings-valid.jsonl")}
-    items, likely = of(Item, files / "items.jsonl"), of(Likelihood, runs / "tax" / "likelihoods.jsonl")
-    tasks = tax.scores(items, likely, {name: name for name in MODELS}, rule="sampled")
-    scores = of(Score, runs / "scores" / "scores.jsonl")
+def report(evidence: Evidence) -> ReportData:
+    """Count, and write results.json, report.html and the model card. The counting is a run like any other, so that each
+    number leads back to the files that it was counted from."""
+    files, made = evidence.files, evidence.runs
+    inputs = {
+        "verdicts": files / "verdicts.jsonl",
+        "judgements": files / "judgements.jsonl",
+        "tested": files / "tested.jsonl",
+        "completions": made / "final" / "completions.jsonl",
+        "rankings": files / "rankings-valid.jsonl",
+        "scores": made / "scores" / "scores.jsonl",
+        "items": files / "items.jsonl",
+        "likelihoods": made / "tax" / "likelihoods.jsonl",
+        "demos": files / "demos.jsonl",
+        "demos-valid": files / "demos-valid.jsonl",
+        "rankings-train": files / "rankings.jsonl",
+        "prompts": files / "prompts.jsonl",
+        **{f"{name} metrics": made / name / METRICS for name in TRAINED},
+    }
+    settings = MeasureConfig(split="test")
+    folder = made / name_of_run(inputs, settings)
+    with start(folder, "measure", settings, inputs, 0) as run:
+        read = _read(inputs)
+        data = _data(evidence, run, inputs, read, _results(evidence, inputs, read))
+        write_results(data.results, run.output("results", folder / "results.json"))
+        write_aside(run.output("data", folder / "report.json"), data_text(data))
+    write_report(data, evidence.out / "report.html")
+    write_results(data.results, evidence.out / "results.json")
+    tracks = Tracks.below(made, evidence.out)
+    if (trained := tracks.run(subject(data.results))) is not None:
+        write_card(tracks, trained, tracks.run(folder.name), evidence.out / NAME)
+    return data
 
-    results = Results(
+
+@dataclass(frozen=True)
+class _Read:
+    """What more than one number is counted from."""
+
+    verdicts: list[Verdict]
+    judgements: list[Judgement]
+    tested: dict[str, Prompt]
+    answers: list[Completion]
+    checked: list[Ranking]
+    groups: dict[str, Group]
+    scores: list[Score]
+    items: list[Item]
+    likely: list[Likelihood]
+    rates: dict[str, dict[str, Interval]]
+    tasks: dict[str, tax.TaskScores]
+
+
+def _read(inputs: dict[str, Path]) -> _Read:
+    judgements, answers = of(Judgement, inputs["judgements"]), of(Completion, inputs["completions"])
+    tested = {prompt.id: prompt for prompt in of(Prompt, inputs["tested"])}
+    rates = metadata.rates(judgements, answers, winrate.models_of(answers))
+    items, likely = of(Item, inputs["items"]), of(Likelihood, inputs["likelihoods"])
+    return _Read(
+        verdicts=of(Verdict, inputs["verdicts"]),
+        judgements=judgements,
+        tested=tested,
+        answers=answers,
+        checked=of(Ranking, inputs["rankings"]),
+        groups={person.id: person.group for person in of(Labeler, inputs["rankings"])},
+        scores=of(Score, inputs["scores"]),
+        items=items,
+        likely=likely,
+        rates={**rates, "refusal": _refusals(tested, answers)},
+        tasks=tax.scores(items, likely, {name: name for name in MODELS}, rule="sampled"),
+    )
+
+
+def _results(evidence: Evidence, inputs: dict[str, Path], read: _Read) -> Results:
+    model_of = winrate.models_of(read.answers)
+    return Results(
         seconds=round(evidence.seconds, 1),
         models={name: str(place) for name, place in evidence.models.items()},
-        gold_win_rate={
-            f"{one}_vs_{other}": winrate.win_rate(verdicts, model_of, one, other, judge="gold") for one, other in VERSUS
-        },
-        human_win_rate={
-            f"{one}_vs_{other}": winrate.win_rate(verdicts, model_of, one, other, judge="person")
-            for one, other in VERSUS
-        },
-        agreement=agreement(checked, groups=groups, between=("training", "training")),
-        reward_accuracy=_accuracies(scores, checked, groups),
-        tax={name: tasks[name].mean for name in MODELS},
-        hallucination=rates.get("hallucination", {}),
-        toxicity=rates.get("toxicity", {}),
+        gold_win_rate=_wins(read.verdicts, model_of, "gold"),
+        human_win_rate=_wins(read.verdicts, model_of, "person"),
+        agreement=agreement(read.checked, groups=read.groups, between=("training", "training")),
+        reward_accuracy=_accuracies(read.scores, read.checked, read.groups),
+        tax={name: read.tasks[name].mean for name in MODELS},
+        hallucination=read.rates.get("hallucination", {}),
+        toxicity=read.rates.get("toxicity", {}),
         preference=preference(
-            Judging(verdicts, model_of, answers, tested, groups, judgements),
-            lambda model: (MODELS.index(model), model),
+            Judging(read.verdicts, model_of, read.answers, read.tested, read.groups, read.judgements),
+            place,
             Asked(),
         ),
+        tax_paid=tax.paid(read.items, read.likely, MODELS, rule="sampled"),
+        cost=cost(inputs[name] for name in among(inputs, COUNTED_FROM["cost"])),
     )
-    data = ReportData(
+
+
+def _wins(verdicts: list[Verdict], model_of: dict[str, str], judge: Judge) -> dict[str, Interval]:
+    return {f"{one}_vs_{other}": winrate.win_rate(verdicts, model_of, one, other, judge) for one, other in VERSUS}
+
+
+def _data(evidence: Evidence, run: Run, inputs: dict[str, Path], read: _Read, results: Results) -> ReportData:
+    here = read_manifest(run.folder)
+    made = [read_manifest(folder.parent) for folder in evidence.runs.glob(f"*/{MANIFEST}")]
+    return ReportData(
         results=results,
         world="hamlet",
+        made=f"{here.started.day} {here.started:%B %Y}",
         seed=evidence.seed,
         version=__version__,
-        counts=_counts(files, groups, judgements, verdicts),
+        counts=_counts(inputs, read),
         road=ROAD,
-        agreements=_agreements(checked, groups),
-        reward_ceiling=ceiling(files / "rankings-valid.jsonl"),
-        calibration=reward.calibration(reward.margins(scores, checked)),
-        tasks=tasks,
-        repair=tax.repair(items, likely, "base", "ppo", "ppo_ptx", rule="sampled"),
+        agreements=_agreements(read.checked, read.groups),
+        reward_ceiling=ceiling(inputs["rankings"]),
+        calibration=reward.calibration(reward.margins(read.scores, read.checked)),
+        tasks=read.tasks,
+        repair=tax.repair(read.items, read.likely, "base", "ppo", "ppo_ptx", rule="sampled"),
         tax_rule="sampled",
-        rates=rates,
-        curves=tuple(_curve(runs, name) for name in ("ppo", "ppo_ptx")),
-        samples=tuple(_samples(tested, answers)),
+        rates=read.rates,
+        curves=tuple(curve(read_metrics(evidence.runs / name), model=name, run=name) for name in TRAINED),
+        samples=tuple(_samples(read.tested, read.answers)),
         gates=evidence.gates,
-        sources=_sources(evidence.out, runs),
+        sources=_sources(evidence, source_of(here, run.folder, evidence.out)),
+        screened_out=evidence.rejected,
+        machine=machine(made),
+        cores=here.environment.cpus,
     )
-    write_report(data, evidence.out / "report.html")
-    write_results(results, evidence.out / "results.json")
-    return results
 
 
 def _accuracies(scores: list[Score], rankings: list[Ranking], groups: dict[str, Group]) -> dict:
@@ -147,19 +224,15 @@ def _refusals(prompts: dict[str, Prompt], answers: list[Completion]) -> dict[str
     return found
 
 
-def _counts(files: Path, groups: dict, judgements: list, verdicts: list) -> Counts:
+def _counts(inputs: dict[str, Path], read: _Read) -> Counts:
     return Counts(
-        prompts=len(of(Prompt, files / "prompts.jsonl")),
-        labelers=len(groups),
-        demonstrations=len(of(Demonstration, files / "demos.jsonl")),
-        rankings=len(of(Ranking, files / "rankings.jsonl")),
-        judgements=len(judgements),
-        verdicts=sum(verdict.judge == "person" for verdict in verdicts),
+        prompts=len(of(Prompt, inputs["prompts"])),
+        labelers=len(read.groups),
+        demonstrations=len(of(Demonstration, inputs["demos"])),
+        rankings=len(of(Ranking, inputs["rankings-train"])),
+        judgements=len(read.judgements),
+        verdicts=sum(verdict.judge == "person" for verdict in read.verdicts),
     )
-
-
-def _curve(runs: Path, name: str) -> Curve:
-    return curve(read_metrics(runs / name), model=name, run=name)
 
 
 def _samples(prompts: dict[str, Prompt], answers: list[Completion]) -> list[Sample]:
@@ -179,15 +252,9 @@ def _samples(prompts: dict[str, Prompt], answers: list[Completion]) -> list[Samp
     return made
 
 
-def _sources(out: Path, runs: Path) -> dict[FigureName, tuple[Source, ...]]:
-    """Which runs a figure's numbers come from."""
-    used: dict[FigureName, tuple[str, ...]] = {
-        "preference": ("final",),
-        "labels": ("answers-sft", "answers-start", "answers-base", "scores"),
-        "calibration": ("scores",),
-        "training": ("ppo", "ppo_ptx"),
-        "behaviour": ("final",),
-        "tax": ("tax",),
-        "samples": ("final",),
-    }
-    return {figure: tuple(source(runs / name, out) for name in names) for figure, names in used.items()}
+def _sources(evidence: Evidence, whole: Source) -> dict[FigureName, tuple[Source, ...]]:
+    """The measurement, and of what was trained or asked for a figure the runs themselves."""
+    own: tuple[FigureName, ...] = ("preference", "labels", "calibration", "behaviour", "tax", "samples")
+    trained = tuple(source(evidence.runs / name, evidence.out) for name in TRAINED)
+    roads: dict[FigureName, tuple[Source, ...]] = {figure: (narrowed(whole, figure),) for figure in own}
+    return {**roads, "training": trained}

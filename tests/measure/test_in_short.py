@@ -1,0 +1,149 @@
+"""The first screen: four answers and five numbers, each word of which follows from an interval."""
+
+import pytest
+from report_demo import about, agreed, made, results, some_cost
+
+from biddable.measure import in_short
+from biddable.measure.cost import Paid
+from biddable.measure.in_short import answers, headlines, lines
+from biddable.measure.interval import Interval
+from biddable.measure.looks import Looks
+from biddable.measure.preference import Pairing, Preference
+from biddable.measure.report import page
+from biddable.measure.results import Gate, ReportData, Results
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def told(**changes) -> dict[str, str]:
+    """Question → short answer and the rest, of the demo with other results."""
+    data = made(results=results().model_copy(update=changes))
+    return {one.question: plain(f"{one.short}. {one.more}") for one in answers(data)}
+
+
+def test_five_numbers_people_first():
+    assert [(h.label, plain(h.value), plain(h.interval)) for h in headlines(made())] == [
+        ("PPO-ptx over SFT, by people", "62 %", "57–67"),
+        ("PPO-ptx over base, by people", "88 %", "84–92"),
+        ("Labelers agree", "73 %", "71–75"),
+        ("Reward model is right", "69 %", "67–71"),
+        ("Tax of PPO-ptx", "2.2 points", "0.2–4.2"),
+    ]
+    assert plain(headlines(made())[0].meaning) == "preferred; by the truth 67 % (64–70)"
+
+
+def test_the_terminal_tells_what_the_cards_tell():
+    shown = page(made())
+    for line, headline in zip(lines(made()), headlines(made()), strict=True):
+        for part in headline:
+            assert part in line
+            assert not part or part.split(" ")[-1] in shown
+        assert f"[{headline.interval}]" in line
+        assert "%" in line
+
+
+def test_where_only_the_truth_was_asked_it_is_the_judge():
+    lone = results().model_copy(update={"human_win_rate": {}})
+    assert headlines(made(results=lone))[0].label == "PPO-ptx over SFT, by the truth"
+    assert told(human_win_rate={})["Is it better for people?"] == "Yes. The truth prefers PPO-ptx to SFT and base."
+
+
+def test_what_was_not_measured_says_so():
+    bare = ReportData(results=Results(seconds=60, models={}), world="real")
+    assert [h.value for h in headlines(bare)] == ["–"] * 5
+    assert [h.interval for h in headlines(bare)] == [""] * 5
+    found = {one.question: one.short for one in answers(bare)}
+    assert found["Is it better for people?"] == found["By how much?"] == found["How sure are we?"] == "Not measured"
+    assert "the tax): not measured" in answers(bare)[-1].more
+
+
+@pytest.mark.parametrize(
+    ("over_sft", "over_base", "short", "more"),
+    [
+        (0.62, 0.88, "Yes", "Simulated people prefer PPO-ptx to SFT and base."),
+        (0.50, 0.88, "In part", "Simulated people prefer PPO-ptx to base, but are not shown to prefer PPO-ptx to SFT."),
+        (0.50, 0.50, "Not shown", "Simulated people are not shown to prefer PPO-ptx to SFT and base."),
+        (0.30, 0.88, "In part", "Simulated people prefer PPO-ptx to base, but do not prefer PPO-ptx to SFT."),
+        (0.30, 0.20, "No", "Simulated people do not prefer PPO-ptx to SFT and base."),
+    ],
+)
+def test_better_is_said_only_where_the_interval_says_it(over_sft, over_base, short, more):
+    rates = {"ppo_ptx_vs_sft": about(over_sft, 0.05), "ppo_ptx_vs_base": about(over_base, 0.05)}
+    assert told(human_win_rate=rates)["Is it better for people?"] == f"{short}. {more}"
+
+
+def test_a_yes_that_hangs_on_ties_or_on_one_look_is_not_beyond_doubt():
+    rates = {"half": about(0.56, 0.03), "drop": about(0.57, 0.03), "loss": about(0.49, 0.04)}
+    looks = Looks(now=about(0.55, 0.08))
+    one = Pairing(
+        model="ppo_ptx", against="sft", judge="people", won=40, tied=20, lost=30, prompts=90, labelers=9,
+        rates=rates, looks=looks,
+    )  # fmt: skip
+    found = told(preference=Preference(baseline="sft", pairings=(one,)))
+    assert found["Is it better for people?"].startswith("Yes, not beyond doubt. ")
+    assert "Against SFT the answer hangs on how ties are counted" in found["How sure are we?"]
+    assert (
+        "If somebody looked on the way and might have stopped: 55 % (47–63) against SFT." in found["How sure are we?"]
+    )
+    sure = one.model_copy(update={"rates": rates | {"loss": about(0.56, 0.03)}, "looks": Looks(now=about(0.56, 0.04))})
+    found = told(preference=Preference(baseline="sft", pairings=(sure,)))
+    assert found["Is it better for people?"].startswith("Yes. ")
+    assert "ties are counted" not in found["How sure are we?"]
+
+
+def test_a_fault_that_it_has_more_often_is_told_where_it_is_clear():
+    worse = Interval(value=0.138, low=0.02, high=0.25, n=65)
+    gaps = {
+        "hallucination": {"ppo_ptx": worse},
+        "toxicity": {"ppo_ptx": Interval(value=0.025, low=-0.01, high=0.06, n=9)},
+    }
+    found = told(preference=Preference(baseline="sft", differences=gaps))["Is it better for people?"]
+    assert "But it invents facts more often than SFT, by 13.8 points (2.0–25.0)." in found
+    assert "toxic" not in found
+
+
+def test_failed_gates_and_agreement_stand_under_how_sure():
+    gate = Gate(question="?", needed="much", found="little", passed=False)
+    sure = plain(next(one.more for one in answers(made(gates=(gate,))) if one.question == "How sure are we?"))
+    assert "1 of 1 gates failed." in sure
+    assert "Two labelers agree on 73 % (71–75) of pairs; guessing: 51 %." in sure
+
+
+def test_the_cost_is_labels_hours_pay_machines_and_tax():
+    cost = told()["What did it cost?"]
+    assert cost.startswith("7,500 labels. 2,000 demonstrations, 3,100 rankings and 2,400 verdicts by 40 simulated")
+    assert "275.0 hours of their simulated time, as 6,300 of the labels tell." in cost
+    assert "Pay: not recorded. Machines: 6.9 minutes." in cost  # 412.3 s
+    assert "the tax): 2.2 points (0.2–4.2), lost, of the 71.8 % that base scores." in cost
+    paid = Paid(amount=1234.5, hours=61.0, until="2026-11-21")
+    assert (
+        "Pay: 1,234.50 for 61.0 hours of work until 2026-11-21." in told(cost=some_cost(paid=paid))["What did it cost?"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown", "word"),
+    [
+        (0.022, 0.002, 0.042, "2.2 points", "lost"),
+        (0.003, -0.0002, 0.007, "0.3 points", "no loss shown"),
+        (-0.01, -0.02, -0.001, "−1.0 point", "gained"),
+    ],
+)
+def test_a_tax_is_lost_gained_or_not_shown(value, low, high, shown, word):
+    paid = {"ppo_ptx": Interval(value=value, low=low, high=high, n=9)}
+    tax = headlines(made(results=results().model_copy(update={"tax_paid": paid})))[-1]
+    assert tax.value == shown
+    assert tax.meaning.startswith(word)
+
+
+def test_the_models_of_a_real_project_are_named_as_they_are():
+    """No PPO-ptx there: whichever stands after SFT is the subject, and what it was compared with are its rivals."""
+    real = results(agreed(0.7)).model_copy(
+        update={"gold_win_rate": {}, "human_win_rate": {"dpo_vs_sft": about(0.6), "dpo_vs_old": about(0.7)}}
+    )
+    assert in_short.subject(real) == "dpo"
+    assert in_short.rivals(real) == ["sft", "old"]
+    assert headlines(made("real", results=real))[0].label == "dpo over SFT, by people"
+    assert answers(made("real", results=real))[0].more == "People prefer dpo to SFT and old."
