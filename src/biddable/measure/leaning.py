@@ -87,8 +87,8 @@ def correlation(
     found = resampled(sums_PC, lambda sums_DC: np.arctanh(_pooled(sums_DC)), len(answers), how, (-np.inf, np.inf))
     if found is None:
         return None
-    value, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
-    return Interval(value=value, low=low, high=high, n=found.n)
+    at, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
+    return Interval(value=at, low=low, high=high, n=found.n)
 
 
 def _pooled(sums_DC: Floats) -> Floats:
