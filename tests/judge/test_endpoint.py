@@ -33,6 +33,29 @@ def test_a_question_as_the_endpoint_sees_it(served):
     assert served.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
+def unsupported(message: str) -> JSONResponse:
+    return JSONResponse({"error": {"message": f"Unsupported: {message}", "type": "invalid_request_error"}}, 400)
+
+
+def test_a_model_that_wants_the_newer_word_for_the_longest_answer(served):
+    wanted = unsupported("'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+    served.trouble = lambda nth: wanted if "max_tokens" in served.asked[nth] else None
+    one = endpoint(served)
+    assert one.ask(QUESTION, 77).text == "FIRST"
+    assert one.ask(QUESTION, 78).text == "FIRST"
+    first, *others = served.asked
+    assert first["max_tokens"] == 77
+    assert [sent["max_completion_tokens"] for sent in others] == [77, 78]  # and is not asked in the old word again
+    assert not any("max_tokens" in sent for sent in others)
+
+
+def test_a_model_that_takes_one_temperature_alone(served):
+    served.trouble = lambda _nth: unsupported("'temperature' does not support 0 with this model.")
+    with pytest.raises(ConfigError, match="say temperature=1"):
+        endpoint(served).ask(QUESTION, 10)
+    assert len(served.asked) == 1
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 408])
 def test_what_may_pass_is_asked_again(served, status):
     served.trouble = lambda nth: failed(status) if nth < 2 else None

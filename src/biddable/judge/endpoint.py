@@ -27,6 +27,7 @@ MOST_WAIT = 60.0  # between two tries, where the endpoint does not say how long
 # 400, 413, 422: this question will never be taken. Others below 500 are about all of them.
 NEVER = (400, 413, 422)
 AGAIN = (408, 409, 425, 429)
+NEWER = "max_completion_tokens"  # what some of OpenAI's models want in place of max_tokens, which most others know
 
 
 class Said(NamedTuple):
@@ -82,15 +83,16 @@ class Endpoint:
     tries: int = 8
     first_pause: float = 1.0  # doubled with each try
     pace: Pace = field(default_factory=Pace)
+    limit: str = "max_tokens"  # as this endpoint calls it
 
     def ask(self, messages: list[dict[str, str]], tokens: int, temperature: float = 0.0) -> Said:
         """The answer to one question, however often it must be asked."""
-        asked = {"model": self.model, "messages": messages, "temperature": temperature, "max_tokens": tokens}
+        asked = {"model": self.model, "messages": messages, "temperature": temperature}
         why = ""
         for nth in range(self.tries):
             self.pace.wait()
             try:
-                return self._once(asked)
+                return self._once(asked | {self.limit: tokens})
             except _Again as again:
                 why = str(again)
                 self.pace.hold(min(MOST_WAIT, self.first_pause * 2**nth) if again.after is None else again.after)
@@ -117,11 +119,16 @@ class Endpoint:
             with error:
                 said = error.read(4000).decode("utf-8", "replace")
                 self._mind(error.headers)
-                return self._failed(error.code, said, error.headers)
+                return self._failed(asked, error.code, said, error.headers)
         except (OSError, http.client.HTTPException, ValueError) as error:  # a cut line, or half an answer
             raise _Again(self._hidden(str(getattr(error, "reason", "") or error) or type(error).__name__)) from error
 
-    def _failed(self, status: int, said: str, headers: Message) -> Said:
+    def _failed(self, asked: Mapping[str, Any], status: int, said: str, headers: Message) -> Said:
+        if status == 400 and NEWER in detail(said) and NEWER not in asked:
+            self.limit = NEWER
+            raise _Again(f"it wants {NEWER}", 0.0)
+        if status == 400 and "temperature" in detail(said):
+            self._stop(status, said)
         if status in NEVER:
             return Said("", refused=f"status {status}")
         if status >= 500 or status in AGAIN:
@@ -129,8 +136,8 @@ class Endpoint:
         self._stop(status, said)
 
     def _stop(self, status: int, said: str) -> NoReturn:
-        cure = {401: f"is {KEY} set and right?", 403: f"may the key in {KEY} use this model?",
-                404: f"--url ends before {PATH}, and --model names what is served there"}  # fmt: skip
+        cure = {400: "say temperature=1, if it takes no other", 401: f"is {KEY} set and right?",
+                403: f"may the key in {KEY} use this model?", 404: f"--url ends before {PATH}, and --model names what is served there"}  # fmt: skip
         if 300 <= status < 400:
             cure[status] = "it sends elsewhere; name that place in --url"
         reason = self._hidden(" ".join(detail(said).split())[:200])
