@@ -136,8 +136,12 @@ class Endpoint:
         self._stop(status, said)
 
     def _stop(self, status: int, said: str) -> NoReturn:
-        cure = {400: "say temperature=1, if it takes no other", 401: f"is {KEY} set and right?",
-                403: f"may the key in {KEY} use this model?", 404: f"--url ends before {PATH}, and --model names what is served there"}  # fmt: skip
+        cure = {
+            400: "say temperature=1, if it takes no other",
+            401: f"is {KEY} set and right?",
+            403: f"may the key in {KEY} use this model?",
+            404: f"--url ends before {PATH}, and --model names what is served there",
+        }
         if 300 <= status < 400:
             cure[status] = "it sends elsewhere; name that place in --url"
         reason = self._hidden(" ".join(detail(said).split())[:200])
