@@ -33,6 +33,7 @@ best_prompts = 11
 sizes = [{width = 16, layers = 1, heads = 2, tokens = 40_000}]
 gammas = [1.0]
 betas = [1.0]
+betas_mixed = [2.0]
 folded = 60
 sft_epochs = [1, 2]
 reward_epochs = [1, 2]

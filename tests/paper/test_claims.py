@@ -80,7 +80,8 @@ def test_numbers_are_shown_by_their_unit():
     gap = "\u00a0"
     assert shown(0.7104, "share") == f"71.0{gap}%"
     assert shown(-0.023, "points") == f"−2.3{gap}points"
-    assert shown(-0.414, "score") == "−0.41"
+    assert shown(-0.4142, "score") == "−0.414"
+    assert shown(2.2542, "score") == "2.25"
     assert spanned(found(-0.01, 0.02), "points") == "−1.0 to +2.0"
 
 

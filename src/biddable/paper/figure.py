@@ -18,13 +18,13 @@ OPEN: Verdict = "cannot tell: the interval holds both"
 
 
 def shown(value: float, unit: Unit, digits: int = 1) -> str:
-    """One number as it is read: 71.0 %, +2.3 points, −0.41."""
+    """One number as it is read: 71.0 %, +2.3 points, −0.414."""
     if unit == "share":
         return percent(value, digits)
     if unit == "points":
         text = f"{100 * value:+.{digits}f}".replace("-", "−")
         return f"{text}{GAP}points"
-    return number(value)
+    return f"{value:.3f}".replace("-", "−") if abs(value) < 1 else number(value)
 
 
 def spanned(found: Interval, unit: Unit, digits: int = 1) -> str:

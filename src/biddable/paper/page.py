@@ -28,8 +28,10 @@ STYLE = """
 .claims p { margin: 0; } .claims .numbers { font-size: .9rem; color: var(--soft); }
 .pages li { padding: .55rem 0; border-top: 1px solid var(--faint); } .pages p { margin: 0; }
 .pages .numbers { font-size: .9rem; color: var(--soft); }
+.pages .first { font-size: .84rem; color: var(--soft); padding-left: 1.1rem; }
 .pages .numbers::before { content: "? "; } .pages .same .numbers::before { content: "✓ "; color: var(--good); }
 .pages .differs .numbers::before { content: "✗ "; color: var(--bad); }
+.drawn.people { stroke: var(--people); } .drawn.gold { stroke: var(--gold); } .drawn.ours { stroke: var(--ours); }
 #runs th { white-space: nowrap; }
 .drawn.ours { stroke: var(--ours); } .drawn.people { stroke: var(--people); } .drawn.gold { stroke: var(--gold); }
 .back { font-size: .9rem; }
@@ -74,6 +76,7 @@ def index(figures: Sequence[Figure], facts: str) -> str:
             "li",
             el("p", el("a", figure.title, href=f"{figure.name}.html"), class_="mark-link"),
             el("p", figure.verdict, class_="numbers"),
+            *(el("p", prose(_measured(claim)), class_="first") for claim in figure.claims[:1]),
             class_=_class(figure),
         )
         for figure in figures
@@ -89,7 +92,11 @@ def index(figures: Sequence[Figure], facts: str) -> str:
             aria_label="Verdict",
         ),
         _part("figures", "The figures", el("ul", *rows, class_="pages")),
-        el("p", "Every number, with its interval, the paper's own value and the runs: ", _link("paper.json"), "."),
+        _part(
+            "numbers",
+            "The numbers",
+            el("p", "Each with its interval, the paper's own value and the runs: ", _link("paper.json"), "."),
+        ),
         _footer(),
     )
     return _html("The paper in the wind tunnel", main)
@@ -106,13 +113,21 @@ def _class(figure: Figure) -> str:
 
 def _claim(claim: Claim) -> Safe:
     kind = {SAME: "same", DIFFERS: "differs"}.get(claim.verdict, "open")
-    ours = f"{claim.measure}: {shown(claim.ours.value, claim.unit)} ({spanned(claim.ours, claim.unit)})"
     return el(
         "li",
         el("strong", claim.verdict.capitalize(), class_="mark-word"),
-        el("div", el("p", prose(claim.text)), el("p", prose(f"{ours}. The paper: {claim.theirs}."), class_="numbers")),
+        el(
+            "div",
+            el("p", prose(claim.text)),
+            el("p", prose(f"{_measured(claim)}. The paper: {claim.theirs}."), class_="numbers"),
+        ),
         class_=kind,
     )
+
+
+def _measured(claim: Claim) -> str:
+    told = f"{claim.measure}: {shown(claim.ours.value, claim.unit)} ({spanned(claim.ours, claim.unit)})"
+    return told[0].upper() + told[1:]
 
 
 def _header(title: str, facts: str, back: Safe | None) -> Safe:

@@ -22,6 +22,7 @@ class PaperConfig(Settings):
     episodes: int = Field(0, ge=0, description="of PPO at those sizes; 0 is as many as the recipe has")
     gammas: tuple[float, ...] = Field((0.1, 0.3, 1.5, 4.0), description="γ_ptx tried beside 0 and the recipe's")
     betas: tuple[float, ...] = Field((0.0, 0.1, 0.5, 2.0), description="β tried beside the recipe's, without ptx")
+    betas_mixed: tuple[float, ...] = Field((0.0, 2.0), description="β tried beside the recipe's, with ptx")
     folded: int = Field(0, ge=0, description="rankings for the five groups of labelers; 0 is all")
     sft_epochs: tuple[int, ...] = Field((1, 2, 4, 8, 16), description="epochs of SFT that are compared")
     reward_epochs: tuple[int, ...] = Field((1, 2, 4), description="epochs of the reward model that are compared")

@@ -125,7 +125,7 @@ def figure(told: Seen) -> Figure:
     )  # fmt: skip
     return Figure(
         name="epochs_sft",
-        title="Section 3.5. SFT overfits by its loss and improves by preference",
+        title="Section 3.5. Epochs of SFT: what the loss says, and what people prefer",
         paper=(
             "The supervised models overfit on validation loss after one epoch, and yet more epochs help both the "
             "reward model's score and human preference: 16 epochs were taken, chosen by the reward model's score "
@@ -143,11 +143,12 @@ def figure(told: Seen) -> Figure:
         ),
         differs=(
             "Some two thousand short demonstrations of a tiny language, a learning rate a hundred times the paper's, "
-            "and a base of 0.7 million parameters, which has more to learn from them than GPT-3 had.",
+            "and a base of 0.7 million parameters.",
         ),
         hypothesis=(
-            "A small model that has not seen each form of answer often enough goes on to gain by loss where a large "
-            "one already remembers; then both turn later."
+            "The base has read pages on which questions are answered, so one epoch may teach nearly all that these "
+            "demonstrations can; what is learnt after it is their wording, which costs loss on others and changes "
+            "little that anybody prefers."
         ),
     )
 

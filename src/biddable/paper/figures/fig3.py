@@ -64,7 +64,7 @@ def figure(said: list[Verdict], models: dict[str, str], groups: dict[str, People
     )
     return Figure(
         name="fig3",
-        title="Fig. 3. Preferred by labelers who made no training data, too",
+        title="Fig. 3. Labelers who made the training data, and others",
         paper=(
             "Win rates over 175B SFT, by labelers whose demonstrations and rankings the models learnt from and by "
             "others who made none of it: both groups put the models in the same order and prefer InstructGPT over "

@@ -70,7 +70,7 @@ def figure(names: dict[float, str], told: Seen, wins: dict[float, Interval], cho
     )  # fmt: skip
     return Figure(
         name="gamma",
-        title="Fig. 33. How much pretraining text undoes the alignment tax",
+        title="Fig. 33. How much pretraining text to mix in",
         paper=(
             "PPO-ptx mixes pretraining text into each update, with weight γ. At 1.3B some γ restores SQuADv2 and "
             "DROP with little loss of validation reward; 20 is enough, and 27.8 was taken for all sizes (Fig. 33, "
