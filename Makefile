@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help quickstart test test-real check bench bench-growth bench-gpu bench-label bench-inp bench-evals mutants seeds controls torture torture-label docs
+.PHONY: help quickstart paper test test-real check bench bench-growth bench-gpu bench-label bench-inp bench-evals mutants seeds controls torture torture-label docs
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,6 +17,9 @@ help:  ## this list
 
 quickstart: $(VENV)/.learn  ## the whole loop on the practice world, then its report (a few minutes, offline once installed)
 	@$(BIN)/biddable quickstart $(ARGS)
+
+paper: $(VENV)/.learn  ## the paper's figures on the practice world, each beside its own (an hour; ARGS="--fast": a quarter)
+	@$(BIN)/biddable paper $(ARGS)
 
 test: check $(VENV)/.browser  ## everything that CI runs: the checks, then the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)

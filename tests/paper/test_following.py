@@ -36,6 +36,18 @@ def best(gain: float, seed: int = 0) -> Way:
     return Way("best_of", at, PROMPTS, np.tile(d_K**2, (120, 1)), proxy_PK, gold_PK)
 
 
+def refusing(share: float, seed: int) -> followed.Along:
+    """Nobody at the start, and so many at the end."""
+    refuses_P = (np.random.default_rng(seed).permutation(120) < 120 * share).astype(float)
+    return followed.Along(PROMPTS, {0: np.zeros(120), 25: refuses_P})
+
+
+def even(runs: int) -> list[followed.Along]:
+    """As many begin to refuse as cease to."""
+    turned_P = np.where(np.arange(120) < 20, 1.0, 0.0), np.where(np.arange(120) >= 100, 1.0, 0.0)
+    return [followed.Along(PROMPTS, {0: turned_P[0], 25: turned_P[1]})] * runs
+
+
 def verdicts(figure: Figure) -> list[str]:
     return [claim.verdict for claim in figure.claims]
 
@@ -45,9 +57,11 @@ def test_runs_that_fall_and_a_penalty_that_holds_are_told_as_such():
         [policy(1.0, 1), policy(1.0, 2), policy(1.0, 3)],
         {0.1: policy(1.0, 4, end=1.5)},
         {200: best(0.5, 5), 3000: best(1.0, 6)},
+        [refusing(0.12, seed) for seed in (1, 2, 3)],
+        {0.1: refusing(0.0, 4)},
     )
     found = overoptimisation.figure(ways)
-    assert verdicts(found) == [SAME] * 4
+    assert verdicts(found) == [SAME] * 5
     assert "3 of 3 runs without a penalty show gold falling" in found.tunnel[1]
     [fits] = [one for one in found.shows if isinstance(one, Table)]
     rows = {row[0]: row[1:] for row in fits.rows}
@@ -59,21 +73,30 @@ def test_runs_that_fall_and_a_penalty_that_holds_are_told_as_such():
 
 
 def test_runs_that_do_not_fall_are_told_too():
-    ways = overoptimisation.Ways([policy(0.1, 1), policy(0.1, 2)], {}, {200: best(1.0, 5), 3000: best(0.5, 6)})
+    ways = overoptimisation.Ways(
+        [policy(0.1, 1), policy(0.1, 2)], {}, {200: best(1.0, 5), 3000: best(0.5, 6)}, even(2), {}
+    )
     found = overoptimisation.figure(ways)
-    assert verdicts(found) == [OPEN, OPEN, DIFFERS]  # it is best at the end: there is no change from there to there
+    assert verdicts(found) == [
+        OPEN,
+        OPEN,
+        OPEN,
+        DIFFERS,
+    ]  # it is best at the end: there is no change from there to there
     assert found.claims[0].ours.value == 0
     assert "0 of 2 runs" in found.tunnel[1]
 
 
 def test_one_run_of_three_that_falls_is_not_three():
     """On average gold fell; the runs differ so much that nobody can tell."""
-    ways = overoptimisation.Ways([policy(2.0, 1), policy(0.05, 2), policy(0.05, 3)], {}, {3000: best(1.0, 6)})
+    ways = overoptimisation.Ways(
+        [policy(2.0, 1), policy(0.05, 2), policy(0.05, 3)], {}, {3000: best(1.0, 6)}, even(3), {}
+    )
     found = overoptimisation.figure(ways)
     assert found.claims[0].ours.value < -0.3
     assert verdicts(found)[0] == OPEN
     assert "1 of 3 runs" in found.tunnel[1]
-    assert len(found.claims) == 2  # one number of rankings is no comparison
+    assert len(found.claims) == 3  # one number of rankings is no comparison
 
 
 def test_how_a_peak_is_told():
@@ -145,10 +168,10 @@ def leaning(model: float, people: float, correlation: float) -> Leaning:
     )  # fmt: skip
 
 
-def said(words: float, seed: int = 0) -> length.Along:
+def said(words: float, seed: int = 0) -> followed.Along:
     rng = np.random.default_rng(seed)
     start_P = 10 + rng.standard_normal(120)
-    return length.Along(PROMPTS, {0: start_P, 5: start_P + words / 2, 10: start_P + words + rng.standard_normal(120)})
+    return followed.Along(PROMPTS, {0: start_P, 5: start_P + words / 2, 10: start_P + words + rng.standard_normal(120)})
 
 
 def test_a_model_that_pays_for_length_and_one_that_does_not():

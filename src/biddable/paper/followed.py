@@ -1,7 +1,7 @@
 """Runs whose policies are kept along the way, answers for best of n, and reward models besides the walk's: what the
 pages on following a reward model have in common."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,23 +11,45 @@ import numpy as np
 
 from biddable.hamlet import truth
 from biddable.measure.captions import number
-from biddable.measure.interval import Interval
+from biddable.measure.interval import Floats, Interval, bootstrap
 from biddable.measure.overoptimised import (
     Fit,
     Overoptimised,
     Way,
     curve,
+    means,
     rows,
     way_of_best,
     way_of_policies,
 )
 from biddable.measure.reward import one_value
-from biddable.paper.figure import Line, Plot, Point, Table, spanned
+from biddable.paper.figure import Line, Plot, Point, Table, Unit, spanned
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Completion, Prompt, Score
 
 SECONDS = 0.014  # an episode
+FREE = (-np.inf, np.inf)
+BOUNDS: dict[Unit, tuple[float, float]] = {"share": (0.0, 1.0), "score": FREE, "points": FREE}
+
+
+class Along(NamedTuple):
+    """A number of the answers along a run: iteration → prompt by prompt."""
+
+    prompts: tuple[str, ...]
+    value: Mapping[int, Floats]
+
+    @property
+    def grown(self) -> Floats:
+        """From the start to the last policy."""
+        return self.value[max(self.value)] - self.value[0]
+
+
+def grown(runs: Sequence[Along]) -> Interval:
+    """The mean growth; runs and prompts both drawn again."""
+    prompts = [prompt for run in runs for prompt in run.prompts]
+    which = [nth for nth, run in enumerate(runs) for _ in run.prompts]
+    return bootstrap(np.concatenate([run.grown for run in runs]), prompts, which, bounds=FREE)
 
 
 class Run(NamedTuple):
@@ -119,6 +141,20 @@ def along(folder: Path) -> dict[int, list[Completion]]:
     return found
 
 
+def number_along(one: Run, number_of: Callable[[Completion], float]) -> Along:
+    """A number of each answer of a run's policies."""
+    answers = along(one.along.stage.folder)
+    prompts = tuple(sorted({c.prompt_id for c in answers[0]}))
+    value = {c.id: number_of(c) for some in answers.values() for c in some}
+    return Along(prompts, {k: means(some, value, prompts) for k, some in sorted(answers.items())})
+
+
+def refusals(plan: Plan, one: Run) -> Along:
+    """Which answers refuse."""
+    text = asked(plan.file("tested"))
+    return number_along(one, lambda c: float(truth.marks(text[c.prompt_id], c.text, c.finished).refuses))
+
+
 def way(plan: Plan, one: Run, scores: Iterable[Score] | None = None) -> Way:
     """A run's way by the scores of the model that it was trained against, or by others'."""
     folder = one.along.stage.folder
@@ -154,6 +190,21 @@ def line(style: str, name: str, found: Overoptimised, what: Literal["gold", "pro
     d = np.linspace(0, max(point.x for point in points), 41)
     gain = curve(found.kind, fitted.alpha.value, fitted.beta.value, d)
     return Line(style=style, name=name, points=points, smooth=tuple(zip(d.tolist(), gain.tolist(), strict=True)))
+
+
+def over_iterations(title: str, unit: Unit, runs: Iterable[tuple[str, str, Along]]) -> Plot:
+    """Style, name and numbers of runs."""
+    lines = tuple(
+        Line(
+            style=style, name=name,
+            points=tuple(
+                Point(x=k, found=bootstrap(value_P, run.prompts, bounds=BOUNDS[unit]))
+                for k, value_P in run.value.items()
+            ),
+        )
+        for style, name, run in runs
+    )  # fmt: skip
+    return Plot(title=title, x_name="PPO iteration", unit=unit, lines=lines)
 
 
 def over_distance(title: str, lines: Iterable[Line]) -> Plot:

@@ -1,25 +1,17 @@
 """Does the reward model pay for length, and does PPO find out? Singhal et al. 2023."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from biddable.measure.interval import Interval
 from biddable.measure.leaning import Leaning, leaning, words
-from biddable.measure.overoptimised import means
-from biddable.paper import counting, followed
-from biddable.paper.figure import Claim, Dots, Figure, Group, Line, Plot, Point, Value
+from biddable.paper import followed
+from biddable.paper.figure import Claim, Dots, Figure, Group, Value
+from biddable.paper.followed import Along, over_iterations
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of, truth_scores
 from biddable.records import Completion, Ranking, Score
 
-THEIRS = "in three settings most of what RLHF gains goes with length (Singhal et al. 2023)"
-
-
-class Along(NamedTuple):
-    """A run: iteration → the answers' lengths, prompt by prompt."""
-
-    prompts: tuple[str, ...]
-    length: Mapping[int, counting.Floats]
+THEIRS = "does not ask; Singhal et al. 2023: much of what RLHF gains goes with length, in three settings"
 
 
 def stages(plan: Plan) -> list[Job]:
@@ -38,10 +30,7 @@ def count(plan: Plan) -> Figure:
 
 
 def _along(run: followed.Run) -> Along:
-    answers = followed.along(run.along.stage.folder)
-    prompts = tuple(sorted({c.prompt_id for c in answers[0]}))
-    length = {c.id: float(words(c)) for some in answers.values() for c in some}
-    return Along(prompts, {k: means(some, length, prompts) for k, some in sorted(answers.items())})
+    return followed.number_along(run, lambda c: float(words(c)))
 
 
 def figure(model: Leaning, truth: Leaning, free: Sequence[Along], held: Mapping[float, Along]) -> Figure:
@@ -65,7 +54,11 @@ def figure(model: Leaning, truth: Leaning, free: Sequence[Along], held: Mapping[
             "reward model.",
         ),
         claims=_claims(model, free),
-        shows=(_preferred(model, truth), _correlations(model, truth), _plot(styled)),
+        shows=(
+            _preferred(model, truth),
+            _correlations(model, truth),
+            over_iterations("Words an answer along the way", "score", styled),
+        ),
         differs=(
             "That longer answers score higher is no fault where they are better: so the truth, which knows what was "
             "asked for, stands beside. Hamlet's tasks want answers of a line or two.",
@@ -88,27 +81,16 @@ def _claims(model: Leaning, free: Sequence[Along]) -> tuple[Claim, ...]:
     if model.more is not None:
         made.append(Claim(
             text="It prefers the longer of two answers more often than people do.",
-            theirs="reward models lean to length beyond people's preference (the same)",
+            theirs="does not ask; Singhal et al. 2023: reward models lean to length beyond what people prefer",
             measure="how often the longer is preferred, the model less people", ours=model.more,
             expected="above", even=0.0, unit="points",
         ))  # fmt: skip
     made.append(Claim(
         text="PPO without a KL penalty makes answers longer.", theirs=THEIRS,
-        measure="words an answer, the last policies less the start", ours=_longer(free),
+        measure="words an answer, the last policies less the start", ours=followed.grown(free),
         expected="above", even=0.0, unit="score",
     ))  # fmt: skip
     return tuple(made)
-
-
-def _longer(free: Sequence[Along]) -> Interval:
-    """Runs and prompts both drawn again."""
-    grown = [(p, nth, g) for nth, run in enumerate(free) for p, g in zip(run.prompts, _grown(run), strict=True)]
-    prompts, seeds, value = zip(*grown, strict=True)
-    return counting.bootstrap(value, prompts, seeds, bounds=counting.FREE)
-
-
-def _grown(run: Along) -> list[float]:
-    return (run.length[max(run.length)] - run.length[0]).tolist()
 
 
 def _preferred(model: Leaning, truth: Leaning) -> Dots:
@@ -140,14 +122,3 @@ def _groups(rows: Mapping[str, tuple[str, str, Interval | None]]) -> tuple[Group
         for label, (style, name, found) in rows.items()
         if found is not None
     )
-
-
-def _plot(styled: Sequence[tuple[str, str, Along]]) -> Plot:
-    lines = tuple(
-        Line(
-            style=style, name=name,
-            points=tuple(Point(x=k, found=counting.mean(one, run.prompts)) for k, one in run.length.items()),
-        )
-        for style, name, run in styled
-    )  # fmt: skip
-    return Plot(title="Words an answer along the way", x_name="PPO iteration", unit="score", lines=lines)

@@ -9,20 +9,23 @@ from biddable.measure.overoptimised import Overoptimised, Way, over_seeds, overo
 from biddable.paper import counting, followed
 from biddable.paper.figure import Claim, Figure
 from biddable.paper.figures import scaling
-from biddable.paper.followed import fits, line, over_distance
+from biddable.paper.followed import Along, fits, grown, line, over_distance, over_iterations
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Ranking, Score
 
-TOP = "over-optimisation goes on: gold falls while the proxy rises (Gao et al. 2023, Fig. 1); β = 0 is poor (Fig. 36)"
+TOP = "β = 0 is poor (Fig. 36); Gao et al. 2023, Fig. 1: beyond a peak gold falls while the proxy rises"
 
 
 class Ways(NamedTuple):
-    """PPO without a penalty by several seeds, with one by β, and best of n by the number of rankings learnt from."""
+    """PPO without a penalty by several seeds, with one by β, and best of n by the number of rankings learnt from; and
+    of the same runs which answers refuse."""
 
     free: Sequence[Way]
     held: Mapping[float, Way]
     best: Mapping[int, Way]
+    free_refuse: Sequence[Along]
+    held_refuse: Mapping[float, Along]
 
 
 def weak(plan: Plan) -> dict[int, Job]:
@@ -56,6 +59,8 @@ def count(plan: Plan) -> Figure:
         [followed.way(plan, one) for one in free],
         {beta: followed.way(plan, one) for beta, one in held.items()},
         {learnt: followed.best(plan, of(Score, job.leaves)) for learnt, job in best.items()},
+        [followed.refusals(plan, one) for one in free],
+        {beta: followed.refusals(plan, one) for beta, one in held.items()},
     )
     folders = [job.stage.folder for one in (*free, *held.values()) for job in one.jobs]
     folders += [job.stage.folder for job in (followed.many(plan), *best.values())]
@@ -73,6 +78,8 @@ def figure(ways: Ways) -> Figure:
     styled += [("ppo_ptx", name, one) for name, one in named.items() if "without" not in name]
     styled += [("ours", "best of n", best[most])]
     colours = itertools.cycle(("base", "sft", "ppo", "ppo_ptx"))
+    refuse = [("ppo", name, one) for name, one in zip(named, ways.free_refuse, strict=False)]
+    refuse += [("ppo_ptx", f"with β = {beta:g}", one) for beta, one in ways.held_refuse.items()]
     by_labels = [
         ("ours" if learnt == most else next(colours), f"{learnt:,} rankings", one) for learnt, one in best.items()
     ]
@@ -103,6 +110,7 @@ def figure(ways: Ways) -> Figure:
                 "Best of n by the truth, by reward models of fewer and of all rankings",
                 (line(*one, "gold") for one in by_labels),
             ),
+            over_iterations("Answers that refuse", "share", refuse),
             fits("The fits", named | {f"best of n, {learnt:,} rankings": one for learnt, one in best.items()}),
         ),
         differs=(
@@ -145,11 +153,17 @@ def _claims(ways: Ways, best: Mapping[int, Overoptimised]) -> tuple[Claim, ...]:
             "the truth at the end, with the penalty less without",
             counting.mean(way.gold_PK[:, -1] - without_P, way.prompts), "above",
         ))  # fmt: skip
+    made.append(Claim(
+        text="What such a run finds is to hedge: it refuses what it could answer.",
+        theirs="over-hedging simple questions is among its models' mistakes (section 4.3)",
+        measure="answers that refuse, the last policies less the start", ours=grown(ways.free_refuse),
+        expected="above", even=0.0, unit="points",
+    ))  # fmt: skip
     if few < most:
         gain_P = ways.best[most].gold_PK[:, -1] - ways.best[few].gold_PK[:, -1]
         made.append(_claim(
             "A reward model of more rankings can be followed to more.",
-            "more comparisons, more gold and less over-optimisation (Gao et al. 2023)",
+            "prints none; Gao et al. 2023: more comparisons, more gold and less over-optimisation",
             f"the truth of the best of {ways.best[most].at[-1]}, {most:,} rankings less {few:,}",
             counting.mean(gain_P, ways.best[most].prompts), "above",
         ))  # fmt: skip
