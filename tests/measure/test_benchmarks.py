@@ -260,6 +260,11 @@ def test_reckoning_reads_what_was_written(tmp_path):
     assert found.tasks["base"].mean.n == 10
     assert {one.left_out for one in found.scored} == {7}  # what the longer of the two runs left out
     assert found.repair.lost.n == 60
+    assert found.paid.keys() == {"sft", "ppo", "ppo_ptx", "other"}
+    lost = found.tasks["base"].mean.value - found.tasks["ppo"].mean.value
+    assert found.paid["ppo"].value == pytest.approx(lost)
+    assert found.paid["ppo"].n == 10
+    assert forgotten.reckon([], how=FAST).paid == {}
 
 
 def test_lines_that_do_not_belong_together(tmp_path):

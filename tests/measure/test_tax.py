@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biddable.measure.interval import Bootstrap
-from biddable.measure.tax import ordered, repair, right, scores, task_means
+from biddable.measure.tax import ordered, paid, repair, right, scores, task_means
 from biddable.records import Item, Likelihood
 
 FAST = Bootstrap(draws=400)
@@ -108,6 +108,30 @@ def test_pairing_makes_the_loss_sharper_than_two_intervals():
     alone = scores(items, said, {"base": "base", "ppo": "ppo"}, FAST)
     width = sum((s.mean.high - s.mean.low) ** 2 for s in alone.values()) ** 0.5
     assert lost.high - lost.low < 0.8 * width
+
+
+def test_what_each_model_has_paid_is_base_minus_itself_by_hand():
+    """facts: base 2 of 2, m 1 of 2; cloze: base 0 of 1, m 1 of 1. Base's mean is 1/2, m's 3/4: m gained a quarter."""
+    items = [item("cloze", 0), item("facts", 0), item("facts", 1)]
+    good, bad = (-1.0, -2.0), (-2.0, -1.0)
+    base, m = (bad, good, good), (good, good, bad)
+    said = [
+        line
+        for run, its in (("base", base), ("m", m))
+        for i, logps in enumerate(its)
+        for line in seen(items[i], run, *logps)
+    ]
+    found = paid(items, said, ("base", "m"), FAST)
+    assert found.keys() == {"m"}
+    assert found["m"].value == pytest.approx(-0.25)
+    assert found["m"].n == 3
+
+
+def test_what_ppo_has_paid_is_what_it_lost():
+    items, said = world(0, 0.9, 0.7, 0.85)
+    found = paid(items, said, ("base", "ppo", "ptx"), FAST)
+    assert found["ppo"] == repair(items, said, "base", "ppo", "ptx", FAST).lost
+    assert found["ptx"].low <= 0.05 <= found["ptx"].high  # 0.9 − 0.85
 
 
 def test_a_missing_likelihood_is_named():
