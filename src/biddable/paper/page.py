@@ -33,7 +33,6 @@ STYLE = """
 .pages .differs .numbers::before { content: "✗ "; color: var(--bad); }
 .drawn.people { stroke: var(--people); } .drawn.gold { stroke: var(--gold); } .drawn.ours { stroke: var(--ours); }
 #runs th { white-space: nowrap; }
-.drawn.ours { stroke: var(--ours); } .drawn.people { stroke: var(--people); } .drawn.gold { stroke: var(--gold); }
 .back { font-size: .9rem; }
 @media (min-width: 74rem) { body { display: block; } main { max-width: 48.5rem; } }
 @media screen and (max-width: 34rem) { .claims li { grid-template-columns: 1fr; } }

@@ -160,21 +160,21 @@ def _claims(found: Found, most: int, known: Doubt) -> tuple[Claim, ...]:
     single_N = np.mean([pairs.margin_N > 0 for pairs in found.alone], axis=0)
     right = counting.mean((found.all.margin_N > 0) - single_N, found.all.prompts)
     (_, seconds), (_, parted) = over_runs(found.second), over_runs(found.apart)
-    coste = "the ensemble's best of n is better than a single model's (Coste et al. 2024, Fig. 3)"
+    coste = "trains one; Coste et al. 2024: an ensemble's best of n is better than a single model's"
     return (
         _claim("A careful ensemble chooses better answers than one model.", coste,
                f"the truth of the best of {most}, mean less spread, less single models", careful, "above"),
         _claim("So does taking the worst of their scores.", coste,
                f"the truth of the best of {most}, the worst, less single models", worst, "above"),
-        _claim("Together they foresee people better.", "not printed there",
+        _claim("Together they foresee people better.", "trains one model, and prints nothing of several",
                "accuracy on held-out pairs, their mean less single models", right, "above", "points"),
-        Claim(text="Their spread knows where they err.", theirs="that it does is what its use rests on",
+        Claim(text="Their spread knows where they err.", theirs="trains one model; Coste et al. 2024 rest on it",
               measure="a pair foreseen wrongly has more spread than one foreseen rightly", ours=known.wrong,
               expected="above", even=0.5),
         _claim("Second opinions fall where the truth does, while the model that is followed goes on rising.",
-               "models of other seeds do not share its errors (the same, in words)",
+               "trains one model; Coste et al. 2024: models of other seeds do not share its errors",
                "their score of runs without a penalty, from the truth's best point to the last", seconds, "below"),
-        _claim("The models part where one of them is followed too far.", "the same, in words",
+        _claim("The models part where one of them is followed too far.", "trains one; Coste et al. 2024 rest on it",
                "spread of their scores, from the truth's best point to the last", parted, "above"),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of, truth_scores
 from biddable.records import Completion, Ranking, Score
 
-THEIRS = "in three settings most of what RLHF gains goes with length (Singhal et al. 2023)"
+THEIRS = "does not ask; Singhal et al. 2023: much of what RLHF gains goes with length, in three settings"
 
 
 def stages(plan: Plan) -> list[Job]:
@@ -81,7 +81,7 @@ def _claims(model: Leaning, free: Sequence[Along]) -> tuple[Claim, ...]:
     if model.more is not None:
         made.append(Claim(
             text="It prefers the longer of two answers more often than people do.",
-            theirs="reward models lean to length beyond people's preference (the same)",
+            theirs="does not ask; Singhal et al. 2023: reward models lean to length beyond what people prefer",
             measure="how often the longer is preferred, the model less people", ours=model.more,
             expected="above", even=0.0, unit="points",
         ))  # fmt: skip

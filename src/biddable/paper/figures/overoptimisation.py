@@ -14,7 +14,7 @@ from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Ranking, Score
 
-TOP = "over-optimisation goes on: gold falls while the proxy rises (Gao et al. 2023, Fig. 1); β = 0 is poor (Fig. 36)"
+TOP = "β = 0 is poor (Fig. 36); Gao et al. 2023, Fig. 1: beyond a peak gold falls while the proxy rises"
 
 
 class Ways(NamedTuple):
@@ -163,7 +163,7 @@ def _claims(ways: Ways, best: Mapping[int, Overoptimised]) -> tuple[Claim, ...]:
         gain_P = ways.best[most].gold_PK[:, -1] - ways.best[few].gold_PK[:, -1]
         made.append(_claim(
             "A reward model of more rankings can be followed to more.",
-            "more comparisons, more gold and less over-optimisation (Gao et al. 2023)",
+            "prints none; Gao et al. 2023: more comparisons, more gold and less over-optimisation",
             f"the truth of the best of {ways.best[most].at[-1]}, {most:,} rankings less {few:,}",
             counting.mean(gain_P, ways.best[most].prompts), "above",
         ))  # fmt: skip
