@@ -84,7 +84,8 @@ def correlation(
             x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
         x, y = x - x.mean(), y - y.mean()
         sums_PC[prompt] = x @ y, x @ x, y @ y
-    found = resampled(sums_PC, lambda sums_DC: np.arctanh(_pooled(sums_DC)), len(answers), how, (-np.inf, np.inf))
+    most = float(np.arctanh(NEARLY))
+    found = resampled(sums_PC, lambda sums_DC: np.arctanh(_pooled(sums_DC)), len(answers), how, (-most, most))
     if found is None:
         return None
     at, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
