@@ -115,7 +115,7 @@ def test_the_same_file_again_gives_the_same_ids(file):
         ("p.csv", "text,user\na,u\nb\n", ", row 3: has 1 cells, but the header names 2 columns"),
         ("p.csv", "text,user\na,b,c\n", ", row 2: has 3 cells, but the header names 2 columns"),
         ("p.csv", "text,text\na,b\n", ", row 1: text: is the name of two columns"),
-        ("p.csv", "", ", row 1: is empty; it should name the columns, text, user"),
+        ("p.csv", "", ", row 1: is empty; it should name its columns: text, and where known user"),
         ("p.csv", 'text,user\na,u\n"b,u\n', ", row 3: is not a table's row: unexpected end of data"),
         (
             "p.csv",

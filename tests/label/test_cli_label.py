@@ -128,7 +128,8 @@ def test_a_copy_is_a_store_and_goes_where_nothing_is(labeled):
     assert run("verify", cwd=labeled).stdout == done.stdout
     again = run("copy", "store.db", cwd=labeled)
     assert again.returncode == 2
-    assert re.fullmatch(r"biddable: store.db: has rows in \w+; a copy goes where nothing is yet\n", again.stderr)
+    refused = r"biddable: store.db: is there already, with rows in \w+; a copy goes where nothing is yet\n"
+    assert re.fullmatch(refused, again.stderr)
 
 
 def test_verify_names_the_first_bad_row_and_exits_65(labeled):

@@ -157,3 +157,28 @@ def test_prompts_to_be_written_are_asked_for_ten_thousand_at_a_time(tmp_path):
         assert len(list(fill.todos(connection, job, fill.Fill(count=10_000)))) == 10_000
         with pytest.raises(ValueError, match="count: at most 10,000 prompts are asked for at once"):
             list(fill.todos(connection, job, fill.Fill(count=10_001)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "purpose", "what", "said"),
+    [
+        (
+            "rank",
+            "training",
+            fill.Fill(),
+            "no train prompt that is not ranked yet has 4 answers or more; with fewer, compare",
+        ),
+        ("rank", "evaluation", fill.Fill(runs=("a",)), "no test prompt has 4 answers of these runs or more"),
+        ("compare", "evaluation", fill.Fill(), "no test prompt has answers of both"),
+        ("compare", "evaluation", fill.Fill(split="train"), "no train prompt has answers of both"),
+        (
+            "write",
+            "training",
+            fill.Fill(use_cases=("chat",)),
+            "no train prompt of these use cases is there that has no",
+        ),
+    ],
+)
+def test_what_an_empty_job_wants_is_said(kind, purpose, what, said):
+    job = jobs.new(kind, "", purpose, JobSettings(), NOON)
+    assert fill.wanting(job, what).startswith(said)

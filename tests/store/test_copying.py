@@ -59,7 +59,7 @@ def test_numbers_go_on_behind_what_came_along(both):
 def test_a_copy_goes_only_where_nothing_is(both):
     one, other = both
     other.add_prompts([Prompt(id="p", text="Here already.")])
-    with pytest.raises(StoreError, match=r"has rows in .*; a copy goes where nothing is yet"):
+    with pytest.raises(StoreError, match=r"is there already, with rows in .*; a copy goes where nothing is yet"):
         copied(one, other)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -102,13 +102,18 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
             "judgements": next(store.judgements(chosen), None),
             "rankings": next(store.rankings(), None),
         }
+        elsewhere = [
+            one for one in get_args(records.Split) if one != split and next(store.verdicts(one), None) is not None
+        ]
         wrote = next(store.demonstrations(), None) is not None
     there = [what for what, first in said.items() if first is not None]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
     if not (there or judged or written):
+        other = f"; there are verdicts on {elsewhere[0]} prompts: --split {elsewhere[0]}" if elsewhere else ""
         raise ConfigError(
             f"{here.store}: no verdicts or judgements on {split} prompts, rankings or benchmarks: nothing to measure"
+            + other
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}

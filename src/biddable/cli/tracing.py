@@ -153,13 +153,14 @@ def withdraw(
 
     Example: `biddable withdraw ann`, then `biddable withdraw ann --yes`
     """
-    from biddable.store import withdrawal
+    from biddable.store import accounts, withdrawal
 
     here = project.find()
     with project.open_store(here) as store:
         with store.reading() as connection:
             name = _known_as(connection, person)
             theirs = withdrawal.theirs(connection, name)
+            account = accounts.of(connection, name)
         touched = lineage.forward(tracks_of(), name)
         if not (theirs or touched.files or touched.runs):
             raise ConfigError(f"{person}: nothing of theirs is in the store, in a file or in a run")
@@ -178,6 +179,9 @@ def withdraw(
     again = [run.id for run in touched.runs if not _models(run)]
     if again:
         say(f"make again: {', '.join(again)}")
+    say("copies and backups of the store hold it still, and are yours to delete")
+    if account is not None:
+        say(f"{account.name}'s account and the times of their work, for the pay, stay; People in the app closes it")
     if not yes:
         say(f"nothing was changed; to take it out for good: biddable withdraw {shlex.quote(person)} --yes")
 

@@ -196,6 +196,12 @@ def _delimiter(header: str, some: str, known: Set[str]) -> str:
     return max(some, key=found)  # of equals the first: a comma
 
 
+def _columns_wanted(known: Set[str]) -> str:
+    if "answer" in known:
+        return "prompt and answer, and where known model and labeler; or others that `biddable import --help` has"
+    return f"text, and where known {', '.join(name for name in COLUMNS if name not in ('text', 'messages'))}"
+
+
 def _table_rows(path: Path, delimiters: str, known: Set[str]) -> Iterator[Row]:
     # A prompt may be longer than csv's 131,072 characters. The limit is the whole process's, and only ever raised.
     csv.field_size_limit(sys.maxsize)
@@ -206,7 +212,7 @@ def _table_rows(path: Path, delimiters: str, known: Set[str]) -> Iterator[Row]:
     try:
         header = next(table, [])
         if not any(header):
-            raise BadRow(f"{path}, row 1: is empty; it should name the columns, {', '.join(COLUMNS)}")
+            raise BadRow(f"{path}, row 1: is empty; it should name its columns: {_columns_wanted(known)}")
         if twice := next((name for name in header if name and header.count(name) > 1), None):
             raise BadRow(f"{path}, row 1: {twice}: is the name of two columns")
         for number, cells in enumerate(table, start=2):

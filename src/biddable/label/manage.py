@@ -131,7 +131,7 @@ def make_job(
     job = jobs.new(kind, title, purpose, settings, desk.now())
     todos = desk.read(lambda connection: list(fill.todos(connection, job, what)))
     if not todos:
-        raise StoreError("there is nothing to do in this job: no prompt (or not enough answers) fits it")
+        raise StoreError(f"there is nothing to do in this job: {fill.wanting(job, what)}")
     desk.write(jobs.keep, job, who.labeler)
     return job.id, put_in(desk, who, job, todos)
 

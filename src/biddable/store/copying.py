@@ -17,7 +17,7 @@ def copy(source: Connection, target: Connection) -> Verdict:
     history says of the copy. The target must be a store in which nothing is yet."""
     for table in metadata.sorted_tables:
         if target.execute(select(*table.primary_key).limit(1)).first() is not None:
-            raise StoreError(f"has rows in {table.name}; a copy goes where nothing is yet")
+            raise StoreError(f"is there already, with rows in {table.name}; a copy goes where nothing is yet")
     for table in metadata.sorted_tables:
         for rows in _rows(source, table):
             target.execute(table.insert(), rows)

@@ -47,8 +47,29 @@ def todos(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
         yield pool[one.place]._replace(chosen_by=by, propensity=one.propensity)
 
 
+def wanting(job: Job, what: Fill) -> str:
+    """What such a job needs, for whoever made one with nothing in it."""
+    split = _split(job, what)
+    of = f"{split} prompt" + (" of these use cases" if what.use_cases else "")
+    answers = "answers of these runs" if what.runs else "answers"
+    need = {
+        "write": f"no {of} is there that has no demonstration yet",
+        "rank": f"no {of}{' that is not ranked yet' if job.purpose == 'training' else ''} has {what.fewest} {answers} "
+        "or more; with fewer, compare two or judge each",
+        "toxicity": f"no {of} has {what.fewest} {answers} or more",
+        "judge": f"no {of} has {answers}",
+        "compare": f"no {of} has answers of both",
+        "prompt": "no prompt is asked for",
+    }[job.kind]
+    return f"{need}; choose other prompts (train, valid or test), or bring in more"
+
+
+def _split(job: Job, what: Fill) -> Split:
+    return what.split or ("test" if job.purpose == "evaluation" else "train")
+
+
 def _there(connection: Connection, job: Job, what: Fill) -> Iterator[Todo]:
-    of = [prompts.c.split == (what.split or ("test" if job.purpose == "evaluation" else "train"))]
+    of = [prompts.c.split == _split(job, what)]
     if what.use_cases:
         of.append(prompts.c.use_case.in_(what.use_cases))
     match job.kind:

@@ -59,6 +59,7 @@ export function write(work) {
     draw() {
       sources();
       form.querySelector(".count").textContent = `${words(text.value)} words`;
+      text.setCustomValidity(text.value.length > 64e3 ? "At most 64,000 characters" : "");
       const many = Number(pasted.value);
       form.querySelector(".pasted").textContent = many ? `${many} characters pasted` : "";
       clearTimeout(soon);
