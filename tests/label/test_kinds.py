@@ -54,6 +54,22 @@ def test_an_answer_is_written_and_seen_as_others_will_see_it(where, app, person,
     assert handed_in(app) == [{"text": demonstration.text, "pasted": 0, "tool": True}]
 
 
+def test_an_answer_that_is_too_long_is_not_cut_and_not_handed_in(where, app, person, window):
+    add(where, prompts=1)
+    job(app, person, "write")
+    page = begin(window("ann"))
+    text = page.get_by_label("The answer that you would want to get")
+    text.fill("x" * 64_001)
+    text.press("Control+Enter")
+    assert "At most 64,000 characters" in text.evaluate("it => it.validationMessage")
+    assert len(text.input_value()) == 64_001
+    assert handed_in(app) == []
+    text.fill("x" * 64_000)
+    text.press("Control+Enter")
+    nothing_left(page)
+    assert len(handed_in(app)[0]["text"]) == 64_000
+
+
 def test_what_is_pasted_is_counted_and_said(where, app, person, window):
     add(where, prompts=1)
     job(app, person, "write")

@@ -166,7 +166,7 @@ def test_prompts_to_be_written_are_asked_for_ten_thousand_at_a_time(tmp_path):
             "rank",
             "training",
             fill.Fill(),
-            "no train prompt that is not ranked yet has 4 answers or more; with fewer, compare",
+            "no train prompt that is not ranked yet has 4 answers or more; with fewer,",
         ),
         ("rank", "evaluation", fill.Fill(runs=("a",)), "no test prompt has 4 answers of these runs or more"),
         ("compare", "evaluation", fill.Fill(), "no test prompt has answers of both"),
@@ -175,7 +175,7 @@ def test_prompts_to_be_written_are_asked_for_ten_thousand_at_a_time(tmp_path):
             "write",
             "training",
             fill.Fill(use_cases=("chat",)),
-            "no train prompt of these use cases is there that has no",
+            "no train prompt of these use cases is there that",
         ),
     ],
 )

@@ -102,15 +102,13 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
             "judgements": next(store.judgements(chosen), None),
             "rankings": next(store.rankings(), None),
         }
-        elsewhere = [
-            one for one in get_args(records.Split) if one != split and next(store.verdicts(one), None) is not None
-        ]
+        others = [one for one in get_args(records.Split) if next(store.verdicts(one), None) is not None]
         wrote = next(store.demonstrations(), None) is not None
     there = [what for what, first in said.items() if first is not None]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
     if not (there or judged or written):
-        other = f"; there are verdicts on {elsewhere[0]} prompts: --split {elsewhere[0]}" if elsewhere else ""
+        other = f"; there are verdicts on {others[0]} prompts: --split {others[0]}" if others else ""
         raise ConfigError(
             f"{here.store}: no verdicts or judgements on {split} prompts, rankings or benchmarks: nothing to measure"
             + other
