@@ -88,8 +88,8 @@ def correlation(
     found = resampled(sums_PC, lambda sums_DC: np.arctanh(_pooled(sums_DC)), len(answers), how, (-most, most))
     if found is None:
         return None
-    at, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
-    return Interval(value=at, low=low, high=high, n=found.n)
+    value, low, high = np.tanh([found.value, found.low, found.high])
+    return Interval(value=float(value), low=float(low), high=float(high), n=found.n)
 
 
 def _pooled(sums_DC: Floats) -> Floats:
