@@ -17,7 +17,7 @@ from biddable.hamlet.answers import Care, write
 from biddable.learn import reward as stage
 from biddable.learn.reward import RewardConfig
 from biddable.measure.agreement import agreement
-from biddable.measure.captions import alerts
+from biddable.measure.in_short import alerts
 from biddable.measure.interval import Interval, bootstrap
 from biddable.measure.results import ReportData, Results, Source
 from biddable.model import attention, causal
