@@ -33,7 +33,7 @@ from biddable.store.rows import SHELVES, Skip, Task, kind_of, one_thing, sound
 from biddable.store.snapshot import SAID
 
 WHOLE = 20_000  # rows of a file that are one transaction
-PART = 4000  # rows of a larger one that are: people at work wait for it, some 0.1 s, and it waits for the disk with each
+PART = 4000  # rows of a larger one that are: people at work wait for it, some 0.1 s
 
 
 def now() -> datetime:
