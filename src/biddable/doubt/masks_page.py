@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from biddable.doubt.masks import Masks, Row, Strip, Token
-from biddable.measure.markup import Safe, el, join
+from biddable.measure.markup import Safe, document, el, join
 from biddable.runs import write_aside
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -33,15 +33,6 @@ def write(masks: Masks, path: Path, facts: dict[str, str]) -> Path:
 
 def page(masks: Masks, facts: dict[str, str]) -> str:
     title = f"What each token carries: {masks.stage}"
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{title} · biddable"),
-        el("style", Safe(style(masks))),
-    )
     scales = {lens: scale(masks, lens) for lens in masks.lenses}
     main = el(
         "main",
@@ -52,7 +43,7 @@ def page(masks: Masks, facts: dict[str, str]) -> str:
         el("div", lenses(masks), *(shown(row, scales) for row in masks.rows), class_="rows"),
         el("footer", el("p", join(*(f"{key}: {value}. " for key, value in facts.items())))),
     )
-    return "<!doctype html>\n" + el("html", head, el("body", main), lang="en") + "\n"
+    return document(f"{title} · biddable", style(masks), POLICY, main)
 
 
 def style(masks: Masks) -> str:

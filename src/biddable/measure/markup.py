@@ -54,6 +54,21 @@ def prose(words: str) -> Safe:
     return join(*(el("span", part, class_="whole") if _WHOLE.fullmatch(part) else part for part in _WHOLE.split(words)))
 
 
+def document(title: str, style: str, policy: str, *inside: Child, facts: Child = None) -> str:
+    """A whole page, which loads nothing but what its policy names. `facts` are further elements of its head."""
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("meta", name="color-scheme", content="light dark"),
+        facts,
+        el("title", title),
+        el("style", Safe(style)),
+    )
+    return "<!DOCTYPE html>\n" + el("html", head, el("body", *inside), lang="en") + "\n"
+
+
 def table(caption: str, head: list[str], rows: Sequence[Sequence[Child]]) -> Safe:
     """A table whose first column names its rows; in a box that scrolls by itself on a small screen."""
     made = el(

@@ -8,7 +8,7 @@ from biddable.measure import captions, figures, in_short, task_figures
 from biddable.measure.captions import GAP
 from biddable.measure.charts import NARROW, WIDE
 from biddable.measure.loop_picture import picture
-from biddable.measure.markup import Child, Safe, el, join, prose, table
+from biddable.measure.markup import Child, Safe, document, el, join, prose, table
 from biddable.measure.results import NAMES, ReportData, Sample, data_sha256, in_order, name_of
 from biddable.runs import write_aside
 
@@ -45,21 +45,12 @@ def write_report(data: ReportData, out: Path) -> Path:
 def page(data: ReportData) -> str:
     style = resources.files("biddable.measure").joinpath("report.css").read_text(encoding="utf-8")
     sections = body(data)
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", name=DATA, content=data_sha256(data)),
-        el("title", f"{data.title} · biddable"),
-        el("style", Safe(style)),
-    )
     names = dict(SECTIONS)
     there = el("ol", *(el("li", el("a", names[key], href=f"#{key}")) for key in sections))
     contents = el("nav", el("p", "On this page"), there, aria_label="On this page")
     main = el("main", header(data), *sections.values(), footer(data))
-    return "<!DOCTYPE html>\n" + el("html", head, el("body", contents, main), lang="en") + "\n"
+    made_of = el("meta", name=DATA, content=data_sha256(data))
+    return document(f"{data.title} · biddable", style, POLICY, contents, main, facts=made_of)
 
 
 def header(data: ReportData) -> Safe:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from biddable import __version__
-from biddable.measure.markup import Safe, el, join, prose, table
+from biddable.measure.markup import Safe, document, el, join, prose, table
 from biddable.measure.report import POLICY
 from biddable.paper.drawing import draw
 from biddable.paper.figure import DIFFERS, SAME, Claim, Figure, in_one_line, shown, spanned
@@ -163,13 +163,4 @@ def _footer() -> Safe:
 
 def _html(title: str, main: Safe) -> str:
     style = resources.files("biddable.measure").joinpath("report.css").read_text(encoding="utf-8") + STYLE
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", title),
-        el("style", Safe(style)),
-    )
-    return "<!DOCTYPE html>\n" + el("html", head, el("body", main), lang="en") + "\n"
+    return document(title, style, POLICY, main)
