@@ -175,8 +175,13 @@ def test_many_more_than_one_chunk(store: Store):
 
 
 def test_the_splits_that_a_prompt_is_in(store):
-    assert store.splits() == set()
+    def splits() -> set[str]:
+        return {split for split in ("train", "valid", "test") if store.holds("prompt", split)}
+
+    assert splits() == set()
+    assert not store.holds("prompt")
     store.add_prompts([Prompt(id="a", text="say a", split="test"), Prompt(id="b", text="say b")])
-    assert store.splits() == {"test"}
+    assert splits() == {"test"}
     store.add_prompts([Prompt(id="c", text="say c", split="train")])
-    assert store.splits() == {"test", "train"}
+    assert splits() == {"test", "train"}
+    assert store.holds("prompt")

@@ -64,7 +64,7 @@ def judge(
 
 def _inputs(here: Project, split: Split) -> dict[str, Path]:
     with project.open_store(here) as store:
-        compared = next(store.verdicts(None if split == "all" else split), None) is not None
+        compared = store.holds("verdict", None if split == "all" else split)
     inputs = {"completions": take(here, "completions", split, "all")}
     return inputs | ({"verdicts": take(here, "verdicts", split, "all")} if compared else {})
 

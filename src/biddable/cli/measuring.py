@@ -97,14 +97,14 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
     """Snapshots of what people said, and what the machines left: scores, likelihoods and training metrics."""
     chosen = None if split == "all" else split
     with project.open_store(here) as store:
-        said: dict[What, object] = {
-            "verdicts": next(store.verdicts(chosen), None),
-            "judgements": next(store.judgements(chosen), None),
-            "rankings": next(store.rankings(), None),
+        said: dict[What, bool] = {
+            "verdicts": store.holds("verdict", chosen),
+            "judgements": store.holds("judgement", chosen),
+            "rankings": store.holds("ranking"),
         }
-        others = [one for one in get_args(records.Split) if next(store.verdicts(one), None) is not None]
-        wrote = next(store.demonstrations(), None) is not None
-    there = [what for what, first in said.items() if first is not None]
+        others = [] if any(said.values()) else [one for one in get_args(records.Split) if store.holds("verdict", one)]
+        wrote = store.holds("demonstration")
+    there = [what for what, any_of in said.items() if any_of]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
     if not (there or judged or written):

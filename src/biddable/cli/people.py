@@ -159,8 +159,9 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
 def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
     shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
-        there = store.splits()
-    for split in (split for split in get_args(records.Split) if shares[split] > 0 and split not in there):
+        wanted = [split for split in get_args(records.Split) if shares[split] > 0]
+        empty = [split for split in wanted if not store.holds("prompt", split)]
+    for split in empty:
         more = cure.format("" if split == "train" else f"{split}=0.3 or ")
         warn(f"no prompt is in the {split} split, since a user is in one split as a whole and few are here; {more}")
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
@@ -114,10 +114,10 @@ class Store:
         with self._reading() as connection:
             return queries.counts(connection)
 
-    def splits(self) -> set[Split]:
-        """Those that a prompt is in."""
+    def holds(self, kind: str, split: Split | None = None) -> bool:
+        """Whether there is any record of a kind, or any about prompts of a split. To read the first would sort all."""
         with self._reading() as connection:
-            return {split for split in get_args(Split) if queries.any_in(connection, split)}
+            return queries.holds(connection, kind, split)
 
     def prompts(self, split: Split | None = None) -> Iterator[Prompt]:
         return self._read("prompt", *queries.chosen(tables.prompts, split, None))

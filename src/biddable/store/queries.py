@@ -6,7 +6,20 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, exists, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from biddable.records import Group, Ranking, Record, Split
 from biddable.store.rows import SHELVES, from_row
@@ -26,9 +39,11 @@ def fetch(connection: Connection, kind: str, *conditions: ColumnElement[bool]) -
         yield from_row(kind, row._mapping)
 
 
-def any_in(connection: Connection, split: Split) -> bool:
-    """Whether any prompt is in a split."""
-    return connection.execute(select(prompts.c.id).where(prompts.c.split == split).limit(1)).first() is not None
+def holds(connection: Connection, kind: str, split: Split | None) -> bool:
+    """Whether there is any record of a kind, about prompts of a split where one is said."""
+    table = SHELVES[kind].table
+    some = select(literal(1)).select_from(table).where(*chosen(table, split, None)).limit(1)
+    return connection.execute(some).first() is not None
 
 
 def named(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Record]:
