@@ -23,6 +23,7 @@ from biddable.measure.results import (
     NAMES,
     Counts,
     FigureName,
+    Rates,
     ReportData,
     Results,
     Sample,
@@ -87,8 +88,9 @@ def count(run: runs.Run, ground: Ground) -> ReportData:
     prompts = {p.id: p for p in of(Prompt, pool)}
     spent = cost([ground.inputs[name] for name in among(ground.inputs, COUNTED_FROM["cost"])], ground.paid)
     here = runs.read_manifest(run.folder)
+    behaviour = rates(of(Judgement, pool), of(Completion, pool), models)
     return ReportData(
-        results=_numbers(ground, made, pool, models, asked).model_copy(update={"cost": spent}),
+        results=_numbers(ground, made, pool, models, asked, behaviour).model_copy(update={"cost": spent}),
         world=ground.world,
         made=f"{here.started.day} {here.started:%B %Y}",
         version=__version__,
@@ -97,7 +99,7 @@ def count(run: runs.Run, ground: Ground) -> ReportData:
         doubt=_doubt(pool),
         tasks=asked.tasks,
         repair=asked.repair,
-        rates=rates(of(Judgement, pool), completions.values(), models),
+        rates=behaviour,
         curves=tuple(curve(runs.read_metrics(one), one.name, one.name) for one in _trained(ground)),
         samples=tuple(_samples(pool, prompts, completions, models)),
         sources=_sources(source_of(here, run.folder, ground.root), ground),
@@ -165,9 +167,9 @@ def _numbers(
     pool: set[AnyRecord],
     models: Mapping[str, str],
     asked: Reckoning,
+    behaviour: Mapping[str, Rates],
 ) -> Results:
     """results.json of a real project: nothing in it is gold, since nobody knows the truth."""
-    behaviour = rates(of(Judgement, pool), of(Completion, pool), models)
     people = [v for v in of(Verdict, pool) if v.judge == "person"]
     met = {tuple(sorted({models[v.a], models[v.b]}, key=place)) for v in people}
     pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [place(model) for model in pair])
