@@ -50,6 +50,7 @@ class Bootstrap(Record):
 
 
 DEFAULT = Bootstrap()
+FREE = (-np.inf, np.inf)  # bounds of what has none: scores, losses, differences
 
 
 def codes(names: Sequence[Hashable]) -> tuple[Ints, int]:

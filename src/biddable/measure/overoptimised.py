@@ -20,6 +20,7 @@ from scipy.special import xlogy
 
 from biddable.measure.interval import (
     DEFAULT,
+    FREE,
     Bootstrap,
     Finite,
     Floats,
@@ -34,7 +35,6 @@ from biddable.records import Completion, Record
 
 Kind = Literal["best_of", "policy"]
 FEWEST = 3  # points beside the start, before two numbers are fitted to them
-FREE = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)

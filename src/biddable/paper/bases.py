@@ -1,12 +1,11 @@
 """The sizes of Fig. 1: each base is pretrained in the run and goes through the loop with the walk's labels."""
 
-import json
-import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from biddable.measure.model_facts import parameters
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import asked, of_recipe, ppo
 from biddable.paper.settings import Size
@@ -73,8 +72,8 @@ def with_prefix(plan: Plan, head: str = "") -> list[Prompt]:
     return [one.model_copy(update={"text": before + one.text}) for one in of(Prompt, plan.file("tested"))]
 
 
-def parameters(model: Path) -> int:
-    """Weights of a model, by the header of its safetensors file."""
-    with (model / "model.safetensors").open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+def size(model: Path) -> int:
+    """Its weights, of which a model of ours has some."""
+    found = parameters(model)
+    assert found is not None
+    return found

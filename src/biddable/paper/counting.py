@@ -15,11 +15,10 @@ from scipy.special import stdtrit
 from biddable.hamlet import people, screening, truth
 from biddable.hamlet.people import Person
 from biddable.measure import tax, winrate
-from biddable.measure.interval import Floats, Interval, bootstrap
+from biddable.measure.interval import FREE, Floats, Interval, bootstrap
 from biddable.quickstart.gates import of
 from biddable.records import Completion, Item, Judge, Likelihood, Prompt, Score, Verdict
 
-FREE = (-np.inf, np.inf)
 Answers = Mapping[str, Completion]  # by prompt
 
 

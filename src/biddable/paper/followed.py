@@ -11,7 +11,7 @@ import numpy as np
 
 from biddable.hamlet import truth
 from biddable.measure.captions import number
-from biddable.measure.interval import Floats, Interval, bootstrap
+from biddable.measure.interval import FREE, Floats, Interval, bootstrap
 from biddable.measure.overoptimised import (
     Fit,
     Overoptimised,
@@ -25,11 +25,11 @@ from biddable.measure.overoptimised import (
 from biddable.measure.reward import one_value
 from biddable.paper.figure import Line, Plot, Point, Table, Unit, spanned
 from biddable.paper.plan import Job, Plan
+from biddable.paper.policies import ppo
 from biddable.quickstart.gates import of
 from biddable.records import Completion, Prompt, Score
 
 SECONDS = 0.014  # an episode
-FREE = (-np.inf, np.inf)
 BOUNDS: dict[Unit, tuple[float, float]] = {"share": (0.0, 1.0), "score": FREE, "points": FREE}
 
 
@@ -75,12 +75,10 @@ def held(plan: Plan) -> dict[float, Run]:
 
 def run(plan: Plan, beta: float, nth: int = 0) -> Run:
     name = f"followed-{beta:g}" + (f"-{nth}" if nth else "")
-    given = {"start": plan.model("start"), "reward_model": plan.model("reward"), "prompts": plan.file("prompts")}
     settings = plan.config
     words = [f"beta={beta:g}", f"episodes={settings.followed_episodes}", f"keep_every={settings.followed_every}"]
-    trained = by_seed(
-        plan.job("ppo", name, given, "gamma_ptx=0", *words, seconds=SECONDS * settings.followed_episodes), plan, nth
-    )
+    plain = ppo(plan, name, *words, ptx=False)._replace(seconds=SECONDS * settings.followed_episodes)
+    trained = by_seed(plain, plan, nth)
     asked = {"run": trained.leaves, "reward_model": plan.model("reward"), "prompts": plan.file("tested")}
     return Run(trained, plan.job("along", f"{name}-along", asked, "k=1", seconds=25, section="sample"))
 

@@ -1,12 +1,11 @@
 """Some of the walk's rankings as a file of their own, whole or as loose pairs."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from biddable import records
 from biddable.quickstart.gates import of
-from biddable.records import Completion, Labeler, Prompt, Ranking, Record
+from biddable.records import Ranking
 
 
 def some(place: Path, count: int, draw: int = 0) -> list[Ranking]:
@@ -14,12 +13,6 @@ def some(place: Path, count: int, draw: int = 0) -> list[Ranking]:
     ranked = of(Ranking, place)
     random.Random(f"rankings {draw}").shuffle(ranked)
     return ranked[: count or None]
-
-
-def named(place: Path, chosen: Sequence[Ranking]) -> list[Record]:
-    """Rankings with the prompts, answers and labelers of the file that they name."""
-    kept = {r.prompt_id for r in chosen} | {c for r in chosen for c in r.ranks} | {r.labeler for r in chosen}
-    return [r for r in records.read(place) if isinstance(r, Prompt | Completion | Labeler) and r.id in kept] + [*chosen]
 
 
 def loose(chosen: Iterable[Ranking]) -> list[Ranking]:

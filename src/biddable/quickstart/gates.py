@@ -5,7 +5,7 @@ A reward model that cannot tell good answers from bad makes PPO worse, not bette
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,21 +31,14 @@ def of(kind: type[R], place: Path) -> list[R]:
 def fifty(rankings: Path, place: Path) -> Path:
     """The first fifty rankings that say anything, with what they name, to be learnt by heart."""
     chosen = list(itertools.islice((r for r in of(Ranking, rankings) if len(r.order) > 1), 50))
-    named, asked = {c for r in chosen for c in r.ranks}, {r.prompt_id for r in chosen}
-    people = {r.labeler for r in chosen}
-
-    def kept() -> Iterable[records.Record]:
-        for record in records.read(rankings):
-            match record:
-                case Prompt() if record.id in asked:
-                    yield record
-                case Completion() if record.id in named:
-                    yield record
-                case Labeler() if record.id in people:
-                    yield record
-
-    records.write(place, [*kept(), *chosen])
+    records.write(place, named(rankings, chosen))
     return place
+
+
+def named(place: Path, chosen: Sequence[Ranking]) -> list[records.Record]:
+    """Rankings with the prompts, answers and labelers of the file that they name."""
+    kept = {r.prompt_id for r in chosen} | {c for r in chosen for c in r.ranks} | {r.labeler for r in chosen}
+    return [r for r in records.read(place) if isinstance(r, Prompt | Completion | Labeler) and r.id in kept] + [*chosen]
 
 
 def told(found: Iterable[Gate]) -> list[str]:

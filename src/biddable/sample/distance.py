@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from biddable.model import causal
 from biddable.model.forest import Turns
 from biddable.records import Completion, Prompt, Score
+from biddable.sample.score import as_read
 from biddable.text.tokenizer import answer_ids, prompt_ids
 
 
@@ -38,7 +39,7 @@ def log_ratios(
     names = list(dict.fromkeys(c.prompt_id for c in completions))
     of = dict(zip(names, prompt_ids(tokenizer, [prompts[name] for name in names]), strict=True))
     read = answer_ids(tokenizer, [c.text for c in completions])
-    answers = [ids if c.finished or len(ids) == 1 else ids[:-1] for c, ids in zip(completions, read, strict=True)]
+    answers = [as_read(completion, ids) for completion, ids in zip(completions, read, strict=True)]
     turns = Turns([of[c.prompt_id] for c in completions], answers)
     told_B = _logp(lm, turns, micro_tokens)
     advance(len(completions))

@@ -28,7 +28,7 @@ def score(
         of_prompt.setdefault(completion.prompt_id, []).append(place)
     prompt_of = dict(zip(of_prompt, prompt_ids(tokenizer, [prompts[name] for name in of_prompt]), strict=True))
     whole = answer_ids(tokenizer, [completion.text for completion in completions])
-    answers = [_as_read(completion, ids) for completion, ids in zip(completions, whole, strict=True)]
+    answers = [as_read(completion, ids) for completion, ids in zip(completions, whole, strict=True)]
     for completion, ids in zip(completions, answers, strict=True):
         if len(prompt_of[completion.prompt_id]) + len(ids) > causal.context(net.lm):
             raise ValueError(
@@ -49,5 +49,6 @@ def score(
     ]
 
 
-def _as_read(completion: Completion, ids: Ids) -> Ids:
+def as_read(completion: Completion, ids: Ids) -> Ids:
+    """Of one that was cut, without the end that it never had."""
     return ids if completion.finished or len(ids) == 1 else ids[:-1]

@@ -10,7 +10,7 @@ from biddable.paper import counting, rankings
 from biddable.paper.figure import Claim, Figure, Line, Plot, Point, Unit
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import of_recipe
-from biddable.quickstart.gates import of
+from biddable.quickstart.gates import named, of
 from biddable.records import Ranking, Score
 
 NAMES = {"whole": "whole rankings", "loose": "loose pairs"}
@@ -45,8 +45,8 @@ def trained(plan: Plan) -> dict[tuple[str, int], Trained]:
 def stages(plan: Plan) -> list[Job]:
     place = plan.file("rankings")
     chosen = rankings.some(place, plan.config.reward_rankings)
-    plan.write("rankings-whole", rankings.named(place, chosen))
-    plan.write("rankings-loose", [*rankings.named(place, chosen)[: -len(chosen)], *rankings.loose(chosen)])
+    plan.write("rankings-whole", named(place, chosen))
+    plan.write("rankings-loose", [*named(place, chosen)[: -len(chosen)], *rankings.loose(chosen)])
     return [job for one in trained(plan).values() for job in one]
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from biddable.measure.interval import Floats, Interval
+from biddable.measure.interval import FREE, Floats, Interval
 from biddable.measure.weighted import mean as weighted
 from biddable.paper import counting
-from biddable.paper.counting import FREE, Answers
+from biddable.paper.counting import Answers
 from biddable.paper.figure import Claim, Figure, Line, Plot, Point
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import asked

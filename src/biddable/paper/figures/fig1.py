@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from biddable.measure.interval import Interval
 from biddable.paper import bases, counting
-from biddable.paper.bases import Rung, parameters, prefixed, rung
+from biddable.paper.bases import Rung, prefixed, rung
 from biddable.paper.counting import Answers
 from biddable.paper.figure import Claim, Figure, Line, Plot, Point, shown, spanned
 from biddable.paper.plan import Job, Plan
@@ -57,10 +57,10 @@ def count(plan: Plan) -> Figure:
     largest = {model: counting.answers(final(plan), model) for model in ("base", "sft", "ppo", "ppo_ptx")}
     prompted = largest_prompted(plan)
     largest |= {name: counting.cut(counting.answers(job.leaves, f"base-{name}")) for name, job in prompted.items()}
-    answers: dict[int, Mapping[str, Answers]] = {parameters(plan.model("base")): largest}
+    answers: dict[int, Mapping[str, Answers]] = {bases.size(plan.model("base")): largest}
     folders = [final(plan).parent, *(job.stage.folder for job in prompted.values())]
     for size, one in zip(plan.config.sizes, rungs(plan), strict=True):
-        answers[parameters(one.base)] = _answers(f"d{size.width}", one)
+        answers[bases.size(one.base)] = _answers(f"d{size.width}", one)
         folders += [job.stage.folder for job in (*one.training, *one.answers.values())]
     measured = Measured(of(Prompt, plan.file("tested")), dict(sorted(answers.items())), plan.seed)
     return figure(measured).model_copy(update={"sources": plan.sources(*folders)})

@@ -4,6 +4,7 @@ from biddable.measure.reward import Folds
 from biddable.paper import counting, rankings
 from biddable.paper.figure import Claim, Dots, Figure, Group, Theirs, Value
 from biddable.paper.plan import Job, Plan
+from biddable.quickstart.gates import named
 
 FOLDS = 5
 PAPER = {"labelers it learnt from": (0.724, 0.004), "labelers it did not": (0.696, 0.009)}  # section 4.1
@@ -18,7 +19,7 @@ def folded(plan: Plan) -> Job:
 
 def stages(plan: Plan) -> list[Job]:
     ranked = plan.file("rankings")
-    plan.write("folded", rankings.named(ranked, rankings.some(ranked, plan.config.folded)))
+    plan.write("folded", named(ranked, rankings.some(ranked, plan.config.folded)))
     return [folded(plan)]
 
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from biddable.measure.interval import Floats, Interval, bootstrap
+from biddable.measure.interval import FREE, Floats, Interval, bootstrap
 from biddable.measure.reward import Margins, margins
 from biddable.paper import rankings
-from biddable.paper.counting import FREE
 from biddable.paper.figure import Claim, Figure, Line, Plot, Point
 from biddable.paper.plan import Job, Plan
-from biddable.quickstart.gates import ceiling, of
+from biddable.quickstart.gates import ceiling, named, of
 from biddable.records import Ranking, Score
 
 
@@ -35,7 +34,7 @@ def stages(plan: Plan) -> list[Job]:
     for count in plan.config.scaling:
         for draw in range(plan.config.draws):
             chosen = rankings.some(ranked, count, draw)
-            plan.write(f"rankings-{count}-{draw}", rankings.named(ranked, chosen))
+            plan.write(f"rankings-{count}-{draw}", named(ranked, chosen))
     scored, trained = judges(plan)
     return [*trained, *(job for jobs in scored.values() for job in jobs)]
 
