@@ -17,10 +17,11 @@ import numpy as np
 from biddable import hamlet
 from biddable.hamlet import truth
 from biddable.measure.captions import number
+from biddable.measure.followed import peak
 from biddable.measure.interval import Interval
 from biddable.measure.leaning import words
 from biddable.measure.overoptimised import Way, over_seeds, overoptimised, way_of_policies
-from biddable.paper.followed import along, gold, peak
+from biddable.paper.followed import along, gold
 from biddable.quickstart.gates import of
 from biddable.quickstart.machines import Stage, together, workers
 from biddable.records import Prompt, Score

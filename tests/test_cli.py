@@ -23,8 +23,8 @@ from tiny import byte_tokenizer, demonstrations, llama, pages, prompts, rankings
 
 LOOP = [
     "init", "gather", "import", "label", "verify", "copy", "snapshot", "sft", "start", "sample", "receive", "reward",
-    "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "export", "evaluate", "mark", "toxicity", "judge",
-    "measure", "report", "trace", "withdraw", "quickstart", "paper", "plan", "masks", "doctor", "hamlet",
+    "score", "ppo", "rloo", "grpo", "reinforce", "raft", "dpo", "follow", "export", "evaluate", "mark", "toxicity",
+    "judge", "measure", "report", "trace", "withdraw", "quickstart", "paper", "plan", "masks", "doctor", "hamlet",
 ]  # fmt: skip
 VERBS = LOOP[:-1]
 SMALL = ["epochs=1", "prompt_tokens=32", "answer_tokens=16"]

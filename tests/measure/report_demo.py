@@ -4,8 +4,10 @@ import numpy as np
 
 from biddable.measure.agreement import Agreement
 from biddable.measure.cost import Cost, Work
-from biddable.measure.frontier import Curve
+from biddable.measure.curves import Curve
 from biddable.measure.interval import Interval
+from biddable.measure.overoptimised import Followed, Overoptimised, Way, overoptimised
+from biddable.measure.overoptimised import curve as gain
 from biddable.measure.results import Counts, Gate, ReportData, Results, Sample, Source
 from biddable.measure.reward import Bin, Calibration, Folds
 from biddable.measure.tax import Repair, TaskScores
@@ -36,11 +38,18 @@ def some_curve(model: str, seed: int) -> Curve:
     rng = np.random.default_rng(seed)
     t = np.arange(60) / 60
     proxy = -0.3 + 1.1 * (1 - np.exp(-3 * t)) + 0.06 * rng.normal(size=60)
-    gold = 2.6 + 0.9 * (1 - np.exp(-4 * t)) - (0.9 * t**2 if model == "ppo" else 0) + 0.08 * rng.normal(size=60)
     kl = 6 * t + 0.15 * rng.normal(size=60) ** 2
-    truth = tuple(float(g) if i % 5 == 0 or i == 59 else None for i, g in enumerate(gold))
     steps = tuple(range(1, 61))
-    return Curve(model=model, run=f"{model}-0", step=steps, proxy=tuple(proxy), kl=tuple(kl), gold=truth)
+    return Curve(model=model, run=f"{model}-0", step=steps, proxy=tuple(proxy), kl=tuple(kl))
+
+
+def some_way() -> Overoptimised:
+    """A policy whose gold peaks half-way while the proxy rises."""
+    rng, d_K = np.random.default_rng(0), np.array([0.5, 1.0, 2.0, 3.0])
+    luck_PK = 0.3 * rng.standard_normal((2, 90, 4))
+    gold_PK, proxy_PK = gain("policy", 1.0, 0.9, d_K) + luck_PK[0], 0.5 * d_K + luck_PK[1]
+    prompts = tuple(f"prompt-{i}" for i in range(90))
+    return overoptimised(Way("policy", (10, 20, 30, 40), prompts, np.tile(d_K**2, (90, 1)), proxy_PK, gold_PK))
 
 
 def some_tasks() -> dict[str, TaskScores]:
@@ -73,6 +82,7 @@ def results(agreement: Agreement | None = None) -> Results:
             "ppo": Interval(value=0.084, low=0.06, high=0.108, n=1000),
             "ppo_ptx": Interval(value=0.022, low=0.002, high=0.042, n=1000),
         },
+        followed=(Followed(run="ppo", proxy="reward", gold="reward-2", ways=(some_way(),)),),
         cost=some_cost(),
     )
 
@@ -131,7 +141,7 @@ def made(world: str = "hamlet", **changes) -> ReportData:
         ),
     )
     also = (Source(run="ppo_ptx-0", folder="runs/ppo_ptx", inputs={"prompts": "ab" * 32}),)
-    figures = ("preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "samples")
+    figures = ("preference", "labels", "calibration", "training", "followed", "behaviour", "tax", "samples")
     fields = {
         "results": results(),
         "world": world,

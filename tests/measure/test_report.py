@@ -5,14 +5,14 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from report_demo import about, agreed, made, results, some_folds
+from report_demo import about, agreed, made, results, some_folds, some_way
 
 from biddable.lineage import MADE_OF
 from biddable.measure import captions, in_short
 from biddable.measure.charts import ticks
-from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, escape, prose
+from biddable.measure.overoptimised import Followed
 from biddable.measure.report import page, write_report
 from biddable.measure.results import Gate, ReportData, Results, Source, pair, write_results
 from biddable.measure.reward import Bin, Calibration, Doubt
@@ -260,14 +260,31 @@ def test_a_reward_model_no_better_than_a_coin_is_called_that():
     assert "no better than a coin" in " ".join(captions.labels(made(results=coin)))
 
 
-def test_overoptimisation_is_told_only_when_gold_fell():
-    falls = Curve(
-        model="ppo", run="r", step=tuple(range(9)), proxy=tuple(map(float, range(9))), kl=(0.0,) * 9,
-        gold=(0.0, 1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0, 0.0),
-    )  # fmt: skip
-    rises = falls.model_copy(update={"gold": tuple(map(float, range(9)))})
-    assert "over-optimisation." in captions.frontier(made(curves=(falls,)))[0]
-    assert "no over-optimisation is seen" in captions.frontier(made(curves=(rises,)))[0]
+def test_overoptimisation_is_told_only_when_gold_fell_while_the_other_rose():
+    def told(fall: Interval, rise: Interval) -> str:
+        way = some_way().model_copy(update={"fall": fall, "rise": rise})
+        one = Followed(run="ppo", proxy="reward", gold="reward-2", ways=(way,))
+        return captions.followed(made(results=results().model_copy(update={"followed": (one,)})))[0]
+
+    below, open_, above = (Interval(value=v, low=v - 0.1, high=v + 0.1, n=90) for v in (-0.5, 0.0, 0.4))
+    assert told(below, above).startswith(
+        "PPO: over-optimised: from its best point to iteration 40 reward-2's score falls"
+    )
+    assert "0.50 (−0.60 to −0.40) while that of reward, which is followed, rises by 0.40" in told(below, above)
+    assert "falls by 0.50" in told(below, open_)
+    assert "over-optimised" not in told(below, open_)
+    assert "no over-optimisation is seen" in told(open_, above)
+
+
+def test_the_ways_are_drawn_with_their_fits_and_who_is_who():
+    shown = page(made())
+    figure = shown[shown.index('id="figure-followed"') :]
+    figure = figure[: figure.index("</figure>")]
+    assert "Gain by reward-2, which it is held against" in figure
+    assert "Gain by reward, which was followed" in figure
+    assert figure.count('class="chart wide"') == 2
+    assert "PPO, reward-2" in figure  # a row of the fits
+    assert 'id="figure-followed"' not in page(made(results=results().model_copy(update={"followed": ()})))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +358,7 @@ def test_results_have_the_promised_shape(tmp_path):
     found = json.loads(text)
     assert list(found) == [
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax",
-        "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "cost",
+        "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "followed", "cost",
     ]  # fmt: skip
     for key in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"):
         assert set(found["gold_win_rate"][key]) == set(found["human_win_rate"][key]) == {"value", "low", "high", "n"}

@@ -6,25 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from biddable.measure.interval import Interval
+from biddable.measure.plots import Line, Plot, Point, shown, spanned
 from biddable.measure.results import Source
-from biddable.paper.figure import (
-    DIFFERS,
-    OPEN,
-    SAME,
-    Claim,
-    Dots,
-    Figure,
-    Group,
-    Line,
-    Plot,
-    Point,
-    Table,
-    Theirs,
-    Value,
-    in_one_line,
-    shown,
-    spanned,
-)
+from biddable.paper.figure import DIFFERS, OPEN, SAME, Claim, Dots, Figure, Group, Table, Theirs, Value, in_one_line
 from biddable.paper.page import index, page
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from biddable.measure.interval import Interval
 from biddable.measure.leaning import Leaning
-from biddable.measure.overoptimised import Changes, Fit, Peak, Way, best_of_kl, curve, overoptimised
+from biddable.measure.overoptimised import Changes, Way, best_of_kl, curve
 from biddable.measure.reward import Margins
 from biddable.paper import followed
 from biddable.paper.drawing import draw
@@ -97,33 +97,6 @@ def test_one_run_of_three_that_falls_is_not_three():
     assert verdicts(found)[0] == OPEN
     assert "1 of 3 runs" in found.tunnel[1]
     assert len(found.claims) == 3  # one number of rankings is no comparison
-
-
-def test_how_a_peak_is_told():
-    one = Interval(value=1, low=0, high=2, n=9)
-
-    def told(peak: Peak | None) -> str:
-        return followed.peak(Fit(alpha=one, beta=one, off=0.1, peak=peak, turns=1))
-
-    assert told(None) == "none within what was run"
-    assert told(Peak(kl=3.14159, low=2.0, high=None)) == "3.1 (2 to beyond) nats"
-    assert told(Peak(kl=3.0, low=2.0, high=12.34)) == "3 (2 to 12) nats"
-
-
-def test_the_curve_is_drawn_from_the_start_to_the_farthest_point():
-    way = policy(0.5, noise=0.0)
-    line = followed.line("ppo", "free", overoptimised(way), "gold")
-    assert [point.x for point in line.points] == pytest.approx(list(D_K))
-    assert line.smooth[0] == (0.0, 0.0)
-    assert line.smooth[-1] == pytest.approx((4.0, 4 * (1 - 0.5 * np.log(4))))
-    two = Way("policy", (5, 10), PROMPTS, *(x[:, :2] for x in (way.kl_PK, way.proxy_PK, way.gold_PK)))
-    assert followed.line("ppo", "free", overoptimised(two), "gold").smooth == ()
-
-
-def test_the_powers_of_two():
-    assert followed.counts(64) == [2, 4, 8, 16, 32, 64]
-    assert followed.counts(8) == [2, 4, 8]
-    assert followed.counts(20) == [2, 4, 8, 16]
 
 
 # Ensembles

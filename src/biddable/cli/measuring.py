@@ -107,6 +107,7 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
     there = [what for what, any_of in said.items() if any_of]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
+    written += here.runs.glob("follow-*/followed.jsonl")
     if not (there or judged or written):
         other = f"; there are verdicts on {others[0]} prompts: --split {others[0]}" if others else ""
         raise ConfigError(

@@ -4,7 +4,7 @@ is never told as one."""
 from typing import Literal
 
 from biddable.measure.agreement import Agreement
-from biddable.measure.frontier import Curve, peak, smooth
+from biddable.measure.curves import Curve, smooth
 from biddable.measure.interval import Interval
 from biddable.measure.results import ReportData, Results, in_order, name_of, pair
 from biddable.measure.reward import Folds
@@ -221,23 +221,33 @@ def window_of(steps: int) -> int:
     return max(1, steps // 10 | 1)
 
 
-def frontier(data: ReportData) -> list[str]:
+def followed(data: ReportData) -> list[str]:
+    """What became of gold from its best point to the last, by each way, and where the fit would have stopped."""
     said = []
-    for curve in data.curves:
-        top = peak(curve)
-        if top is None:
-            continue
-        name = name_of(curve.model)
-        if top.overoptimised:
-            said.append(
-                f"{name}: gold peaks at step {top.step} (KL {number(top.kl)}) and then falls by "
-                f"{number(-top.gold_change)} while the proxy rises {number(top.proxy_change)} more: over-optimisation."
-            )
-        elif top.fell:
-            said.append(f"{name}: gold peaks at step {top.step} and falls after it, and the proxy with it.")
-        else:
-            said.append(f"{name}: gold ends about as high as it ever was; no over-optimisation is seen.")
-    return [*said, "One run of each: a small fall may be noise."]
+    for one in data.results.followed:
+        for way in one.ways:
+            last = way.points[-1].at
+            policy = way.kind == "policy"
+            name, end = (name_of(one.run), f"iteration {last}") if policy else ("Best of n", f"n = {last}")
+            changed = f"from its best point to {end} {one.gold}'s score"
+            how_far = f"{number(abs(way.fall.value))} ({number(way.fall.low)} to {number(way.fall.high)})"
+            risen = f"{number(way.rise.value)} ({number(way.rise.low)} to {number(way.rise.high)})"
+            if way.shown:
+                said.append(
+                    f"{name}: over-optimised: {changed} falls by {how_far} while that of {one.proxy}, which is "
+                    f"followed, rises by {risen}."
+                )
+            elif way.fall.high < 0:
+                said.append(f"{name}: {changed} falls by {how_far}, and {one.proxy} does not clearly see a gain.")
+            else:
+                said.append(f"{name}: no over-optimisation is seen: {changed} does not clearly fall.")
+            if way.gold is not None and way.gold.peak is not None:
+                said.append(f"Its fit is highest at a KL of {number(way.gold.peak.kl)} nats: further is worse.")
+    return [
+        *said,
+        "Reward models of the same labels err alike, so this may see too little. What people say of policies that were "
+        "kept along the way is surer.",
+    ]
 
 
 def behaviour(data: ReportData) -> list[str]:

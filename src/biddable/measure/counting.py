@@ -13,10 +13,12 @@ from biddable.benchmarks.nouns import AT
 from biddable.config import ConfigError, Settings
 from biddable.measure.agreement import agreement_if_any
 from biddable.measure.cost import Paid, cost
+from biddable.measure.curves import curve
+from biddable.measure.followed import followed
 from biddable.measure.forgotten import Reckoning, reckon
-from biddable.measure.frontier import curve
 from biddable.measure.judges import Tally
 from biddable.measure.metadata import rates
+from biddable.measure.overoptimised import Followed
 from biddable.measure.preference import Asked, Evidence, Preference, preference
 from biddable.measure.results import (
     COUNTED_FROM,
@@ -55,7 +57,8 @@ from biddable.records import (
 R = TypeVar("R", bound=Record)
 SHOWN_SAMPLES = 8
 BENCHMARKS = ("benchmarks", "marks")  # files of `evaluate` and `mark`
-APART = ("metrics", "scored", "demos", "folds", *BENCHMARKS)  # inputs that are not pooled with what people said
+# Inputs that are not pooled with what people said.
+APART = ("metrics", "scored", "demos", "folds", "followed", *BENCHMARKS)
 
 
 class MeasureConfig(Settings):
@@ -134,11 +137,11 @@ def _counts(pool: set[AnyRecord], demonstrations: int | None) -> Counts:
 
 def _sources(whole: Source, ground: Ground) -> dict[FigureName, tuple[Source, ...]]:
     own: tuple[FigureName, ...] = (
-        "preference", "labels", "calibration", "behaviour", "tax", "benchmarks", "samples",
+        "preference", "labels", "calibration", "followed", "behaviour", "tax", "benchmarks", "samples",
     )  # fmt: skip
     trained = tuple(source(folder, ground.root) for folder in _trained(ground))
     roads: dict[FigureName, tuple[Source, ...]] = {figure: (narrowed(whole, figure),) for figure in own}
-    return {**roads, "training": trained, "frontier": trained}
+    return {**roads, "training": trained}
 
 
 def _trained(ground: Ground) -> list[Path]:
@@ -187,6 +190,7 @@ def _numbers(
         repair=asked.repair,
         tax_paid=asked.paid,
         folds=_folds(ground.inputs),
+        followed=tuple(_followed(path) for path in ground.inputs.values() if path.stem == "followed"),
     )
 
 
@@ -195,6 +199,14 @@ def _folds(inputs: Mapping[str, Path]) -> Folds | None:
     those = [inputs[name] for name in among(inputs, COUNTED_FROM["folds"])]
     newest = max(those, key=lambda path: runs.read_manifest(path.parent).started, default=None)
     return Folds.model_validate_json(newest.read_bytes()) if newest else None
+
+
+def _followed(path: Path) -> Followed:
+    """Of a `biddable follow`, whose inputs say which run and which reward models these are."""
+    given = {name: Path(one.path) for name, one in runs.read_manifest(path.parent).inputs.items()}
+    judges = (given[name] for name in ("reward_model", "gold"))
+    proxy, gold = (place.parent.name if place.name == "model" else place.name for place in judges)
+    return followed(records.read(path), given["policy 0"].parent.parent.name, proxy, gold)
 
 
 def _preference(pool: set[AnyRecord], models: Mapping[str, str], ground: Ground) -> Preference | None:

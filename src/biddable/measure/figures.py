@@ -16,9 +16,13 @@ from biddable.measure.charts import (
     lines,
     share_scale,
 )
-from biddable.measure.frontier import Curve, smooth
+from biddable.measure.curves import Curve, smooth
+from biddable.measure.followed import FITS_HEAD, fits, line, over_distance
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, join, prose, table
+from biddable.measure.overoptimised import Followed
+from biddable.measure.plots import numbers as plot_numbers
+from biddable.measure.plots import plot
 from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
 from biddable.measure.reward import Folds
 
@@ -230,30 +234,31 @@ def sampled(count: int, most: int = 12) -> list[int]:
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
-def frontier(data: ReportData, figure_number: int) -> Safe:
-    known = [(c, [(i, g) for i, g in enumerate(c.gold or ()) if g is not None]) for c in data.curves if c.gold]
-    proxy, gold, numbers = [], [], []
-    for c, truth in known:
-        steps = tuple(float(c.step[i]) for i, _ in truth)
-        proxy.append(_series(c, steps, tuple(c.proxy[i] for i, _ in truth)))
-        gold.append(_series(c, steps, tuple(g for _, g in truth)))
-        for place in sampled(len(truth)):
-            i, g = truth[place]
-            numbers.append([f"{name_of(c.model)}, {c.step[i]}", number(c.proxy[i]), number(g), number(c.kl[i])])
-    panels = [Panel("Proxy: what the reward model says", tuple(proxy)), Panel("Gold: what it is worth", tuple(gold))]
-    title, said = "Proxy against gold", captions.frontier(data)
-    picture = both_widths(lambda width: lines("frontier", title, " ".join(said), panels, "PPO iteration", width))
-    shown = join(legend([(c.model, name_of(c.model)) for c, _ in known]), picture)
-    head = ["model, iteration", "proxy", "gold", "KL"]
-    return figure(
-        "frontier",
-        figure_number,
-        title,
-        said,
-        shown,
-        table("Proxy and gold at some of the iterations", head, numbers),
-        data,
+def followed(data: ReportData, figure_number: int) -> Safe:
+    """Two charts over the distance gone: what the reward model that was followed says, and what another one says."""
+    made = [_way_of(one, nth) for nth, one in enumerate(data.results.followed, start=1)]
+    pictures, numbers = (join(*parts) for parts in zip(*made, strict=True))
+    title = "How far the reward model may be followed"
+    return figure("followed", figure_number, title, captions.followed(data), pictures, numbers, data)
+
+
+def _way_of(one: Followed, nth: int) -> tuple[Safe, Safe]:
+    """The charts of a run, and their numbers with the fits."""
+    known = {"policy": ("ppo", name_of(one.run)), "best_of": ("ours", "best of n")}
+    ways = [(*known[way.kind], way) for way in one.ways]
+    plots = (
+        over_distance(f"Gain by {one.gold}, which it is held against", (line(*way, what="gold") for way in ways)),
+        over_distance(f"Gain by {one.proxy}, which was followed", (line(*way, what="proxy") for way in ways)),
     )
+    pictures = (
+        join(el("h4", shown.title), both_widths(lambda width, key=key, shown=shown: plot(key, shown, width)))
+        for key, shown in zip((f"followed-{nth}-gold", f"followed-{nth}-proxy"), plots, strict=True)
+    )
+    told = fits({name: way for _, name, way in ways}, one.gold, one.proxy)
+    caption = "Fits of Gao et al. 2023: d(α − β log d) for a policy, d(α − β d) for best of n; d = √KL"
+    tables = (table(shown.title, *plot_numbers(shown)) for shown in plots)
+    styles = [(style, name) for style, name, _ in ways]
+    return join(legend(styles), *pictures), join(*tables, table(caption, list(FITS_HEAD), told))
 
 
 def behaviour(data: ReportData, number: int) -> Safe:

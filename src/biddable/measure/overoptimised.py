@@ -107,6 +107,15 @@ class Overoptimised(Record):
         return self.fall.high < 0 < self.rise.low
 
 
+class Followed(Record):
+    """A run whose policies were kept along its way, and who scored what they answered."""
+
+    run: str
+    proxy: str  # the reward model that it was trained against
+    gold: str  # the one that it is held against
+    ways: tuple[Overoptimised, ...]  # the policies', and best of n where it was looked at
+
+
 def best_of_kl(n: int) -> float:
     """KL of best of n to the start: log n − (n−1)/n (Stiennon et al. 2020, App. G.3). Exact where no two answers score
     the same; where some do it is a bound from above (Beirami et al. 2024, theorem 1)."""

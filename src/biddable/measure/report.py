@@ -90,9 +90,12 @@ def body(data: ReportData) -> dict[str, Safe]:
     if "calibration" in shown:
         judges.append(figures.calibration(data, number["calibration"]))
     made["judges"] = section("judges", *judges)
+    trained = []
     if "training" in shown:
-        trained = [figures.training(data, number["training"])]
-        trained += [figures.frontier(data, number["frontier"])] if "frontier" in shown else []
+        trained.append(figures.training(data, number["training"]))
+    if "followed" in shown:
+        trained.append(figures.followed(data, number["followed"]))
+    if trained:
         made["trained"] = section("trained", *trained)
     if "behaviour" in shown:
         made["manners"] = section("manners", figures.behaviour(data, number["behaviour"]))

@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from biddable.measure.agreement import Agreement
 from biddable.measure.benchmarks import Scored
 from biddable.measure.cost import Cost
+from biddable.measure.curves import Curve
 from biddable.measure.forgotten import SKILLS
-from biddable.measure.frontier import Curve
 from biddable.measure.interval import Interval
+from biddable.measure.overoptimised import Followed
 from biddable.measure.preference import Preference
 from biddable.measure.reward import Calibration, Doubt, Folds
 from biddable.measure.tax import Repair, Rule, TaskScores
@@ -24,7 +25,7 @@ from biddable.runs import RunManifest, read_manifest, write_aside
 NAMES = {"base": "base", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
 
 FigureName = Literal[
-    "preference", "labels", "calibration", "training", "frontier", "behaviour", "tax", "benchmarks", "samples"
+    "preference", "labels", "calibration", "training", "followed", "behaviour", "tax", "benchmarks", "samples"
 ]
 Rates = dict[str, Interval]  # by model
 World = Literal["hamlet", "real"]
@@ -44,6 +45,7 @@ COUNTED_FROM: dict[str, tuple[str, ...]] = {
     "repair": ("items", "likelihoods", "benchmarks", "marks"),
     "tax_paid": ("items", "likelihoods", "benchmarks", "marks"),
     "folds": ("folds",),
+    "followed": ("followed",),
     "cost": ("demos", "demos-valid", "rankings", "rankings-train", "judgements", "verdicts"),
 }
 DRAWN_FROM: dict[FigureName, tuple[str, ...]] = {
@@ -51,7 +53,7 @@ DRAWN_FROM: dict[FigureName, tuple[str, ...]] = {
     "labels": ("rankings", "scores", "folds"),
     "calibration": ("rankings", "scores"),
     "training": ("metrics",),
-    "frontier": ("metrics",),
+    "followed": ("followed",),
     "behaviour": ("completions", "judgements"),
     "tax": COUNTED_FROM["tax"],
     "benchmarks": COUNTED_FROM["benchmarks"],
@@ -81,6 +83,7 @@ class Results(Record):
     repair: Repair | None = None
     tax_paid: Rates = Field(default_factory=dict)  # base's mean minus the model's, on the same items
     folds: Folds | None = None  # the paper's own way to hold the reward model against labelers that it does not know
+    followed: tuple[Followed, ...] = ()  # how far runs went with their reward models, and what others say of that
     cost: Cost | None = None
 
     @model_validator(mode="after")
@@ -219,7 +222,7 @@ class ReportData(Record):
             or bool(self.reward_ceiling or results.folds),
             "calibration": self.calibration is not None,
             "training": bool(self.curves),
-            "frontier": any(curve.gold is not None for curve in self.curves),
+            "followed": bool(self.results.followed),
             "behaviour": bool(self.rates),
             "tax": bool(self.tasks),
             "benchmarks": any(one.metric not in SKILLS for one in results.benchmarks),

@@ -5,34 +5,15 @@ from typing import Literal
 
 from pydantic import computed_field, model_validator
 
-from biddable.measure.captions import GAP, between, number, percent
 from biddable.measure.interval import Interval
+from biddable.measure.plots import Line, Plot, Point, Unit
 from biddable.measure.results import Source
 from biddable.records import Record
 
-Unit = Literal["share", "points", "score"]  # of a whole; a difference of two shares; whatever a model or a loss says
 Verdict = Literal["the same direction", "differs", "cannot tell: the interval holds both"]
 SAME: Verdict = "the same direction"
 DIFFERS: Verdict = "differs"
 OPEN: Verdict = "cannot tell: the interval holds both"
-
-
-def shown(value: float, unit: Unit, digits: int = 1) -> str:
-    """One number as it is read: 71.0 %, +2.3 points, −0.414."""
-    if unit == "share":
-        return percent(value, digits)
-    if unit == "points":
-        text = f"{100 * value:+.{digits}f}".replace("-", "−")
-        return f"{text}{GAP}points"
-    return f"{value:.3f}".replace("-", "−") if abs(value) < 1 else number(value)
-
-
-def spanned(found: Interval, unit: Unit, digits: int = 1) -> str:
-    """The interval's ends."""
-    if unit == "share":
-        return between(found, digits)
-    low, high = (shown(end, unit, digits).removesuffix(f"{GAP}points") for end in (found.low, found.high))
-    return f"{low} to {high}"
 
 
 class Claim(Record):
@@ -100,32 +81,6 @@ class Dots(Record):
     title: str
     unit: Unit
     groups: tuple[Group, ...]
-    reference: tuple[float, str] | None = None
-
-
-class Point(Record):
-    x: float
-    found: Interval
-
-
-class Line(Record):
-    """A series over x. `smooth` is a fitted curve through or beside it, if there is one."""
-
-    style: str
-    name: str
-    points: tuple[Point, ...]
-    smooth: tuple[tuple[float, float], ...] = ()
-
-
-class Plot(Record):
-    """Series with intervals over a quantity."""
-
-    kind: Literal["plot"] = "plot"
-    title: str
-    x_name: str
-    unit: Unit
-    lines: tuple[Line, ...]
-    logarithmic: bool = False  # x
     reference: tuple[float, str] | None = None
 
 

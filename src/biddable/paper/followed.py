@@ -5,25 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from biddable.hamlet import truth
-from biddable.measure.captions import number
+from biddable.measure.followed import counts
 from biddable.measure.interval import FREE, Floats, Interval, bootstrap
-from biddable.measure.overoptimised import (
-    Fit,
-    Overoptimised,
-    Way,
-    curve,
-    means,
-    rows,
-    way_of_best,
-    way_of_policies,
-)
+from biddable.measure.overoptimised import Way, means, rows, way_of_best, way_of_policies
+from biddable.measure.plots import Line, Plot, Point, Unit
 from biddable.measure.reward import one_value
-from biddable.paper.figure import Line, Plot, Point, Table, Unit, spanned
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import ppo
 from biddable.quickstart.gates import of
@@ -163,11 +154,6 @@ def way(plan: Plan, one: Run, scores: Iterable[Score] | None = None) -> Way:
     return way_of_policies(answers, ratio, one_value(proxy), true)
 
 
-def counts(most: int) -> list[int]:
-    """2, 4, 8 … up to all the answers."""
-    return [2**power for power in range(1, most.bit_length())]
-
-
 def best(plan: Plan, scores: Iterable[Score]) -> Way:
     """Best of n by these scores."""
     answers = of(Completion, many(plan).leaves)
@@ -177,17 +163,6 @@ def best(plan: Plan, scores: Iterable[Score]) -> Way:
 
 
 # How they are drawn
-
-
-def line(style: str, name: str, found: Overoptimised, what: Literal["gold", "proxy"]) -> Line:
-    """The gains over √KL, and the fit from the start to the farthest point."""
-    points = tuple(Point(x=round(max(0.0, one.kl.value) ** 0.5, 3), found=getattr(one, what)) for one in found.points)
-    fitted: Fit | None = getattr(found, what)
-    if fitted is None:
-        return Line(style=style, name=name, points=points)
-    d = np.linspace(0, max(point.x for point in points), 41)
-    gain = curve(found.kind, fitted.alpha.value, fitted.beta.value, d)
-    return Line(style=style, name=name, points=points, smooth=tuple(zip(d.tolist(), gain.tolist(), strict=True)))
 
 
 def over_iterations(title: str, unit: Unit, runs: Iterable[tuple[str, str, Along]]) -> Plot:
@@ -203,33 +178,3 @@ def over_iterations(title: str, unit: Unit, runs: Iterable[tuple[str, str, Along
         for style, name, run in runs
     )  # fmt: skip
     return Plot(title=title, x_name="PPO iteration", unit=unit, lines=lines)
-
-
-def over_distance(title: str, lines: Iterable[Line]) -> Plot:
-    return Plot(
-        title=title, x_name="√KL from the start model", unit="score", lines=tuple(lines), reference=(0.0, "the start")
-    )
-
-
-def fits(title: str, found: Mapping[str, Overoptimised]) -> Table:
-    """α, β and the peak of each way, by the truth and by the reward model."""
-    rows = []
-    for name, one in found.items():
-        for who, fitted in (("the truth", one.gold), ("reward model", one.proxy)):
-            if fitted is not None:
-                told = (spanned_value(fitted.alpha), spanned_value(fitted.beta), peak(fitted), number(fitted.off))
-                rows.append((f"{name}, {who}", *told))
-    head = ("way, by whom", "α", "β", "highest at a KL of", "off the points by")
-    return Table(title=title, head=head, rows=tuple(rows))
-
-
-def spanned_value(found: Interval) -> str:
-    return f"{number(found.value)} ({spanned(found, 'score')})"
-
-
-def peak(fitted: Fit) -> str:
-    """A peak beyond what was run is none."""
-    if fitted.peak is None:
-        return "none within what was run"
-    low, high = ("beyond" if end is None else f"{end:.2g}" for end in (fitted.peak.low, fitted.peak.high))
-    return f"{fitted.peak.kl:.2g} ({low} to {high}) nats"

@@ -5,9 +5,10 @@ from importlib import resources
 
 from biddable import __version__
 from biddable.measure.markup import Safe, document, el, join, prose, table
+from biddable.measure.plots import shown, spanned
 from biddable.measure.report import POLICY
 from biddable.paper.drawing import draw
-from biddable.paper.figure import DIFFERS, SAME, Claim, Figure, in_one_line, shown, spanned
+from biddable.paper.figure import DIFFERS, SAME, Claim, Figure, in_one_line
 
 TUNNEL = (
     "Hamlet is a wind tunnel: small models, a tiny language and simulated people whose true preference is known. The "

@@ -229,24 +229,16 @@ def _likelihood(folder: runs.Run, _config: Any, inputs: dict[str, Path]) -> None
 def _along(folder: runs.Run, config: Any, inputs: dict[str, Path]) -> None:
     """What the policies that a run kept answer to a file's prompts, each by the number of its iteration; the reward
     model's scores of that, and how much likelier than the start each finds what it said."""
-    from biddable.sample import completions as sampling
-    from biddable.sample.distance import log_ratios
+    from biddable.sample.along import along
+    from biddable.sample.completions import chosen
     from biddable.sample.score import score
 
     prompts = [record for record in records.read(inputs["prompts"]) if isinstance(record, Prompt)]
-    by_id, along = {prompt.id: prompt for prompt in prompts}, runs.kept(inputs["run"].parent)
-    each = len(sampling.chosen(prompts, config)) * config.k
-    with folder.progress("looking along the way", 4 * each * len(along), "answers") as bar:
-        sources = {str(iteration): place for iteration, place in along.items()}
-        made = list(sampling.from_sources(sources, prompts, config, seed=folder.seed, advance=bar.advance))
+    by_id, kept = {prompt.id: prompt for prompt in prompts}, runs.kept(inputs["run"].parent)
+    answers = len(chosen(prompts, config)) * config.k * len(kept)
+    with folder.progress("looking along the way", 4 * answers, "answers") as bar:
+        made, ratios = along(kept, prompts, config, seed=folder.seed, advance=bar.advance)
         scores = score(inputs["reward_model"], by_id, made, run_id=folder.id, advance=bar.advance)
-        ratios = [
-            ratio
-            for name, place in sources.items()
-            for ratio in log_ratios(
-                place, along[0], by_id, [c for c in made if c.run_id == name], run_id="log-ratio", advance=bar.advance
-            )
-        ]
     for name, rows in (("completions", made), ("scores", scores), ("ratios", ratios)):
         records.write(folder.output(name, folder.folder / f"{name}.jsonl"), rows)
 

@@ -11,7 +11,7 @@ from biddable.measure.agreement import Agreement, agreement
 from biddable.measure.card import NAME, write_card
 from biddable.measure.cost import cost
 from biddable.measure.counting import MeasureConfig, machine, name_of_run, place
-from biddable.measure.frontier import curve
+from biddable.measure.curves import curve
 from biddable.measure.in_short import subject
 from biddable.measure.interval import Interval
 from biddable.measure.preference import Asked, preference

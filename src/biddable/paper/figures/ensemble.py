@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from biddable.measure.ensemble import together
+from biddable.measure.followed import line, over_distance
 from biddable.measure.interval import Interval
 from biddable.measure.overoptimised import Changes, Way, changes, over_runs, overoptimised
+from biddable.measure.plots import Unit
 from biddable.measure.reward import Doubt, Margins, doubt, margins
 from biddable.paper import counting, followed
-from biddable.paper.figure import Claim, Dots, Figure, Group, Unit, Value
-from biddable.paper.followed import line, over_distance
+from biddable.paper.figure import Claim, Dots, Figure, Group, Value
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Ranking, Score

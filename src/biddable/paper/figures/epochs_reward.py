@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from biddable.measure.interval import Interval
+from biddable.measure.plots import Line, Plot, Point, Unit
 from biddable.measure.reward import Margins, accuracy, log_loss, margins
 from biddable.paper import counting, rankings
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point, Unit
+from biddable.paper.figure import Claim, Figure
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import of_recipe
 from biddable.quickstart.gates import named, of

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from biddable.measure.interval import FREE, Floats, Interval
+from biddable.measure.plots import Line, Plot, Point
 from biddable.measure.weighted import mean as weighted
 from biddable.paper import counting
 from biddable.paper.counting import Answers
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point
+from biddable.paper.figure import Claim, Figure
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import asked
 from biddable.quickstart.gates import of

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from biddable.measure.interval import Interval
+from biddable.measure.plots import Line, Plot, Point, shown, spanned
 from biddable.paper import bases, counting
 from biddable.paper.bases import Rung, prefixed, rung
 from biddable.paper.counting import Answers
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point, shown, spanned
+from biddable.paper.figure import Claim, Figure
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import asked, final
 from biddable.quickstart.gates import of

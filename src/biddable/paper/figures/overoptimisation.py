@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from biddable.measure.followed import FITS_HEAD, fits, line, over_distance
 from biddable.measure.interval import Interval
 from biddable.measure.overoptimised import Overoptimised, Way, over_seeds, overoptimised
 from biddable.paper import counting, followed
-from biddable.paper.figure import Claim, Figure
+from biddable.paper.figure import Claim, Figure, Table
 from biddable.paper.figures import scaling
-from biddable.paper.followed import Along, fits, grown, line, over_distance, over_iterations
+from biddable.paper.followed import Along, grown, over_iterations
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import of
 from biddable.records import Ranking, Score
@@ -77,6 +78,7 @@ def figure(ways: Ways) -> Figure:
     styled = [("ppo", name, one) for name, one in named.items() if "without" in name]
     styled += [("ppo_ptx", name, one) for name, one in named.items() if "without" not in name]
     styled += [("ours", "best of n", best[most])]
+    of_n = {f"best of n, {learnt:,} rankings": one for learnt, one in best.items()}
     colours = itertools.cycle(("base", "sft", "ppo", "ppo_ptx"))
     refuse = [("ppo", name, one) for name, one in zip(named, ways.free_refuse, strict=False)]
     refuse += [("ppo_ptx", f"with β = {beta:g}", one) for beta, one in ways.held_refuse.items()]
@@ -111,7 +113,7 @@ def figure(ways: Ways) -> Figure:
                 (line(*one, "gold") for one in by_labels),
             ),
             over_iterations("Answers that refuse", "share", refuse),
-            fits("The fits", named | {f"best of n, {learnt:,} rankings": one for learnt, one in best.items()}),
+            Table(title="The fits", head=FITS_HEAD, rows=tuple(map(tuple, fits(named | of_n)))),
         ),
         differs=(
             "Gao et al. train on what a large reward model says and take that for the truth; here the truth is "

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from biddable.measure.interval import FREE, Floats, Interval, bootstrap
+from biddable.measure.plots import Line, Plot, Point
 from biddable.measure.reward import Margins, margins
 from biddable.paper import rankings
-from biddable.paper.figure import Claim, Figure, Line, Plot, Point
+from biddable.paper.figure import Claim, Figure
 from biddable.paper.plan import Job, Plan
 from biddable.quickstart.gates import ceiling, named, of
 from biddable.records import Ranking, Score

@@ -9,8 +9,9 @@ import numpy as np
 from biddable.hamlet import tasks, truth
 from biddable.measure import metadata
 from biddable.measure.interval import FREE, Interval, bootstrap
+from biddable.measure.plots import shown, spanned
 from biddable.paper import printed
-from biddable.paper.figure import Claim, Dots, Figure, Group, Table, Theirs, Value, shown, spanned
+from biddable.paper.figure import Claim, Dots, Figure, Group, Table, Theirs, Value
 from biddable.paper.plan import Job, Plan
 from biddable.paper.policies import final
 from biddable.quickstart.gates import of
