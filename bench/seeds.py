@@ -6,23 +6,29 @@ a seed misses what is asked of every seed."""
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from biddable.measure.interval import Interval
 from biddable.measure.results import Results
 
 ASKED = {"sft_vs_base": 0.80, "ppo_ptx_vs_sft": 0.60}  # gold win rates; and the whole interval above one half
+MODELS, TITLES = ("base", "sft", "ppo", "ppo_ptx"), ("base", "SFT", "PPO", "PPO-ptx")
 
 
 def show(found: Interval | None) -> str:
     return "–" if found is None else f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def given_back(results: Results) -> str:
+def back(of: Mapping[str, float]) -> str:
     """What PPO-ptx gives back of the points that PPO lost, clearly or not; "–" where PPO lost nothing."""
-    mean = {model: scores.value for model, scores in results.tax.items()}
-    lost = mean["base"] - mean["ppo"]
-    return f"{(mean['ppo_ptx'] - mean['ppo']) / lost:.0%} of {100 * lost:.1f}" if lost > 0 else "–"
+    lost = of["base"] - of["ppo"]
+    return f"{100 * (of['ppo_ptx'] - of['ppo']) / lost:.0f} % of {100 * lost:.1f}" if lost > 0 else "–"
+
+
+def given_back(tax: Mapping[str, Interval]) -> str:
+    return back({model: scores.value for model, scores in tax.items()})
 
 
 def missed(results: Results) -> list[str]:
@@ -31,14 +37,50 @@ def missed(results: Results) -> list[str]:
     return [f"{name}: {show(rate)}" for name, rate, least in found if rate.value < least or rate.low <= 0.5]
 
 
-def row(seed: int, results: Results) -> str:
-    gold, accuracy, tax = results.gold_win_rate, results.reward_accuracy, results.tax
-    cells = [
+def walked(results: Results) -> list[str]:
+    gold, accuracy = results.gold_win_rate, results.reward_accuracy
+    return [
         show(gold["sft_vs_base"]), show(gold["ppo_ptx_vs_sft"]), show(results.human_win_rate["ppo_ptx_vs_sft"]),
         show(accuracy["train_labelers"]), show(accuracy["held_out_labelers"]), show(results.agreement),
-        *(show(tax[model]) for model in ("base", "ppo", "ppo_ptx")), given_back(results), f"{results.seconds:.0f}",
+        f"{results.seconds:.0f}",
     ]  # fmt: skip
-    return f"| {seed} | {' | '.join(cells)} |"
+
+
+def taxed(results: Results) -> list[str]:
+    scores = [show(results.tax.get(model)) for model in MODELS]
+    return [*scores, given_back(results.tax), show(results.gold_win_rate.get("ppo_vs_sft"))]
+
+
+def mean(some: Iterable[Results]) -> list[str]:
+    """The last row of the tax: of what is in all walks."""
+    some = list(some)
+    of = {model: fmean(one.tax[model].value for one in some) for model in MODELS}
+    wins = fmean(one.gold_win_rate["ppo_vs_sft"].value for one in some)
+    return [*(f"{100 * value:.1f}" for value in of.values()), back(of), f"{100 * wins:.1f}"]
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def tell(walks: dict[int, Results]) -> None:
+    """The quickstart, five seeds; the tax; behaviour."""
+    table(
+        ("seed", "SFT over base, gold", "PPO-ptx over SFT, gold", "PPO-ptx over SFT, people",
+         "reward accuracy, training labelers", "held-out labelers", "agreement", "seconds"),
+        [(seed, *walked(one)) for seed, one in walks.items()],
+    )  # fmt: skip
+    table(
+        ("seed", *TITLES, "given back", "PPO over SFT, gold"),
+        [*((seed, *taxed(one)) for seed, one in walks.items()), ("mean", *mean(walks.values()))],
+    )
+    table(
+        ("", "seed", *TITLES),
+        [(what, seed, *(show(getattr(one, what).get(model)) for model in MODELS))
+         for what in ("hallucination", "toxicity") for seed, one in walks.items()],
+    )  # fmt: skip
 
 
 def main() -> int:
@@ -53,14 +95,7 @@ def main() -> int:
         command = [str(biddable), "quickstart", "--seed", str(seed), "--out", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         walks[seed] = Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8"))
-    heads = (
-        "seed", "SFT over base, gold", "PPO-ptx over SFT, gold", "PPO-ptx over SFT, people",
-        "reward, training labelers", "held-out labelers", "agreement", "tax: base", "PPO", "PPO-ptx", "given back",
-        "seconds",
-    )  # fmt: skip
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for seed, results in walks.items():
-        print(row(seed, results))
+    tell(walks)
     wrong = [f"seed {seed}: {line}" for seed, results in walks.items() for line in missed(results)]
     print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0
