@@ -9,6 +9,8 @@ from transformers import LlamaConfig
 from biddable.model.forest import Forest
 from biddable.products import times
 
+Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 BACKWARD = 2  # a product's gradient is two products of its size: one for each factor
 FLASH_BACKWARD = 2.5  # attention's are five for two, since scores are made again (Dao et al. 2022)
 
@@ -37,10 +39,12 @@ def gradient_flops(config: LlamaConfig, forest: Forest, headed: int) -> float:
     return (1 + BACKWARD) * linear + (1 + FLASH_BACKWARD) * attention
 
 
-def matmul_rate(device: str = "cpu", dtype: torch.dtype = torch.float32, size: int = 1024) -> float:
+def matmul_rate(
+    device: str = "cpu", dtype: torch.dtype = torch.float32, size: int = 1024, product: Product = times
+) -> float:
     """Operations a second of square products, the best of five."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2.0 * size**3 / min(seconds(lambda: times(a, b), device) for _ in range(5))
+    return 2.0 * size**3 / min(seconds(lambda: product(a, b), device) for _ in range(5))
 
 
 def seconds(work: Callable[[], object], device: str = "cpu", repeats: int = 3) -> float:

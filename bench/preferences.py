@@ -2,7 +2,8 @@
 
     python bench/preferences.py WALK --out DIR [METHOD]...      # WALK: what `biddable quickstart --out WALK` left
 
-Prints a row of docs/results.md for each method: how often its answer to a test prompt is truly better than SFT's.
+Prints a row of docs/results.md for each method: how often its answer to a test prompt is truly better than SFT's, and
+of what held-out rankings its own reward is right.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     asked = [record for record in records.read(said.walk / "files/tested.jsonl") if isinstance(record, Prompt)]
     before_P = worth(said.walk / "runs/sft/model", asked, 8)
-    print("| method | over SFT, gold | CPU seconds |\n|---|---|---|")
+    print("| method | over SFT, gold | accuracy on held-out rankings | CPU seconds |\n|---|---|---|---|")
     for method in said.methods or METHODS:
         begun = time.process_time()
         model = trained(said.walk, method, said.out)
@@ -64,7 +65,9 @@ def main() -> None:
         gain_P = worth(model, asked, 7) - before_P
         won_P = np.where(np.abs(gain_P) < 1e-9, 0.5, gain_P > 0)
         found = bootstrap(won_P, [prompt.id for prompt in asked])
-        print(f"| {method} | {100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}] | {seconds:.0f} |")
+        right = runs.read_metrics(said.out / method)[-1].get("valid_accuracy")  # RAFT has none: it reads no rankings
+        rate = f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+        print(f"| {method} | {rate} | {'–' if right is None else f'{100 * right:.1f}'} | {seconds:.0f} |")
 
 
 if __name__ == "__main__":

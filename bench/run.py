@@ -168,7 +168,7 @@ def ratios(line: Line, ours: dict, peer: dict) -> dict:
 
 HEADER = (
     f"{'':42}{'ours':>10}{'TRL':>10}  {'a CPU second':<15}{'ratio':>7}  {'(rounds)':<15}{'goal':>6}"
-    f"{'GB ours':>9}{'TRL':>6}"
+    f"{'GiB ours':>9}{'TRL':>6}"
 )
 
 

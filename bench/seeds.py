@@ -1,37 +1,36 @@
 """Walk the loop with several seeds, one after another, and print the tables of docs/results.md.
 
-python bench/seeds.py [--seeds 5] [--out seeds]; a walk that is finished is read and not done again. The last lines take
-the seeds together, each seed a witness. Exit status 1 where a seed misses what is asked of every seed."""
+python bench/seeds.py [--seeds 5] [--first 0] [--out seeds]; a walk that is finished is read and not done again. The
+last lines take the seeds together, each a witness. Exit status 1 where a seed misses what is asked of every seed."""
 
 import argparse
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 from biddable.measure.interval import FREE, Interval, bootstrap, resampled
-from biddable.measure.results import NAMES, Results
+from biddable.measure.results import Results
 
 ASKED = {"sft_vs_base": 0.80, "ppo_ptx_vs_sft": 0.60}  # gold win rates; and the whole interval above one half
-Walks = Mapping[int, Results]
+MODELS, TITLES = ("base", "sft", "ppo", "ppo_ptx"), ("base", "SFT", "PPO", "PPO-ptx")
 
 
 def show(found: Interval | None) -> str:
     return "–" if found is None else f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def lost_and_regained(results: Results) -> tuple[float, float]:
-    """What PPO lost of base's mean over the tax tasks, and what PPO-ptx has more than PPO."""
-    mean = {model: scores.value for model, scores in results.tax.items()}
-    return mean["base"] - mean["ppo"], mean["ppo_ptx"] - mean["ppo"]
-
-
-def given_back(results: Results) -> str:
+def back(of: Mapping[str, float]) -> str:
     """What PPO-ptx gives back of the points that PPO lost, clearly or not; "–" where PPO lost nothing."""
-    lost, regained = lost_and_regained(results)
-    return f"{regained / lost:.0%} of {100 * lost:.1f}" if lost > 0 else "–"
+    lost = of["base"] - of["ppo"]
+    return f"{100 * (of['ppo_ptx'] - of['ppo']) / lost:.0f} % of {100 * lost:.1f}" if lost > 0 else "–"
+
+
+def given_back(tax: Mapping[str, Interval]) -> str:
+    return back({model: scores.value for model, scores in tax.items()})
 
 
 def missed(results: Results) -> list[str]:
@@ -40,76 +39,85 @@ def missed(results: Results) -> list[str]:
     return [f"{name}: {show(rate)}" for name, rate, least in found if rate.value < least or rate.low <= 0.5]
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def walked(results: Results) -> list[str]:
+    gold, accuracy = results.gold_win_rate, results.reward_accuracy
+    return [
+        show(gold["sft_vs_base"]), show(gold["ppo_ptx_vs_sft"]), show(results.human_win_rate["ppo_ptx_vs_sft"]),
+        show(accuracy["train_labelers"]), show(accuracy["held_out_labelers"]), show(results.agreement),
+        f"{results.seconds:.0f}",
+    ]  # fmt: skip
+
+
+def taxed(results: Results) -> list[str]:
+    scores = [show(results.tax.get(model)) for model in MODELS]
+    return [*scores, given_back(results.tax), show(results.gold_win_rate.get("ppo_vs_sft"))]
+
+
+def mean(some: Iterable[Results]) -> list[str]:
+    """The last row of the tax: of what is in all walks."""
+    some = list(some)
+    of = {model: fmean(one.tax[model].value for one in some) for model in MODELS}
+    wins = fmean(one.gold_win_rate["ppo_vs_sft"].value for one in some)
+    return [*(f"{100 * value:.1f}" for value in of.values()), back(of), f"{100 * wins:.1f}"]
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for row in rows:
-        print(f"| {' | '.join(row)} |")
+        print(f"| {' | '.join(map(str, row))} |")
 
 
-def tables(walks: Walks) -> None:
+def tell(walks: dict[int, Results]) -> None:
+    """The quickstart, five seeds; the tax; behaviour."""
     table(
         ("seed", "SFT over base, gold", "PPO-ptx over SFT, gold", "PPO-ptx over SFT, people",
          "reward accuracy, training labelers", "held-out labelers", "agreement", "seconds"),
-        ((f"{seed}", show(found.gold_win_rate["sft_vs_base"]), show(found.gold_win_rate["ppo_ptx_vs_sft"]),
-          show(found.human_win_rate["ppo_ptx_vs_sft"]), show(found.reward_accuracy["train_labelers"]),
-          show(found.reward_accuracy["held_out_labelers"]), show(found.agreement), f"{found.seconds:.0f}")
-         for seed, found in walks.items()),
+        [(seed, *walked(one)) for seed, one in walks.items()],
     )  # fmt: skip
     table(
-        ("seed", *NAMES.values(), "given back", "PPO over SFT, gold"),
-        (
-            (
-                f"{seed}",
-                *(show(found.tax[m]) for m in NAMES),
-                given_back(found),
-                show(found.gold_win_rate["ppo_vs_sft"]),
-            )
-            for seed, found in walks.items()
-        ),
+        ("seed", *TITLES, "given back", "PPO over SFT, gold"),
+        [*((seed, *taxed(one)) for seed, one in walks.items()), ("mean", *mean(walks.values()))],
     )
     table(
-        ("", "seed", *NAMES.values()),
-        (
-            (what, f"{seed}", *(show(rates[m]) for m in NAMES))
-            for what in ("hallucination", "toxicity")
-            for seed, rates in ((seed, getattr(found, what)) for seed, found in walks.items())
-        ),
-    )
+        ("", "seed", *TITLES),
+        [(what, seed, *(show(getattr(one, what).get(model)) for model in MODELS))
+         for what in ("hallucination", "toxicity") for seed, one in walks.items()],
+    )  # fmt: skip
 
 
-def together(walks: Walks) -> None:
-    """What the seeds say as so many witnesses: intervals are over seeds."""
-    seeds = list(walks)
-    print()
-    for name in (*ASKED, "ppo_vs_sft"):
-        rates = [found.gold_win_rate[name] for found in walks.values()]
-        clear = sum(rate.low > 0.5 for rate in rates)
-        mean = bootstrap([rate.value for rate in rates], seeds)
-        print(f"{name}, gold: above one half, interval and all, on {clear} of {len(seeds)} seeds; mean {show(mean)}")
-    change = np.array([lost_and_regained(found) for found in walks.values()])
-    for what, values in zip(("PPO lost", "PPO-ptx gave back"), change.T, strict=True):
-        print(
-            f"tax: {what} {show(bootstrap(values, seeds, bounds=FREE))} points, more than 0 on {sum(values > 0)} seeds"
-        )
-    share = resampled(change, lambda sums: sums[:, 1] / sums[:, 0], len(seeds), bounds=FREE)
-    print(f"tax: given back, of what was lost: {show(share)} %")
+def together(walks: Mapping[int, Results]) -> list[str]:
+    """What the seeds say as so many witnesses; intervals are over seeds."""
+    seeds, said = list(walks), []
+    for name in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_vs_sft"):
+        rates = [one.gold_win_rate[name] for one in walks.values()]
+        clear, mean = sum(rate.low > 0.5 for rate in rates), bootstrap([rate.value for rate in rates], seeds)
+        said.append(f"{name}, gold: {show(mean)}; its interval is above one half on {clear} of {len(seeds)} seeds")
+    lost_back = np.array([
+        (one.tax["base"].value - one.tax["ppo"].value, one.tax["ppo_ptx"].value - one.tax["ppo"].value)
+        for one in walks.values()
+    ])  # fmt: skip
+    for what, points in zip(("PPO loses", "PPO-ptx gives back"), lost_back.T, strict=True):
+        said.append(f"{what} {show(bootstrap(points, seeds, bounds=FREE))} points, some on {sum(points > 0)} seeds")
+    share = resampled(lost_back, lambda sums_DC: sums_DC[:, 1] / sums_DC[:, 0], len(seeds), bounds=FREE)
+    return [*said, f"given back, of what is lost: {show(share)} %"]
 
 
 def main() -> int:
     options = argparse.ArgumentParser()
     options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--first", type=int, default=0)
     options.add_argument("--out", type=Path, default=Path("seeds"))
     chosen = options.parse_args()
     walks = {}
-    for seed in range(chosen.seeds):
+    for seed in range(chosen.first, chosen.first + chosen.seeds):
         folder = chosen.out / f"seed-{seed}"
         biddable = Path(sys.executable).with_name("biddable")
         command = [str(biddable), "quickstart", "--seed", str(seed), "--out", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         walks[seed] = Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8"))
-    tables(walks)
+    tell(walks)
     if len(walks) > 1:
-        together(walks)
+        print("", *together(walks), sep="\n")
     wrong = [f"seed {seed}: {line}" for seed, results in walks.items() for line in missed(results)]
     print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0

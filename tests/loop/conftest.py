@@ -99,6 +99,8 @@ def over_start(start) -> Callable[[Path, int], Interval]:
 
     def over(model: Path, seed: int) -> Interval:
         gain_P = worth(model, seed) - before_P
-        return bootstrap((np.where(np.abs(gain_P) < 1e-9, 0, np.sign(gain_P)) + 1) / 2, [p.id for p in tested])
+        found = bootstrap((np.where(np.abs(gain_P) < 1e-9, 0, np.sign(gain_P)) + 1) / 2, [p.id for p in tested])
+        print(f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]")  # docs/results.md: pytest -rP
+        return found
 
     return over
