@@ -94,6 +94,18 @@ def test_a_reward_model_is_held_as_a_judge():
     assert judge.agrees is not None
 
 
+def test_hidden_checks_and_those_asked_because_others_disagreed_count_nowhere():
+    """Everybody meets a check, and a third person comes where two differ: by one of a kind of its own, or of a pair of
+    models that nobody else compared, all else is as without them."""
+    some = evidence()
+    prompts = dict(some.prompts) | {"p00000": some.prompts["p00000"].model_copy(update={"use_case": "extract"})}
+    by_lot = [v for v in some.verdicts if v.prompt_id != "p00000" and not v.a.startswith("base")]
+    extra = [v.model_copy(update={"extra": True}) for v in some.verdicts if v not in by_lot]
+    told = [preference(some._replace(verdicts=v, prompts=prompts), place, Asked(), FAST)
+            for v in (by_lot, by_lot + extra)]  # fmt: skip
+    assert told[1] == told[0]
+
+
 def test_nothing_that_was_compared():
     empty = preference(Evidence((), {}, (), {}), place, Asked(), FAST)
     assert (empty.baseline, empty.pairings, empty.scales, empty.judges) == (None, (), (), ())
@@ -182,6 +194,16 @@ def test_differences_by_hand():
     assert found["hallucination"]["ppo"].value == pytest.approx(1 / 3 - 2 / 3)
     assert (found["overall"]["ppo"].n, found["hallucination"]["ppo"].n) == (6, 6)
     assert "toxicity" not in found
+
+
+def test_a_difference_leaves_out_who_was_asked_because_others_disagreed():
+    answers = [
+        Completion(id=f"{m}{n}", prompt_id=f"p{n}", text="w", run_id=m) for m in ("sft", "ppo") for n in range(4)
+    ]
+    models = {c.id: c.run_id for c in answers}
+    told = [judged(c.id, "ann", 4 + (c.run_id == "ppo"), c.id == "ppo1") for c in answers]
+    more = [judged("ppo1", f"l{n}", 1, True).model_copy(update={"extra": True}) for n in range(9)]
+    assert differences(told + more, answers, models, "sft", FAST) == differences(told, answers, models, "sft", FAST)
 
 
 def test_what_a_prompt_does_to_both_is_no_difference():

@@ -13,6 +13,7 @@ from biddable.measure.lengths import Lengths, controlled
 from biddable.measure.looks import Looks, looks
 from biddable.measure.metadata import Differences, differences
 from biddable.measure.planning import Need, need
+from biddable.measure.weighted import by_lot
 from biddable.measure.winrate import TieRule, by_kind, by_rule, outcome
 from biddable.records import Completion, Group, Judgement, Prompt, Record, Score, Verdict
 
@@ -77,7 +78,8 @@ class Evidence(NamedTuple):
 def preference(
     found: Evidence, order: Callable[[str], tuple[int, str]], asked: Asked, how: Bootstrap = DEFAULT
 ) -> Preference:
-    """All of it. Of a pair of models the later by `order` is held against the earlier."""
+    """All of it, of what was asked by lot. Of a pair of models the later by `order` is held against the earlier."""
+    found = found._replace(verdicts=by_lot(found.verdicts))
     length = {c.id: len(c.text) for c in found.completions}
     pairs = sorted(
         {pair for v in found.verdicts if (pair := pair_of_models(v, found.models, order))},

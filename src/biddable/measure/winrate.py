@@ -67,7 +67,7 @@ def by_rule(
 
     With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n. Where all are ties, drop says nothing.
     """
-    seen = list(verdicts)
+    seen = by_lot(verdicts)
     strict = any(outcome(v, models, model, against, "drop") is not None for v in seen)
     rules = [rule for rule in RULES if rule != "drop" or strict]
     return {rule: win_rate(seen, models, model, against, ties=rule, how=how) for rule in rules}
@@ -84,7 +84,7 @@ def by_kind(
     """The win rate, a tie half, among the verdicts of each kind: a use case, a source, a group of people. Of one kind
     alone nothing is said: it is the whole. Many kinds are many chances: one interval in twenty misses."""
     kinds: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
+    for verdict in by_lot(verdicts):
         if outcome(verdict, models, model, against, "half") is not None and (name := kind(verdict)) is not None:
             kinds.setdefault(name, []).append(verdict)
     if len(kinds) < 2:
