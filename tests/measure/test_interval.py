@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biddable.measure.interval import Bootstrap, Interval, _two_way, bootstrap, codes, resamples, spread
+from biddable.measure.interval import FREE, Bootstrap, Interval, _two_way, bootstrap, codes, resamples, spread
 
 FAST = Bootstrap(draws=400)
 
@@ -87,6 +87,26 @@ def test_no_case_in_a_hundred_still_leaves_room():
     # Clopper–Pearson, 0 of 100 at 95 %: 1 − .025^(1/100) = .0362
     assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0.0362), abs=1e-4)
     assert bootstrap([1.0] * 100, list(range(100)), how=FAST).low == pytest.approx(1 - 0.0362, abs=1e-4)
+
+
+def test_all_ties_are_no_certainty_that_all_will_be():
+    # 1 − .025^(1/20) = .1684 of prompts may be others, and these won or lost: ½ ∓ .1684/2
+    found = bootstrap([0.5] * 20, list(range(20)), how=FAST)
+    assert (found.low, found.high) == pytest.approx((0.4158, 0.5842), abs=1e-4)
+    rated = bootstrap([4.0], ["p"], ["ann"], FAST, bounds=(1.0, 7.0))
+    # of one rating nothing is known but that .025 of chance is left: 1 − .025 of 3 points either way
+    assert (rated.low, rated.high) == pytest.approx((4 - 0.975 * 3, 4 + 0.975 * 3))
+    gone = bootstrap([0.0] * 5, list(range(5)), how=FAST, bounds=FREE)
+    assert (gone.low, gone.high) == (0, 0)  # without a bound nothing can be told of others
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+@pytest.mark.parametrize("people", [None, ["ann", "bob"] * 2, ["ann", "bob", "bob", "ann"]])
+def test_prompts_that_each_come_to_the_same_are_unanimous(people, method):
+    """Two prompts, on each one for and one against: their means do not vary, and two prompts are few."""
+    found = bootstrap([1.0, 0.0] * 2, ["p", "p", "q", "q"], people, Bootstrap(draws=400, method=method))
+    assert found.low < 0.1
+    assert found.high > 0.9
 
 
 def test_a_hundred_labels_of_one_prompt_are_one_witness():
