@@ -158,6 +158,8 @@ def test_the_answer_that_hangs_on_ties_is_told():
     # 60 ties, 30 wins and 10 losses of 100: preferred by ½ and without ties, but strictly by 30 % only
     hangs = sentences(plainly(*["a"] * 30, *["b"] * 10, *["tie"] * 60))
     assert "the answer hangs on that rule: PPO over SFT" in hangs[0]
+    other = sentences(plainly(*["a"] * 10, *["b"] * 30, *["tie"] * 60))  # the same of the other side
+    assert "the answer hangs on that rule: PPO over SFT" in other[0]
     firm = sentences(plainly(*["a"] * 90, *["b"] * 5, *["tie"] * 5))
     assert "change no conclusion" in firm[0]
 

@@ -9,8 +9,8 @@ from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
 from biddable.measure.weighted import by_lot, mean, weight
 from biddable.records import Completion, Group, Judge, Verdict
 
-TieRule = Literal["half", "drop", "loss"]
-RULES: tuple[TieRule, ...] = ("half", "drop", "loss")
+TieRule = Literal["half", "drop", "loss", "win"]
+RULES: tuple[TieRule, ...] = ("half", "drop", "loss", "win")
 
 
 def models_of(completions: Iterable[Completion], names: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -34,7 +34,7 @@ def win_rate(
     """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
 
     The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
-    a strict win. Where some prompts were likelier to be asked about, each counts 1/π. Who was asked because others
+    a strict win, and `win` for one of the other side. Where some prompts were likelier to be asked about, each counts 1/π. Who was asked because others
     disagreed is left out. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a
     model).
     """
@@ -65,7 +65,7 @@ def by_rule(
 ) -> dict[TieRule, Interval]:
     """The win rate by each rule of ties: where these say different things, ties decide and not the models.
 
-    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n. Where all are ties, drop says nothing.
+    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n, win (w + t)/n. Where all are ties, drop says nothing.
     """
     seen = by_lot(verdicts)
     strict = any(outcome(v, models, model, against, "drop") is not None for v in seen)
@@ -102,7 +102,7 @@ def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: st
     else:
         return None
     if verdict.better == "tie":
-        return {"half": 0.5, "drop": None, "loss": 0.0}[ties]
+        return {"half": 0.5, "drop": None, "loss": 0.0, "win": 1.0}[ties]
     return float(won)
 
 
