@@ -90,7 +90,8 @@ def spread(value_N: Floats, prompt_N: Ints, prompts: int, labeler_N: Ints | None
     """Variance of the mean with prompts, and labelers if any, as random.
 
     V = V_prompt + V_labeler − V_cell (Cameron, Gelbach and Miller 2011, eq. 2.10), at least the larger of the two;
-    degrees of freedom after Satterthwaite 1946, (V_p + V_l)² / (V_p²/(P−1) + V_l²/(L−1)).
+    degrees of freedom after Satterthwaite 1946, V² / ((V − V_l)²/(P−1) + V_l²/(L−1)): where each label is on a prompt
+    of its own, V is V_labeler, and that is known no better than from L people.
     """
     error_N = value_N - value_N.mean()
     by_prompt, influence_P = _cluster(error_N, prompt_N, prompts)
@@ -100,8 +101,8 @@ def spread(value_N: Floats, prompt_N: Ints, prompts: int, labeler_N: Ints | None
     cell_N, cells = codes((prompt_N * labelers + labeler_N).tolist())
     by_cell, _ = _cluster(error_N, cell_N, cells)
     variance = max(by_prompt + by_labeler - by_cell, by_prompt, by_labeler)
-    shares = by_prompt**2 / (prompts - 1) + by_labeler**2 / (labelers - 1)
-    freedom = (by_prompt + by_labeler) ** 2 / shares if shares > 0 else math.inf
+    shares = (variance - by_labeler) ** 2 / (prompts - 1) + by_labeler**2 / (labelers - 1)
+    freedom = variance**2 / shares if shares > 0 else math.inf
     return Spread(variance, freedom, np.concatenate([influence_P, influence_L]))
 
 

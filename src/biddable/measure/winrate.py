@@ -34,9 +34,9 @@ def win_rate(
     """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
 
     The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
-    a strict win, and `win` for one of the other side. Where some prompts were likelier to be asked about, each counts 1/π. Who was asked because others
-    disagreed is left out. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a
-    model).
+    a strict win, and `win` for one of the other side. Where some prompts were likelier to be asked about, each counts
+    1/π. Who was asked because others disagreed is left out. Prompts and labelers are resampled together; prompts alone
+    where the judge is one (gold, a model).
     """
     if group is not None and groups is None:
         raise ValueError("a win rate by group needs to know the group of each labeler")
@@ -65,7 +65,8 @@ def by_rule(
 ) -> dict[TieRule, Interval]:
     """The win rate by each rule of ties: where these say different things, ties decide and not the models.
 
-    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n, win (w + t)/n. Where all are ties, drop says nothing.
+    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n, win (w + t)/n. Where all are ties,
+    drop says nothing.
     """
     seen = by_lot(verdicts)
     strict = any(outcome(v, models, model, against, "drop") is not None for v in seen)
