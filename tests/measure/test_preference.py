@@ -106,6 +106,22 @@ def test_hidden_checks_and_those_asked_because_others_disagreed_count_nowhere():
     assert told[1] == told[0]
 
 
+def test_how_many_more_is_told_of_the_weighed_rate():
+    """What was lost was asked about with a chance of 0.4: 50 won and 20 lost are 50 of 100: no difference."""
+    told = [
+        Verdict(
+            prompt_id=f"p{n}", a=f"ppo{n}", b=f"sft{n}", better="a" if n < 50 else "b", judge="person", labeler="ann",
+            propensity=1.0 if n < 50 else 0.4,
+        )
+        for n in range(70)
+    ]  # fmt: skip
+    models = {f"{m}{n}": m for m in ("ppo", "sft") for n in range(70)}
+    answers = [Completion(id=c, prompt_id="p", text="w", run_id=m) for c, m in models.items()]
+    (pairing,) = preference(Evidence(told, models, answers, {}), place, Asked(), FAST).pairings
+    assert pairing.rates["half"].value == pytest.approx(0.5)
+    assert pairing.need.seen_same is None
+
+
 def test_nothing_that_was_compared():
     empty = preference(Evidence((), {}, (), {}), place, Asked(), FAST)
     assert (empty.baseline, empty.pairings, empty.scales, empty.judges) == (None, (), (), ())

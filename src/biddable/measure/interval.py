@@ -157,6 +157,15 @@ def unanimous(value: float, prompts: int, level: float, bounds: tuple[float, flo
     return value - room * down, value + room * up
 
 
+def one_prompt(value_N: Floats, bounds: tuple[float, float]) -> tuple[float, float]:
+    """One prompt says nothing of others: the whole scale, or what was seen where it has no end."""
+    low, high = (
+        bound if math.isfinite(bound) else float(end)
+        for bound, end in zip(bounds, (value_N.min(), value_N.max()), strict=True)
+    )
+    return low, high
+
+
 def bootstrap(
     values: Sequence[float] | Floats,
     prompts: Sequence[Hashable],
@@ -180,10 +189,8 @@ def bootstrap(
     if np.ptp(value_N) == 0:
         low, high = unanimous(value, prompt_count, how.level, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))
-    if prompt_count < 2:  # one prompt says nothing of others
-        low, high = (
-            b if math.isfinite(b) else float(e) for b, e in zip(bounds, (min(values), max(values)), strict=True)
-        )
+    if prompt_count < 2:
+        low, high = one_prompt(value_N, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))
     if labeler_N is None or labeler_count < 2:
         draw_D = _one_way(value_N, prompt_N, prompt_count, how)

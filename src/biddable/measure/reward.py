@@ -149,8 +149,10 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def log_loss(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
-    """Mean of −log σ(r(x, y_w) − r(x, y_l)): the paper's eq. 1 at test time. A coin has log 2 = 0.693."""
-    return bootstrap(np.logaddexp(0, -pairs.margin_N), pairs.prompts, how=how, bounds=(0.0, np.inf))
+    """Mean of −log σ(r(x, y_w) − r(x, y_l)): the paper's eq. 1 at test time. A coin has log 2 = 0.693. Prompts
+    that were chosen with unlike chances are weighed, as in `accuracy`."""
+    weight_N = np.ones_like(pairs.margin_N) if pairs.weight_N is None else pairs.weight_N
+    return mean(np.logaddexp(0, -pairs.margin_N), weight_N, pairs.prompts, how=how, bounds=(0.0, np.inf))
 
 
 def calibration(pairs: Margins, bins: int = 5, how: Bootstrap = DEFAULT) -> Calibration:
