@@ -105,6 +105,9 @@ def test_two_models_that_never_differ_are_not_known_to_be_the_same():
     gap = difference(found, "b", "a", FAST)
     # 1 − 0.025^(1/9) = 0.336: with so few items a share of 34 % of others may have been missed
     assert (gap.value, gap.low, gap.high) == (0, pytest.approx(-0.3363, abs=1e-4), pytest.approx(0.3363, abs=1e-4))
+    both, articles = {"a": ["x"] * 90, "b": ["x"] * 90}, [f"g{n // 10}" for n in range(90)]
+    [found] = counted(written("squad_v2", "squad_f1", both, ["x"] * 90, articles))
+    assert difference(found, "b", "a", FAST).high == pytest.approx(0.3363, abs=1e-4)  # nine articles, not 90 questions
 
 
 def test_a_group_is_drawn_as_one():

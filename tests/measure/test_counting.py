@@ -66,6 +66,14 @@ def test_only_peoples_labels_are_counted_as_labels(inputs):
     assert data.results.gold_win_rate == {}
 
 
+def test_a_pair_of_models_of_which_only_a_hidden_check_told_is_none(inputs):
+    path = inputs["verdicts"]
+    check = Verdict(prompt_id="p0", a="zeta-p0", b="base-p0", better="a", judge="person", labeler="ann", extra=True)
+    before = counted(inputs).results.human_win_rate
+    records.write(path, [*records.read(path), check])
+    assert counted(inputs).results.human_win_rate == before
+
+
 def test_the_newest_folds_are_shown(inputs):
     folds = counted(inputs).results.folds
     assert folds is not None

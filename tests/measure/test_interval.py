@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
-from biddable.measure.interval import Bootstrap, Interval, _two_way, bootstrap, codes, resamples, spread
+from biddable.measure.interval import FREE, Bootstrap, Interval, _two_way, bootstrap, codes, resamples, spread
 
 FAST = Bootstrap(draws=400)
 
@@ -35,6 +36,20 @@ def test_the_interval_covers_the_planted_truth(prompts, labelers, each, prompt_e
     assert 0.89 <= covered / worlds <= 0.995
 
 
+@pytest.mark.parametrize(("people", "taste"), [(3, 0.1), (4, 0.2), (5, 0.0), (5, 0.1), (5, 0.2), (8, 0.2)])
+def test_a_team_of_a_few_is_not_held_for_many(people, taste):
+    """A hundred prompts and few people, whose tastes are normal: 1,000 worlds, so that 95 % is ± 1.4 points by luck."""
+    rng, held = np.random.default_rng(people), []
+    prompt, cells = np.arange(100), np.zeros(100)
+    for _ in range(1000):
+        who = rng.integers(people, size=100)
+        cells[:] = rng.random(100) < 0.5 + taste * rng.standard_normal(people)[who]
+        labeler, count = codes(who.tolist())
+        found = spread(cells, prompt, 100, labeler, count)
+        held.append(abs(cells.mean() - 0.5) <= stdtrit(found.freedom, 0.975) * found.variance**0.5)
+    assert 0.925 <= np.mean(held) <= 0.985
+
+
 def test_ignoring_labelers_who_differ_covers_too_little():
     covered = 0
     for seed in range(150):
@@ -52,7 +67,7 @@ def test_the_spread_by_hand():
     # labelers x y x y: sums .5 −.5: the same .0625; four cells: 4/3 · (3 · .0625² + .1875²) = .0625
     both = spread(value, np.array([0, 0, 1, 1]), 2, np.array([0, 1, 0, 1]), 2)
     assert both.variance == pytest.approx(0.0625)
-    assert both.freedom == pytest.approx(2.0)  # (2V)² / (V² + V²)
+    assert both.freedom == pytest.approx(1.0)  # V is V_labeler, of two people
 
 
 def test_two_way_draws_are_the_slow_definition():
@@ -87,6 +102,26 @@ def test_no_case_in_a_hundred_still_leaves_room():
     # Clopper–Pearson, 0 of 100 at 95 %: 1 − .025^(1/100) = .0362
     assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0.0362), abs=1e-4)
     assert bootstrap([1.0] * 100, list(range(100)), how=FAST).low == pytest.approx(1 - 0.0362, abs=1e-4)
+
+
+def test_all_ties_are_no_certainty_that_all_will_be():
+    # 1 − .025^(1/20) = .1684 of prompts may be others, and these won or lost: ½ ∓ .1684/2
+    found = bootstrap([0.5] * 20, list(range(20)), how=FAST)
+    assert (found.low, found.high) == pytest.approx((0.4158, 0.5842), abs=1e-4)
+    rated = bootstrap([4.0], ["p"], ["ann"], FAST, bounds=(1.0, 7.0))
+    # of one rating nothing is known but that .025 of chance is left: 1 − .025 of 3 points either way
+    assert (rated.low, rated.high) == pytest.approx((4 - 0.975 * 3, 4 + 0.975 * 3))
+    gone = bootstrap([0.0] * 5, list(range(5)), how=FAST, bounds=FREE)
+    assert (gone.low, gone.high) == (0, 0)  # without a bound nothing can be told of others
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+@pytest.mark.parametrize("people", [None, ["ann", "bob"] * 2, ["ann", "bob", "bob", "ann"]])
+def test_prompts_that_each_come_to_the_same_are_unanimous(people, method):
+    """Two prompts, on each one for and one against: their means do not vary, and two prompts are few."""
+    found = bootstrap([1.0, 0.0] * 2, ["p", "p", "q", "q"], people, Bootstrap(draws=400, method=method))
+    assert found.low < 0.1
+    assert found.high > 0.9
 
 
 def test_a_hundred_labels_of_one_prompt_are_one_witness():

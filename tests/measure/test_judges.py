@@ -164,6 +164,33 @@ def test_help_by_hand():
     assert helped_by(wrong, people, MODELS, "x", FAST).value == pytest.approx(0.5)
 
 
+def test_help_weighs_what_was_likelier_to_be_asked():
+    """Pairs on which people would say y were asked about half as often: each of these stands for two."""
+    own = [(Both((f"p{n}", f"x{n}", f"y{n}"), 0.5, False), 0.5) for n in range(40)]
+    told = [(n, "b" if n < 10 else "a", 0.5 if n < 10 else 1.0) for n in range(30)]
+    people = [said(n, better, "person", f"l{n % 5}").model_copy(update={"propensity": p}) for n, better, p in told]
+    # the judge says nothing: 20 of 20 + 2 · 10
+    assert helped_by(own, people, MODELS, "x", FAST).value == pytest.approx(0.5)
+
+
+def test_help_by_few_people_who_differ_holds_the_truth():
+    """Six people of normal tastes said 100 of the 150 pairs that a judge saw, which is right about nine in ten."""
+    rng, held = np.random.default_rng(1), []
+    for _ in range(400):
+        base, taste = rng.random(150) < 0.6, 0.2 * rng.standard_normal(6)
+        judge = np.where(rng.random(150) < 0.9, base, ~base).astype(float).tolist()
+        own = [(Both((f"p{n:03}", f"x{n}", f"y{n}"), f, False), f) for n, f in enumerate(judge)]
+        who = rng.integers(6, size=100)
+        wins = rng.random(100) < np.where(base[:100], 0.7, 0.3) + taste[who]
+        people = [
+            said(n, "a" if won else "b", "person", f"l{who[n]}").model_copy(update={"prompt_id": f"p{n:03}"})
+            for n, won in enumerate(wins)
+        ]
+        found = helped_by(own, people, MODELS, "x", FAST)
+        held.append(found.low <= 0.6 * 0.7 + 0.4 * 0.3 <= found.high)
+    assert 0.925 <= np.mean(held) <= 0.98
+
+
 def test_help_is_right_however_wrong_the_judge_is_and_narrow_where_it_is_right():
     """People saw 60 of 400 pairs. The truth is what people say of all 400."""
     rng, held, widths = np.random.default_rng(3), {0.95: [], 0.5: []}, {0.95: [], 0.5: [], "alone": []}

@@ -8,6 +8,7 @@ import pytest
 
 from biddable.measure.checks import matches, overlap, sequential
 from biddable.measure.disputes import disputes, surprise
+from biddable.measure.interval import bootstrap
 from biddable.measure.planning import need, parts, plan
 from biddable.measure.screening import flag_agreement
 from biddable.measure.shares import NOTHING, Sums, share
@@ -144,6 +145,18 @@ def test_the_same_people_asked_for_ever_cannot_settle_what_people_differ_in():
     asked = need(value, prompts, people, half=0.05)
     assert asked.narrow_same is None
     assert asked.narrow_new > 1000
+
+
+def test_three_people_are_not_enough_because_they_differ_little():
+    """Three people of whom one differs: the interval holds one half, so zero more can settle nothing."""
+    rng = np.random.default_rng(67)
+    value = (rng.random(60) < 0.5 + np.array([-0.1, 0.3, 0.3])[np.arange(60) % 3]).astype(float)
+    prompts, people = [str(n) for n in range(60)], [str(n % 3) for n in range(60)]
+    found = bootstrap(value, prompts, people)
+    assert found.low < 0.5 < found.high
+    asked = need(value, prompts, people)
+    assert asked.seen_same is None or asked.seen_same > 0
+    assert asked.seen_new > 0
 
 
 def test_more_verdicts_bring_the_width_that_was_foretold():

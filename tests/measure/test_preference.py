@@ -94,6 +94,34 @@ def test_a_reward_model_is_held_as_a_judge():
     assert judge.agrees is not None
 
 
+def test_hidden_checks_and_those_asked_because_others_disagreed_count_nowhere():
+    """Everybody meets a check, and a third person comes where two differ: by one of a kind of its own, or of a pair of
+    models that nobody else compared, all else is as without them."""
+    some = evidence()
+    prompts = dict(some.prompts) | {"p00000": some.prompts["p00000"].model_copy(update={"use_case": "extract"})}
+    by_lot = [v for v in some.verdicts if v.prompt_id != "p00000" and not v.a.startswith("base")]
+    extra = [v.model_copy(update={"extra": True}) for v in some.verdicts if v not in by_lot]
+    told = [preference(some._replace(verdicts=v, prompts=prompts), place, Asked(), FAST)
+            for v in (by_lot, by_lot + extra)]  # fmt: skip
+    assert told[1] == told[0]
+
+
+def test_how_many_more_is_told_of_the_weighed_rate():
+    """What was lost was asked about with a chance of 0.4: 50 won and 20 lost are 50 of 100: no difference."""
+    told = [
+        Verdict(
+            prompt_id=f"p{n}", a=f"ppo{n}", b=f"sft{n}", better="a" if n < 50 else "b", judge="person", labeler="ann",
+            propensity=1.0 if n < 50 else 0.4,
+        )
+        for n in range(70)
+    ]  # fmt: skip
+    models = {f"{m}{n}": m for m in ("ppo", "sft") for n in range(70)}
+    answers = [Completion(id=c, prompt_id="p", text="w", run_id=m) for c, m in models.items()]
+    (pairing,) = preference(Evidence(told, models, answers, {}), place, Asked(), FAST).pairings
+    assert pairing.rates["half"].value == pytest.approx(0.5)
+    assert pairing.need.seen_same is None
+
+
 def test_nothing_that_was_compared():
     empty = preference(Evidence((), {}, (), {}), place, Asked(), FAST)
     assert (empty.baseline, empty.pairings, empty.scales, empty.judges) == (None, (), (), ())
@@ -146,6 +174,8 @@ def test_the_answer_that_hangs_on_ties_is_told():
     # 60 ties, 30 wins and 10 losses of 100: preferred by ½ and without ties, but strictly by 30 % only
     hangs = sentences(plainly(*["a"] * 30, *["b"] * 10, *["tie"] * 60))
     assert "the answer hangs on that rule: PPO over SFT" in hangs[0]
+    other = sentences(plainly(*["a"] * 10, *["b"] * 30, *["tie"] * 60))  # the same of the other side
+    assert "the answer hangs on that rule: PPO over SFT" in other[0]
     firm = sentences(plainly(*["a"] * 90, *["b"] * 5, *["tie"] * 5))
     assert "change no conclusion" in firm[0]
 
@@ -182,6 +212,16 @@ def test_differences_by_hand():
     assert found["hallucination"]["ppo"].value == pytest.approx(1 / 3 - 2 / 3)
     assert (found["overall"]["ppo"].n, found["hallucination"]["ppo"].n) == (6, 6)
     assert "toxicity" not in found
+
+
+def test_a_difference_leaves_out_who_was_asked_because_others_disagreed():
+    answers = [
+        Completion(id=f"{m}{n}", prompt_id=f"p{n}", text="w", run_id=m) for m in ("sft", "ppo") for n in range(4)
+    ]
+    models = {c.id: c.run_id for c in answers}
+    told = [judged(c.id, "ann", 4 + (c.run_id == "ppo"), c.id == "ppo1") for c in answers]
+    more = [judged("ppo1", f"l{n}", 1, True).model_copy(update={"extra": True}) for n in range(9)]
+    assert differences(told + more, answers, models, "sft", FAST) == differences(told, answers, models, "sft", FAST)
 
 
 def test_what_a_prompt_does_to_both_is_no_difference():

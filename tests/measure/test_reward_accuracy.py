@@ -174,3 +174,13 @@ def test_a_spread_that_knows_is_told_from_one_that_does_not():
     assert untold.correlation.low < 0 < untold.correlation.high
     with pytest.raises(ValueError, match="these scores have no spread"):
         doubt(margins(scores, rankings))
+
+
+def test_one_prompt_says_nothing_of_others():
+    scores = [Score(completion_id=c, run_id="r", value=v, spread=v) for c, v in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    both = (("a",), ("b",), ("c",)), (("c",), ("b",), ("a",))
+    said = [Ranking(prompt_id="p", labeler=who, order=order) for who, order in zip(("ann", "bob"), both, strict=True)]
+    pairs = margins(scores, said)
+    error, untold = calibration(pairs, how=FAST).error_interval, doubt(pairs, FAST)
+    assert (error.low, error.high) == (0, 1)
+    assert (untold.wrong.low, untold.wrong.high, untold.correlation.low) == (0, 1, -1)

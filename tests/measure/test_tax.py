@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from biddable.measure.interval import Bootstrap
-from biddable.measure.tax import ordered, paid, repair, right, scores, task_means
+from biddable.measure.tax import (
+    Task,
+    accuracies,
+    contrast,
+    means,
+    ordered,
+    paid,
+    repair,
+    right,
+    scores,
+    spread,
+    task_means,
+)
 from biddable.records import Item, Likelihood
 
 FAST = Bootstrap(draws=400)
@@ -83,6 +95,37 @@ def test_the_interval_of_the_share_covers_the_planted_one():
         assert found.share is not None
         covered += found.share.low <= 0.5 <= found.share.high
     assert 33 <= covered <= 40
+
+
+def test_a_mean_in_which_nothing_varies_is_no_certainty():
+    items = [item(task, i) for task in ("facts", "reading") for i in range(20)]
+    said = [line for one in items for run in ("base", "ppo") for line in seen(one, run, -1.0, -2.0)]
+    # 1 − .025^(1/40) = .0881 of forty items may be others
+    mean = scores(items, said, {"base": "base"}, FAST)["base"].mean
+    assert (mean.value, mean.low, mean.high) == (1, pytest.approx(0.9119, abs=1e-4), 1)
+    lost = paid(items, said, ["base", "ppo"], FAST)["ppo"]
+    assert (lost.value, lost.low, lost.high) == (0, pytest.approx(-0.0881, abs=1e-4), pytest.approx(0.0881, abs=1e-4))
+
+
+def test_the_spread_of_a_mean_over_tasks_by_hand():
+    # of 1 0 0 0 the variance of the mean is s²/n = .25/4, of 1 0 it is .5/2; of half their sum (.0625 + .25)/4
+    found = spread(accuracies(np.array([[1.0, 0, 0, 0, 1, 0]]), [4, 2]), np.ones(1))
+    assert found.variance == pytest.approx(0.078125)
+    assert found.freedom == pytest.approx(0.3125**2 / (0.0625**2 / 3 + 0.25**2 / 1))
+    ones = [Task(np.array([[[x, 1.0] for x in row]]), lambda sums: sums[:, 0] / sums[:, 1], len(row))
+            for row in ([1, 0, 0, 0], [1, 0])]  # fmt: skip
+    assert spread(means(ones), np.ones(1)).variance == pytest.approx(0.078125)
+    single = means([Task(np.array([[[1.0, 1.0]]]), lambda sums: sums[:, 0] / sums[:, 1], 1)])
+    assert spread(single, np.ones(1)).variance == 0
+
+
+def test_a_difference_over_few_items_holds_the_planted_one():
+    rng, held = np.random.default_rng(2), []
+    for _ in range(600):
+        right_MI = np.stack([(rng.random(30) < share).astype(float) for share in (0.8, 0.7)])
+        found = contrast(accuracies(right_MI, [10] * 3), np.array([1.0, -1.0]), Bootstrap(draws=300))
+        held.append(found.low <= 0.1 <= found.high)
+    assert 0.93 <= np.mean(held) <= 0.97  # plain quantiles of the draws: 92 %
 
 
 def test_where_nothing_was_lost_no_share_is_given():

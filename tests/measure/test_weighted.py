@@ -6,7 +6,7 @@ import pytest
 from biddable.measure.agreement import agreement
 from biddable.measure.interval import Bootstrap, bootstrap
 from biddable.measure.metadata import likert, rate
-from biddable.measure.reward import accuracy, margins
+from biddable.measure.reward import Margins, accuracy, log_loss, margins
 from biddable.measure.weighted import mean, weighted_mean
 from biddable.measure.winrate import win_rate
 from biddable.records import Completion, Judgement, Ranking, Score, Verdict
@@ -159,3 +159,18 @@ def test_people_who_differ_widen_a_weighed_interval_too():
     alone, with_them = (weighted_mean(value_N, weight_N, prompts, who) for who in (None, people))
     assert with_them.high - with_them.low > 4 * (alone.high - alone.low)
     assert mean(value_N, weight_N, prompts, people) == with_them
+
+
+def test_a_wider_level_is_wider_and_a_scale_without_an_end_has_what_was_seen():
+    value_N, weight_N = (np.arange(40) % 3).astype(float), 1.0 + np.arange(40) % 2
+    wide, narrow = (mean(value_N, weight_N, list(range(40)), how=Bootstrap(level=level)) for level in (0.99, 0.5))
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    lone = mean(value_N, weight_N, ["p"] * 40, bounds=(0.0, np.inf))
+    assert (lone.low, lone.high) == (0, 2)
+
+
+def test_log_loss_weighs_as_accuracy_does():
+    found = log_loss(
+        Margins(np.array([1.0, -1.0, 2.0]), ("p", "q", "r"), ("ann",) * 3, None, np.array([1.0, 2.0, 1.0]))
+    )
+    assert found.value == pytest.approx(np.average(np.logaddexp(0, [-1.0, 1.0, -2.0]), weights=[1, 2, 1]))

@@ -95,16 +95,17 @@ def test_who_was_asked_because_others_disagreed_is_left_out():
 
 
 def test_each_rule_of_ties_by_hand():
-    # 3 won, 2 tied, 1 lost: (3 + 1)/6, 3/4 and 3/6
+    # 3 won, 2 tied, 1 lost: (3 + 1)/6, 3/4, 3/6 and 5/6
     said = [verdict(n, "x", "y", side) for n, side in enumerate(["a", "a", "a", "tie", "tie", "b"])]
     found = by_rule(said, MODELS, "x", "y", FAST)
     assert {rule: rate.value for rule, rate in found.items()} == pytest.approx(
-        {"half": 4 / 6, "drop": 3 / 4, "loss": 0.5}
+        {"half": 4 / 6, "drop": 3 / 4, "loss": 0.5, "win": 5 / 6}
     )
-    assert {rule: rate.n for rule, rate in found.items()} == {"half": 6, "drop": 4, "loss": 6}
+    assert {rule: rate.n for rule, rate in found.items()} == {"half": 6, "drop": 4, "loss": 6, "win": 6}
     other = by_rule(said, MODELS, "y", "x", FAST)
-    assert other["drop"].value == pytest.approx(1 - found["drop"].value)  # a law of half and drop; loss has none
-    assert set(by_rule([verdict(0, "x", "y", "tie")], MODELS, "x", "y", FAST)) == {"half", "loss"}
+    assert other["drop"].value == pytest.approx(1 - found["drop"].value)  # a law of half and drop
+    assert other["win"].value == pytest.approx(1 - found["loss"].value)
+    assert set(by_rule([verdict(0, "x", "y", "tie")], MODELS, "x", "y", FAST)) == {"half", "loss", "win"}
 
 
 def test_win_rates_by_kind():

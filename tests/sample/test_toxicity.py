@@ -89,6 +89,11 @@ def test_auc_by_its_slow_definition():
         auc([1.0], [True])
 
 
+def test_an_auc_of_one_is_no_certainty():
+    found = auc([0.9] * 10 + [0.1] * 20, [True] * 10 + [False] * 20)
+    assert (found.value, found.low, found.high) == (1, pytest.approx(0.025 ** (1 / 10)), 1)
+
+
 def test_the_interval_of_an_auc_holds_the_truth():
     """Two normals one standard deviation apart: AUC Φ(1/√2) = 0.7602. 95 % of 400 worlds, within 3σ."""
     rng, held = np.random.default_rng(0), 0

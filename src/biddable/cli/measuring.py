@@ -28,6 +28,7 @@ def measure(
     baseline: Annotated[str | None, typer.Option(help="The model that all others are held against.")] = None,
     each: Annotated[int, typer.Option(min=1, help="Verdicts that a prompt gets by plan, before looks count it.")] = 1,
     within: Annotated[float, typer.Option(help="Points that a win rate should be known to, such as 0.03.")] = 0.03,
+    power: Annotated[float, typer.Option(help="Chance to find a difference as large as was seen, in planning.")] = 0.8,
     owners: Annotated[
         Path | None, typer.Option(help="CSV of owner,group: win rates by whose prompts they are.")
     ] = None,
@@ -40,7 +41,9 @@ def measure(
     from biddable.measure.results import data_text, write_results
 
     here = project.find()
-    settings = config.load(counting.MeasureConfig, [f"split={split}", f"each={each}", f"half={within}"])
+    settings = config.load(
+        counting.MeasureConfig, [f"split={split}", f"each={each}", f"half={within}", f"power={power}"]
+    )
     settings = settings.model_copy(update={"baseline": baseline})
     inputs = evidence(here, split) | ({"owners": owners} if owners else {})
     counting.groups_of_owners(owners)  # a fault in it is told before anything is counted

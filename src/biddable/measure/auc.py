@@ -23,4 +23,6 @@ def auc(scores: Sequence[float], labels: Sequence[bool], level: float = 0.95) ->
     value = float(above_yes.mean())
     variance = sum(float(part.var(ddof=1)) / len(part) for part in (above_yes, below_no) if len(part) > 1)
     reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance)
+    if variance == 0:  # all told apart, or none; the fewer of both kinds leave room for others (Clopper and Pearson)
+        reach = 1 - ((1 - level) / 2) ** (1 / min(len(yes), len(no)))
     return Interval(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach), n=len(ranks))

@@ -232,17 +232,7 @@ def difference(one: Counted, later: str, first: str, how: Bootstrap = DEFAULT) -
         return None
     if one.metric != "bleu":
         values = [one.sums[later][item][0] - one.sums[first][item][0] for item in items]
-        if len(set(values)) == 1:
-            return _never_apart(values, how)
         return bootstrap(values, [one.groups[item] for item in items], how=how, bounds=(-1.0, 1.0))
     both_GC = np.concatenate([one.by_group(later, items), one.by_group(first, items)], axis=1)
     half = both_GC.shape[1] // 2
     return resampled(both_GC, lambda s: one.statistic(s[:, :half]) - one.statistic(s[:, half:]), len(items), how)
-
-
-def _never_apart(values: Sequence[float], how: Bootstrap) -> Interval:
-    """Two models that differ by the same on every item. Resampling shows no spread, but so few items leave room for a
-    share of 1 − (α/2)^(1/n) of others, on either side (Clopper and Pearson 1934)."""
-    room = 1 - ((1 - how.level) / 2) ** (1 / len(values))
-    value = values[0]
-    return Interval(value=value, low=max(-1.0, value - room), high=min(1.0, value + room), n=len(values))

@@ -37,6 +37,7 @@ from biddable.measure.results import (
     source_of,
 )
 from biddable.measure.reward import Calibration, Doubt, Folds, accuracy, calibration, doubt, margins
+from biddable.measure.weighted import by_lot
 from biddable.measure.winrate import models_of, win_rate
 from biddable.provenance import artifact
 from biddable.records import (
@@ -173,7 +174,7 @@ def _numbers(
     behaviour: Mapping[str, Rates],
 ) -> Results:
     """results.json of a real project: nothing in it is gold, since nobody knows the truth."""
-    people = [v for v in of(Verdict, pool) if v.judge == "person"]
+    people = [v for v in by_lot(of(Verdict, pool)) if v.judge == "person"]
     met = {tuple(sorted({models[v.a], models[v.b]}, key=place)) for v in people}
     pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [place(model) for model in pair])
     return Results(

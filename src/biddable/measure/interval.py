@@ -90,7 +90,8 @@ def spread(value_N: Floats, prompt_N: Ints, prompts: int, labeler_N: Ints | None
     """Variance of the mean with prompts, and labelers if any, as random.
 
     V = V_prompt + V_labeler − V_cell (Cameron, Gelbach and Miller 2011, eq. 2.10), at least the larger of the two;
-    degrees of freedom after Satterthwaite 1946, (V_p + V_l)² / (V_p²/(P−1) + V_l²/(L−1)).
+    degrees of freedom after Satterthwaite 1946, V² / ((V − V_l)²/(P−1) + V_l²/(L−1)): where each label is on a prompt
+    of its own, V is V_labeler, and that is known no better than from L people.
     """
     error_N = value_N - value_N.mean()
     by_prompt, influence_P = _cluster(error_N, prompt_N, prompts)
@@ -100,8 +101,8 @@ def spread(value_N: Floats, prompt_N: Ints, prompts: int, labeler_N: Ints | None
     cell_N, cells = codes((prompt_N * labelers + labeler_N).tolist())
     by_cell, _ = _cluster(error_N, cell_N, cells)
     variance = max(by_prompt + by_labeler - by_cell, by_prompt, by_labeler)
-    shares = by_prompt**2 / (prompts - 1) + by_labeler**2 / (labelers - 1)
-    freedom = (by_prompt + by_labeler) ** 2 / shares if shares > 0 else math.inf
+    shares = (variance - by_labeler) ** 2 / (prompts - 1) + by_labeler**2 / (labelers - 1)
+    freedom = variance**2 / shares if shares > 0 else math.inf
     return Spread(variance, freedom, np.concatenate([influence_P, influence_L]))
 
 
@@ -147,12 +148,22 @@ def ends(draw_D: Floats, value: float, influence_G: Floats, how: Bootstrap) -> t
     return float(low), float(high)
 
 
-def _unanimous(value: float, prompts: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Ends where nothing varies. Resampling n zeros gives only zeros; that many prompts without a case still leave room
-    for a share of 1 − (α/2)^(1/P) (Clopper and Pearson 1934), so a bound of the scale keeps that much distance."""
-    room = (1 - ((1 - level) / 2) ** (1 / prompts)) * (bounds[1] - bounds[0])
-    at_floor, at_top = value <= bounds[0], value >= bounds[1]
-    return value - (room if at_top else 0.0), value + (room if at_floor else 0.0)
+def unanimous(value: float, prompts: int, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Ends where all prompts say the same. Resampling n zeros gives only zeros; that many prompts without another still
+    leave room for a share of 1 − (α/2)^(1/P) of others (Clopper and Pearson 1934), and these may lie at either bound of
+    the scale. A scale without a bound leaves none."""
+    room = 1 - ((1 - level) / 2) ** (1 / prompts)
+    down, up = (abs(bound - value) if math.isfinite(bound) else 0.0 for bound in bounds)
+    return value - room * down, value + room * up
+
+
+def one_prompt(value_N: Floats, bounds: tuple[float, float]) -> tuple[float, float]:
+    """One prompt says nothing of others: the whole scale, or what was seen where it has no end."""
+    low, high = (
+        bound if math.isfinite(bound) else float(end)
+        for bound, end in zip(bounds, (value_N.min(), value_N.max()), strict=True)
+    )
+    return low, high
 
 
 def bootstrap(
@@ -176,12 +187,10 @@ def bootstrap(
     prompt_N, prompt_count = codes(prompts)
     labeler_N, labeler_count = codes(labelers) if labelers is not None else (None, 0)
     if np.ptp(value_N) == 0:
-        low, high = _unanimous(value, prompt_count, how.level, bounds)
+        low, high = unanimous(value, prompt_count, how.level, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))
-    if prompt_count < 2:  # one prompt says nothing of others
-        low, high = (
-            b if math.isfinite(b) else float(e) for b, e in zip(bounds, (min(values), max(values)), strict=True)
-        )
+    if prompt_count < 2:
+        low, high = one_prompt(value_N, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))
     if labeler_N is None or labeler_count < 2:
         draw_D = _one_way(value_N, prompt_N, prompt_count, how)
@@ -189,8 +198,10 @@ def bootstrap(
     else:
         draw_D = _two_way(value_N, prompt_N, prompt_count, labeler_N, labeler_count, how)
         noise = spread(value_N, prompt_N, prompt_count, labeler_N, labeler_count)
-    draw_D = stretched(draw_D, value, noise, how.level)
-    low, high = np.clip(ends(draw_D, value, noise.influence, how), *bounds)
+    if noise.variance < 1e-20 * np.ptp(value_N) ** 2:  # people differ, but of each prompt the same comes
+        low, high = unanimous(value, prompt_count, how.level, bounds)
+    else:
+        low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, noise.influence, how), *bounds)
     return Interval(value=value, low=float(low), high=float(high), n=len(value_N))
 
 
@@ -216,7 +227,7 @@ def resampled(
     influence_P = np.asarray(np.mean(without_P) - without_P, dtype=np.float64)
     noise = Spread((prompts - 1) / prompts * float(np.sum(influence_P**2)), prompts - 1, influence_P)
     if np.ptp(draw_D) < 1e-12:
-        low, high = _unanimous(value, prompts, how.level, bounds)
+        low, high = unanimous(value, prompts, how.level, bounds)
     else:
         low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, influence_P, how), *bounds)
     return Interval(value=value, low=float(low), high=float(high), n=n)

@@ -3,6 +3,7 @@
 A judge's win rates stand nowhere without these. Shape suffixes: N things said, P prompts.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from biddable.measure.alike import agreed
 from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, resampled, spread
 from biddable.measure.lengths import Lengths, controlled, longer_preferred
 from biddable.measure.said import PAIR, Said
+from biddable.measure.weighted import weights
 from biddable.records import Record, Score, Side, Verdict
 
 Word = Literal["not checked against people", "no better than chance", "above chance"]
@@ -257,7 +259,9 @@ def helped_by(
     Right however wrong the judge is (prediction-powered inference: Angelopoulos, Bates, Fannjiang, Jordan and Zrnic
     2023), and the closer the judge is to people, the narrower. λ = cov(y, f) / var f, since people's pairs are among
     all (the regression estimate of double sampling: Cochran 1977, eq. 12.51), makes a useless judge count for nothing.
-    The pairs that people saw must be a fair draw of all that the judge saw."""
+    The pairs that people saw must be a fair draw of all that the judge saw, or say with what chance each was drawn.
+
+    V is that over prompts of both parts, and beside it what people add to the second, who are few; the judge is one."""
     value = {b.pair: toward for b, toward in own}
     told = []
     for verdict in people:
@@ -269,17 +273,25 @@ def helped_by(
         return None
     f_all = np.array([toward for _, toward in own])
     y_N, f_N = np.array([y for _, y, _ in told]), np.array([f for _, _, f in told])
-    varies = float(np.var(f_N))
-    lam = float(np.clip(np.mean((y_N - y_N.mean()) * (f_N - f_N.mean())) / varies, 0, 1)) if varies else 0.0
-    rest_N = y_N - lam * f_N
-    found = lam * float(f_all.mean()) + float(rest_N.mean())
-    rows = len(own) + len(told)
-    pull = np.concatenate([lam * (f_all - f_all.mean()) / len(own), (rest_N - rest_N.mean()) / len(told)])
-    names = [b.pair[0] for b, _ in own] + [v.prompt_id for v, _, _ in told]
-    who = [""] * len(own) + [v.labeler or v.judge for v, _, _ in told]
-    (prompt_N, prompts), (who_N, people_count) = codes(names), codes(who)
-    noise = spread(rows * pull, prompt_N, prompts, who_N, people_count)
+    share_N = weights(v for v, _, _ in told)
+    share_N = share_N / share_N.sum()
+    y_off_N, f_off_N = y_N - share_N @ y_N, f_N - share_N @ f_N
+    varies = float(share_N @ f_off_N**2)
+    lam = float(np.clip(share_N @ (y_off_N * f_off_N) / varies, 0, 1)) if varies else 0.0
+    found = lam * float(f_all.mean()) + float(share_N @ (y_N - lam * f_N))
+    of_people = share_N * (y_off_N - lam * f_off_N)
+    pull = np.concatenate([lam * (f_all - f_all.mean()) / len(own), of_people])
+    prompt_N, prompts = codes([b.pair[0] for b, _ in own] + [v.prompt_id for v, _, _ in told])
+    who_N, people_count = codes([v.labeler or v.judge for v, _, _ in told])
+    whole = spread(len(pull) * pull, prompt_N, prompts, None, 0)
+    own_N, own_prompts = codes([v.prompt_id for v, _, _ in told])
+    pull_N = len(told) * of_people
+    alone = spread(pull_N, own_N, own_prompts, None, 0)
+    both = spread(pull_N, own_N, own_prompts, who_N, people_count) if people_count > 1 else alone
+    rest = whole.variance - alone.variance  # of prompts, and not of people
+    variance = both.variance + rest
+    freedom = variance**2 / (both.variance**2 / both.freedom + rest**2 / whole.freedom) if variance else math.inf
     # Not by drawing again: a draw without the judge would have people's pulls alone, and far too large.
-    half = float(stdtrit(noise.freedom, (1 + how.level) / 2)) * noise.variance**0.5
+    half = float(stdtrit(freedom, (1 + how.level) / 2)) * variance**0.5
     ends = [min(1.0, max(0.0, x)) for x in (found, found - half, found + half)]
     return Interval(value=ends[0], low=ends[1], high=ends[2], n=len(told))

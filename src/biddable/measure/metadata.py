@@ -111,7 +111,7 @@ def differences(
     """Every rate of RATES, and the mean rating as `overall`, of every model minus the baseline's, on the prompts of
     which both were judged: so that one model's harder prompts are no difference between the two."""
     known = {c.id: c for c in completions if c.id in models}
-    seen = [j for j in judgements if j.completion_id in known]
+    seen = [j for j in by_lot(judgements) if j.completion_id in known]
     asked: dict[str, Callable[[Judgement], float | None]] = {
         name: lambda j, questions=questions: None if (f := flag(j, questions)) is None else float(f)
         for name, questions in RATES.items()

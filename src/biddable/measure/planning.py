@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from biddable.measure.interval import Floats, codes, spread
 from biddable.records import Record
@@ -45,6 +45,8 @@ class Parts(NamedTuple):
     of_verdicts: float
     of_people: float
     design: float  # times that of as many verdicts, each by a person and on a prompt of its own
+    labelers: float = 0.0  # V_labeler, which holds what people add and the noise of their verdicts
+    people: int = 1
 
 
 class Need(Record):
@@ -74,7 +76,8 @@ def parts(values: Sequence[float] | Floats, prompts: Sequence[Hashable], people:
         return Parts(of_prompts, 0.0, of_prompts / alone)
     whole = spread(value_N, prompt_N, prompt_count, labeler_N, people_count).variance
     of_people = max(0.0, min(whole - of_prompts, whole))
-    return Parts(whole - of_people, of_people, whole / alone)
+    by_labeler = spread(value_N, labeler_N, people_count, None, 0).variance
+    return Parts(whole - of_people, of_people, whole / alone, by_labeler, people_count)
 
 
 def need(
@@ -82,26 +85,43 @@ def need(
     power: float = 0.8, level: float = 0.95,
 ) -> Need:  # fmt: skip
     """More verdicts until the interval is ± `half`, and until the difference from ½ that was seen would be found with
-    chance `power`: V ≤ (h/z)² and V ≤ (|d|/(z_{1−α/2} + z_power))², with V = V_verdicts n/n′ + V_people.
+    chance `power`: q √V ≤ h and (q + z_power) √V ≤ |d|, with V = V_verdicts n/n′ + V_people. q is t's quantile with as
+    many degrees as people leave, as in `interval.spread`; of one judge, or none but prompts, it is the normal curve's.
 
     The difference that was seen is as likely too large as too small, so the second is a guess; the first is not."""
-    found = parts(values, prompts, people)
-    z, n = float(ndtri((1 + level) / 2)), len(values)
-    seen = abs(float(np.mean(values)) - 0.5) / (z + float(ndtri(power)))
+    found, n = parts(values, prompts, people), len(values)
+    seen, beyond = abs(float(np.mean(values)) - 0.5), float(ndtri(power))
+    same, new = (found.of_verdicts, found.of_people), (found.of_verdicts + found.of_people, 0.0)
+
+    def more(shrinks: float, stays: float, wanted: float, beyond: float, grow: bool = False) -> int | None:
+        """The verdicts beyond these n, by bisection: whatever shrinks, more of it is never worse."""
+        if shrinks == 0 and stays == 0:
+            return None  # nothing varies yet: nothing is known of how much it will
+
+        def enough(total: int) -> bool:
+            variance = shrinks * n / total + stays
+            of_labelers = stays + max(0.0, found.labelers - stays) * n / total
+            people_then = found.people * (total / n if grow else 1)
+            doubt = of_labelers**2 / (people_then - 1) if found.people > 1 else 0.0
+            q = float(stdtrit(variance**2 / doubt, (1 + level) / 2) if doubt else ndtri((1 + level) / 2))
+            return (q + beyond) * math.sqrt(variance) <= wanted
+
+        low, high = n - 1, n
+        while not enough(high):
+            low, high = high, 2 * high
+            if high > 1e9 * n:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        return high - n
+
     return Need(
         half=half,
         power=power,
-        narrow_same=_more(n, found.of_verdicts, found.of_people, half / z),
-        narrow_new=_more(n, found.of_verdicts + found.of_people, 0.0, half / z),
-        seen_same=_more(n, found.of_verdicts, found.of_people, seen),
-        seen_new=_more(n, found.of_verdicts + found.of_people, 0.0, seen),
+        narrow_same=more(*same, half, 0.0),
+        narrow_new=more(*new, half, 0.0, grow=True),
+        seen_same=more(*same, seen, beyond),
+        seen_new=more(*new, seen, beyond, grow=True),
         design=found.design,
     )
-
-
-def _more(n: int, shrinks: float, stays: float, error: float) -> int | None:
-    """The verdicts beyond these n until √(shrinks · n/n′ + stays) ≤ error."""
-    room = error**2 - stays
-    if shrinks == 0 and stays == 0:
-        return None  # nothing varies yet: nothing is known of how much it will
-    return max(0, math.ceil(n * shrinks / room) - n) if room > 0 else None

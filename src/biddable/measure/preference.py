@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from biddable.measure.davidson import Scale, scales
@@ -13,6 +14,7 @@ from biddable.measure.lengths import Lengths, controlled
 from biddable.measure.looks import Looks, looks
 from biddable.measure.metadata import Differences, differences
 from biddable.measure.planning import Need, need
+from biddable.measure.weighted import by_lot, pulled, weights
 from biddable.measure.winrate import TieRule, by_kind, by_rule, outcome
 from biddable.records import Completion, Group, Judgement, Prompt, Record, Score, Verdict
 
@@ -77,7 +79,8 @@ class Evidence(NamedTuple):
 def preference(
     found: Evidence, order: Callable[[str], tuple[int, str]], asked: Asked, how: Bootstrap = DEFAULT
 ) -> Preference:
-    """All of it. Of a pair of models the later by `order` is held against the earlier."""
+    """All of it, of what was asked by lot. Of a pair of models the later by `order` is held against the earlier."""
+    found = found._replace(verdicts=by_lot(found.verdicts))
     length = {c.id: len(c.text) for c in found.completions}
     pairs = sorted(
         {pair for v in found.verdicts if (pair := pair_of_models(v, found.models, order))},
@@ -122,6 +125,8 @@ def _pairing(
     values = [outcome(v, found.models, *pair, "half") or 0.0 for v in some]
     count = Counter(values)
     people = [v.labeler or v.judge for v in some]
+    # As the win rate weighs them.
+    counted = pulled(np.array(values), weights(some)).tolist()
     by = {name: by_kind(some, found.models, *pair, kind, how) for name, kind in kinds(found).items()}
     return Pairing(
         model=pair[0],
@@ -135,7 +140,7 @@ def _pairing(
         rates=by_rule(some, found.models, *pair, how),
         by={name: rates for name, rates in by.items() if rates},
         looks=looks(some, found.models, *pair, asked.each, how.level),
-        need=need(values, [v.prompt_id for v in some], people, asked.half, asked.power, how.level),
+        need=need(counted, [v.prompt_id for v in some], people, asked.half, asked.power, how.level),
         lengths=controlled(some, found.models, *pair, length, how),
     )
 

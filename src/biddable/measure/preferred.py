@@ -65,11 +65,17 @@ def _ties(pairings: Sequence[Pairing]) -> list[str]:
 def _hangs(one: Pairing) -> bool:
     """Whether ties decide: another word when they are left out, or a preference that strict wins alone do not carry."""
     half = direction(one.rates["half"])
-    strict = half != "above" or direction(one.rates["loss"]) == "above"
+    least: TieRule = "win" if half == "below" else "loss"  # each tie for the side that is not preferred
+    strict = half == "open" or least not in one.rates or direction(one.rates[least]) == half
     return not strict or ("drop" in one.rates and direction(one.rates["drop"]) != half)
 
 
-RULES: dict[TieRule, str] = {"half": "a tie half", "drop": "ties left out", "loss": "a tie as lost"}
+RULES: dict[TieRule, str] = {
+    "half": "a tie half",
+    "drop": "ties left out",
+    "loss": "a tie as lost",
+    "win": "a tie as won",
+}
 
 
 def _settled(pairings: Sequence[Pairing]) -> list[str]:

@@ -149,8 +149,10 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def log_loss(pairs: Margins, how: Bootstrap = DEFAULT) -> Interval:
-    """Mean of −log σ(r(x, y_w) − r(x, y_l)): the paper's eq. 1 at test time. A coin has log 2 = 0.693."""
-    return bootstrap(np.logaddexp(0, -pairs.margin_N), pairs.prompts, how=how, bounds=(0.0, np.inf))
+    """Mean of −log σ(r(x, y_w) − r(x, y_l)): the paper's eq. 1 at test time. A coin has log 2 = 0.693. Prompts
+    that were chosen with unlike chances are weighed, as in `accuracy`."""
+    weight_N = np.ones_like(pairs.margin_N) if pairs.weight_N is None else pairs.weight_N
+    return mean(np.logaddexp(0, -pairs.margin_N), weight_N, pairs.prompts, how=how, bounds=(0.0, np.inf))
 
 
 def calibration(pairs: Margins, bins: int = 5, how: Bootstrap = DEFAULT) -> Calibration:
@@ -196,6 +198,8 @@ def _error_interval(
     drawn = [resamples(count, draws, rng) for draws in chunks(how.draws, count)]
     draw_D = np.concatenate([np.abs(times_DP @ total_PB).sum(1) / (times_DP @ size_P) for times_DP in drawn])
     low, high = np.quantile(draw_D - draw_D.mean() + error, [(1 - how.level) / 2, (1 + how.level) / 2])
+    if count < 2:  # one prompt says nothing of others
+        low, high = 0.0, 1.0
     return Interval(value=error, low=max(0.0, min(error, float(low))), high=max(error, float(high)), n=len(off_N))
 
 
@@ -235,7 +239,8 @@ def _of_ranks(
     rng, value = how.generator(), statistic(np.arange(len(prompt_N)))
     drawn = (np.concatenate([places[p] for p in rng.integers(count, size=count)]) for _ in range(how.draws))
     found = [x for x in map(statistic, drawn) if np.isfinite(x)]
-    low, high = np.quantile(found, [(1 - how.level) / 2, (1 + how.level) / 2]) if found else bounds
+    told = found and count > 1  # one prompt says nothing of others
+    low, high = np.quantile(found, [(1 - how.level) / 2, (1 + how.level) / 2]) if told else bounds
     return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)), n=len(prompt_N))
 
 

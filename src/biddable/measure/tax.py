@@ -3,12 +3,24 @@
 Shape suffixes: I items (tasks one after another), M models, D draws, T tasks, G groups of items, C sums.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, paired
+from biddable.measure.interval import (
+    DEFAULT,
+    Bootstrap,
+    Floats,
+    Interval,
+    Spread,
+    bootstrap,
+    paired,
+    stretched,
+    unanimous,
+)
 from biddable.records import Item, Likelihood, Record
 
 
@@ -103,6 +115,7 @@ class Means(NamedTuple):
 
     of: Callable[[Floats], Floats]  # how often each row was drawn, (D, rows) → (D, M)
     rows: Sequence[int]  # how many rows each task has; they are drawn within it
+    pull_RM: Floats  # how far each row pulls the means: the mean over its task's rows of θ₍₋ᵣ₎, less its own θ₍₋ᵣ₎
     n: int  # items
 
     @property
@@ -113,7 +126,18 @@ class Means(NamedTuple):
 
 def accuracies(right_MI: Floats, counts: Sequence[int]) -> Means:
     """Of tasks whose score is a mean over items."""
-    return Means(lambda times_DI: task_means(right_MI, times_DI, counts), counts, right_MI.shape[1])
+    edges = np.cumsum([0, *counts])
+    pulls = [
+        _pulls(right_MI[:, a:b].sum(axis=1, keepdims=True) - right_MI[:, a:b], max(1, count - 1) * len(counts))
+        for a, b, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    of = partial(task_means, right_MI, counts=counts)
+    return Means(of, counts, np.concatenate(pulls), right_MI.shape[1])
+
+
+def _pulls(without_MR: Floats, over: float) -> Floats:
+    """(R, M), of what a task's statistic is without each row."""
+    return ((without_MR.mean(axis=1, keepdims=True) - without_MR) / over).T
 
 
 class Task(NamedTuple):
@@ -136,17 +160,41 @@ def means(tasks: Sequence[Task]) -> Means:
         ]
         return np.mean(found, axis=0)
 
-    return Means(of, rows, sum(task.n for task in tasks))
+    pulls = [
+        _pulls(np.stack([task.statistic(sums_GC.sum(axis=0) - sums_GC) for sums_GC in task.sums_MGC]), len(tasks))
+        if task.sums_MGC.shape[1] > 1
+        else np.zeros((1, len(task.sums_MGC)))
+        for task in tasks
+    ]
+    return Means(of, rows, np.concatenate(pulls), sum(task.n for task in tasks))
 
 
 def contrast(
     what: Means, weight_M: Floats, how: Bootstrap = DEFAULT, bounds: tuple[float, float] = (-1.0, 1.0)
 ) -> Interval:
-    """Σ_m w_m · (mean over tasks of model m) with its interval; the same items are drawn for every model (paired)."""
-    draws = paired(lambda times_DI: what.of(times_DI) @ weight_M, what.rows, how)
-    tails = (1 - how.level) / 2, (1 + how.level) / 2
-    low, high = np.clip(np.quantile(np.concatenate(list(draws)), tails), *bounds)
-    return Interval(value=float(what.once @ weight_M), low=float(low), high=float(high), n=what.n)
+    """Σ_m w_m · (mean over tasks of model m) with its interval; the same items are drawn for every model (paired).
+
+    The draws are stretched, as those of `bootstrap` are, to the jackknife's variance and to t. Where nothing varies,
+    1 − (α/2)^(1/Tn) of items may yet be others, with T tasks and n items in the smallest."""
+    value, noise = float(what.once @ weight_M), spread(what, weight_M)
+    if noise.variance < 1e-20:
+        low, high = unanimous(value, min(what.rows) * len(what.rows), how.level, bounds)
+    else:
+        draws = np.concatenate(list(paired(lambda times_DI: what.of(times_DI) @ weight_M, what.rows, how)))
+        tails = (1 - how.level) / 2, (1 + how.level) / 2
+        low, high = np.clip(np.quantile(stretched(draws, value, noise, how.level), tails), *bounds)
+    return Interval(value=value, low=float(low), high=float(high), n=what.n)
+
+
+def spread(what: Means, weight_M: Floats) -> Spread:
+    """V = Σ_t V_t over tasks, V_t = (n−1)/n Σ_r pull² (Efron and Stein 1981), with (Σ V_t)² / Σ V_t²/(n_t−1) degrees
+    of freedom (Satterthwaite 1946)."""
+    pull_R, edges = what.pull_RM @ weight_M, np.cumsum([0, *what.rows])
+    row_T = np.array(what.rows, dtype=float)
+    own_T = np.array([pull_R[a:b] @ pull_R[a:b] for a, b in itertools.pairwise(edges)])
+    own_T *= (row_T - 1) / row_T
+    doubt = float(np.sum(own_T**2 / np.maximum(row_T - 1, 1)))
+    return Spread(float(own_T.sum()), float(own_T.sum()) ** 2 / doubt if doubt else np.inf, pull_R)
 
 
 def repair(

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, spread
+from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, one_prompt, spread
 
 
 class Chosen(Protocol):
@@ -41,14 +41,21 @@ def weights(records: Iterable[Chosen]) -> Floats:
     return np.array([weight(one) for one in records])
 
 
+def pulled(value_N: Floats, weight_N: Floats) -> Floats:
+    """Numbers whose plain mean is the weighed one, and whose spread is its: ȳ + n w (y − ȳ) / Σ w."""
+    value = float(weight_N @ value_N / weight_N.sum())
+    return value + len(value_N) * weight_N * (value_N - value) / weight_N.sum()
+
+
 def weighted_mean(
     values: Sequence[float] | Floats,
     weight_N: Floats,
     prompts: Sequence[Hashable],
     labelers: Sequence[Hashable] | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
+    level: float = 0.95,
 ) -> Interval:
-    """Σ wy / Σ w with w = 1/π (Hájek 1971), and its 95 % interval with prompts, and labelers if any, as clusters.
+    """Σ wy / Σ w with w = 1/π (Hájek 1971), and its interval with prompts, and labelers if any, as clusters.
 
     By linearisation: z_p = Σ_{i∈p} w_i (y_i − ȳ), V = P/(P−1) Σ z_p² / (Σ w)², and Student's t with P − 1 degrees of
     freedom; with labelers `spread` adds theirs. It takes the prompts for drawn one by one, which errs to the wide side
@@ -59,10 +66,10 @@ def weighted_mean(
     labeler_N, people = codes(labelers) if labelers is not None else (None, 0)
     value = float(weight_N @ value_N / weight_N.sum())
     if count < 2:
-        return Interval(value=value, low=bounds[0], high=bounds[1], n=len(value_N))
-    influence_N = len(value_N) * weight_N * (value_N - value) / weight_N.sum()
-    noise = spread(influence_N, prompt_N, count, labeler_N if people > 1 else None, people)
-    half = float(stdtrit(noise.freedom, 0.975) * np.sqrt(noise.variance))
+        low, high = one_prompt(value_N, bounds)
+        return Interval(value=value, low=low, high=high, n=len(value_N))
+    noise = spread(pulled(value_N, weight_N), prompt_N, count, labeler_N if people > 1 else None, people)
+    half = float(stdtrit(noise.freedom, (1 + level) / 2) * np.sqrt(noise.variance))
     low, high = max(bounds[0], value - half), min(bounds[1], value + half)
     return Interval(value=value, low=low, high=high, n=len(value_N))
 
@@ -78,4 +85,4 @@ def mean(
     """That; or the bootstrap's, where weighing changes nothing."""
     if np.ptp(weight_N) == 0 or np.ptp(values) == 0:
         return bootstrap(values, prompts, labelers, how, bounds)
-    return weighted_mean(values, weight_N, prompts, labelers, bounds)
+    return weighted_mean(values, weight_N, prompts, labelers, bounds, how.level)

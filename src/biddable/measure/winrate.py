@@ -9,8 +9,8 @@ from biddable.measure.interval import DEFAULT, Bootstrap, Interval, bootstrap
 from biddable.measure.weighted import by_lot, mean, weight
 from biddable.records import Completion, Group, Judge, Verdict
 
-TieRule = Literal["half", "drop", "loss"]
-RULES: tuple[TieRule, ...] = ("half", "drop", "loss")
+TieRule = Literal["half", "drop", "loss", "win"]
+RULES: tuple[TieRule, ...] = ("half", "drop", "loss", "win")
 
 
 def models_of(completions: Iterable[Completion], names: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -34,9 +34,9 @@ def win_rate(
     """Mean over verdicts of 1 if `model` is preferred to `against`, 0 if not, and for a tie what `ties` says.
 
     The paper does not say how ties enter; ½ keeps rate(A, B) + rate(B, A) = 1. `drop` leaves them out, `loss` asks for
-    a strict win. Where some prompts were likelier to be asked about, each counts 1/π. Who was asked because others
-    disagreed is left out. Prompts and labelers are resampled together; prompts alone where the judge is one (gold, a
-    model).
+    a strict win, and `win` for one of the other side. Where some prompts were likelier to be asked about, each counts
+    1/π. Who was asked because others disagreed is left out. Prompts and labelers are resampled together; prompts alone
+    where the judge is one (gold, a model).
     """
     if group is not None and groups is None:
         raise ValueError("a win rate by group needs to know the group of each labeler")
@@ -65,9 +65,10 @@ def by_rule(
 ) -> dict[TieRule, Interval]:
     """The win rate by each rule of ties: where these say different things, ties decide and not the models.
 
-    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n. Where all are ties, drop says nothing.
+    With w wins, t ties and l losses: half (w + t/2)/n, drop w/(w + l), loss w/n, win (w + t)/n. Where all are ties,
+    drop says nothing.
     """
-    seen = list(verdicts)
+    seen = by_lot(verdicts)
     strict = any(outcome(v, models, model, against, "drop") is not None for v in seen)
     rules = [rule for rule in RULES if rule != "drop" or strict]
     return {rule: win_rate(seen, models, model, against, ties=rule, how=how) for rule in rules}
@@ -84,7 +85,7 @@ def by_kind(
     """The win rate, a tie half, among the verdicts of each kind: a use case, a source, a group of people. Of one kind
     alone nothing is said: it is the whole. Many kinds are many chances: one interval in twenty misses."""
     kinds: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
+    for verdict in by_lot(verdicts):
         if outcome(verdict, models, model, against, "half") is not None and (name := kind(verdict)) is not None:
             kinds.setdefault(name, []).append(verdict)
     if len(kinds) < 2:
@@ -102,7 +103,7 @@ def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: st
     else:
         return None
     if verdict.better == "tie":
-        return {"half": 0.5, "drop": None, "loss": 0.0}[ties]
+        return {"half": 0.5, "drop": None, "loss": 0.0, "win": 1.0}[ties]
     return float(won)
 
 
