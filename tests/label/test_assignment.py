@@ -11,8 +11,9 @@ from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, true_worth
 
 from biddable.label import forms, reading
-from biddable.label.measured import agreements, overlap_of
+from biddable.label.measured import overlap_of
 from biddable.label.quality import is_right
+from biddable.measure.agreed import agreed
 from biddable.measure.agreement import agreement
 from biddable.records import Judgement
 from biddable.store import Store, accounts, fill, golds, jobs, open_store, overlap, quality, shared, work
@@ -150,7 +151,7 @@ def test_agreement_is_counted_without_those_who_came_later(store):
     assert Counter(Counter(one.prompt_id for one in lot).values()) == {2: 150}
     assert len(every) - len(lot) > 50
     with store.reading() as connection:
-        found = agreements(quality.overlapping(connection, 1000), quality.groups(connection))
+        found = agreed(quality.overlapping(connection, 1000), quality.groups(connection))
     assert found[0].half.value == agreement(lot).value
     all_in = agreement([one.model_copy(update={"extra": None}) for one in every]).value
     assert all_in < agreement(lot).value - 0.05

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from biddable.measure.agreed import Agreed, Alone
 from biddable.measure.agreement import Agreement
 from biddable.measure.cost import Cost, Work
 from biddable.measure.curves import Curve
@@ -27,6 +28,13 @@ def agreed(value: float, half: float = 0.02, word: str = "above chance") -> Agre
         word=word,
         ties="half",
         prompts=120,
+    )
+
+
+def some_agreed(who: str, value: float) -> Agreed:
+    more = {name: about(value - 0.3, 0.05) for name in ("alpha", "fleiss", "tau", "w")}
+    return Agreed(
+        who=who, half=agreed(value), strict=agreed(value - 0.1), decided=None, others=about(value, 0.06), **more
     )
 
 
@@ -73,6 +81,8 @@ def results(agreement: Agreement | None = None) -> Results:
         gold_win_rate=wins | {"ppo_ptx_vs_base": about(0.94, 0.02)},
         human_win_rate=people | {"ppo_ptx_vs_base": about(0.88, 0.04)},
         agreement=agreement or agreed(0.731),
+        agreements=(some_agreed("training labelers", 0.731), some_agreed("held-out labelers", 0.744)),
+        alone={"held-out labelers": tuple(Alone(prompts=40, agrees=about(v, 0.05), skill=None) for v in (0.6, 0.75))},
         reward_accuracy={"train_labelers": about(0.712, 0.015, 5400), "held_out_labelers": about(0.689, 0.02, 2100)},
         tax={model: scores.mean for model, scores in some_tasks().items()},
         hallucination=rates(0.41, 0.14, 0.17, 0.16),
@@ -151,7 +161,6 @@ def made(world: str = "hamlet", **changes) -> ReportData:
         "counts": Counts(
             prompts=6200, labelers=40, demonstrations=2000, rankings=3100, verdicts=2400, parameters=1_900_000
         ),
-        "agreements": {"training labelers": agreed(0.731), "held-out labelers": agreed(0.744, 0.03)},
         "reward_ceiling": about(0.752, 0.015),
         "calibration": Calibration(
             bins=tuple(

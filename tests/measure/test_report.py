@@ -358,7 +358,8 @@ def test_results_have_the_promised_shape(tmp_path):
     found = json.loads(text)
     assert list(found) == [
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax",
-        "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "followed", "cost",
+        "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds",
+            "agreements", "alone", "followed", "cost",
     ]  # fmt: skip
     for key in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"):
         assert set(found["gold_win_rate"][key]) == set(found["human_win_rate"][key]) == {"value", "low", "high", "n"}

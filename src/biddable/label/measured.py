@@ -2,46 +2,28 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from biddable.measure import coefficients, signs
-from biddable.measure.agreement import Agreement, agreement, asked_by_lot, meetings
-from biddable.measure.alike import Alike, beyond_these, halves, leave_one_out
-from biddable.measure.dawid_skene import skills
+from biddable.measure.agreed import Agreed, agreed, each
+from biddable.measure.agreement import asked_by_lot
+from biddable.measure.alike import Alike, halves
 from biddable.measure.disputes import Dispute, disputes
 from biddable.measure.interval import Bootstrap, Interval
 from biddable.measure.said import answers, moments, pairs
 from biddable.measure.shares import NOTHING, Sums, share
 from biddable.measure.signs import Sign
 from biddable.measure.weighted import mean, weights
-from biddable.records import Group, Ranking
+from biddable.records import Ranking
 from biddable.store import quality
 
 OVERLAP = 5000  # prompts, those ranked last: agreement is known to less than a point, and counted in seconds
 ANSWERS = 20_000  # of these the judgements, those judged last
 QUEUE = 200  # prompts that are kept for review
 
-# Section 5.2 of the paper; of researchers, what it quotes of Stiennon et al.
-PAPER: dict[tuple[Group, Group], tuple[str, tuple[float, float] | None]] = {
-    ("training", "training"): ("training labelers", (0.726, 0.015)),
-    ("held_out", "held_out"): ("held-out labelers", (0.773, 0.013)),
-    ("researcher", "researcher"): ("researchers", (0.73, 0.04)),
-    ("training", "researcher"): ("training labelers and researchers", None),
-}
 Halves = Mapping[str, tuple[Sums, Sums]]
-
-
-class Agreed(NamedTuple):
-    who: str
-    half: Agreement
-    strict: Agreement
-    paper: Interval | None
-    others: Interval | None = None  # the same share, for other people of this kind
-    alpha: Interval | None = None
-    tau: Interval | None = None
-    w: Interval | None = None
 
 
 class Person(NamedTuple):
@@ -72,39 +54,12 @@ def overlap_of(connection: Connection) -> Overlap:
             people += told
             of_time.update(halved)
     people.sort(key=lambda one: one.alike.drawn.value)
-    return Overlap(agreements(kept, groups), people, of_time, most, len({ranking.prompt_id for ranking in kept}))
-
-
-def agreements(rankings: Iterable[Ranking], groups: dict[str, Any]) -> list[Agreed]:
-    """Who met whom often enough to say something, beside the paper's figure. Of those whose meeting was drawn by lot:
-    who was asked because others disagreed says nothing of how often people do."""
-    kept, found = asked_by_lot(rankings), []
-    for between, (who, said) in PAPER.items():
-        if not meetings(kept, groups, between):
-            continue
-        half_credit = agreement(kept, groups, between, "half")
-        strict = agreement(kept, groups, between, "strict")
-        paper = Interval(value=said[0], low=said[0] - said[1], high=said[0] + said[1], n=1) if said else None
-        one = Agreed(who, half_credit, strict, paper)
-        if between[0] == between[1]:
-            mine = [ranking for ranking in kept if groups[ranking.labeler] == between[0]]
-            told, whole = pairs(mine), coefficients.rank_correlations(mine)
-            one = one._replace(
-                others=beyond_these(told),
-                alpha=coefficients.alpha_of_pairs(told),
-                tau=whole.get("tau"),
-                w=whole.get("w"),
-            )
-        found.append(one)
-    return found
+    return Overlap(agreed(kept, groups), people, of_time, most, len({ranking.prompt_id for ranking in kept}))
 
 
 def _one_by_one(rankings: Sequence[Ranking]) -> tuple[list[Person], Halves]:
     told = pairs(rankings)
-    alike = leave_one_out(told)
-    skilled = skills(told) if len(alike) > 2 else {}  # two people cannot tell who of them is right
-    people = [Person(one, skilled.get(one.labeler)) for one in alike]
-    return people, halves(told, moments(told, rankings))
+    return [Person(*one) for one in each(told)], halves(told, moments(told, rankings))
 
 
 # What each person does, whoever else ranked the same.

@@ -77,7 +77,8 @@ def _agreement_chart(found: list[Agreed]):
     for one in found:
         marks: list[tuple[str, Interval]] = [("ours", one.half)]
         if one.paper:
-            marks.append(("paper", one.paper))
+            value, error = one.paper
+            marks.append(("paper", Interval(value=value, low=value - error, high=value + error, n=1)))
         rows.append((one.who, marks))
     return charts.intervals("agreement", "Agreement, and the paper's", rows)
 

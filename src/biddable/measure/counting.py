@@ -11,6 +11,7 @@ from pydantic import Field
 from biddable import __version__, records, runs
 from biddable.benchmarks.nouns import AT
 from biddable.config import ConfigError, Settings
+from biddable.measure.agreed import agreed, alone
 from biddable.measure.agreement import agreement_if_any
 from biddable.measure.cost import Paid, cost
 from biddable.measure.curves import curve
@@ -174,6 +175,7 @@ def _numbers(
     behaviour: Mapping[str, Rates],
 ) -> Results:
     """results.json of a real project: nothing in it is gold, since nobody knows the truth."""
+    rankings, groups = of(Ranking, pool), {labeler.id: labeler.group for labeler in of(Labeler, pool)}
     people = [v for v in by_lot(of(Verdict, pool)) if v.judge == "person"]
     met = {tuple(sorted({models[v.a], models[v.b]}, key=place)) for v in people}
     pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [place(model) for model in pair])
@@ -181,7 +183,9 @@ def _numbers(
         seconds=sum(one.seconds for one in made),
         models={one.id: str(ground.runs / one.id / "model") for one in made if "model" in one.outputs},
         human_win_rate={f"{later}_vs_{first}": win_rate(people, models, later, first) for first, later in pairs},
-        agreement=agreement_if_any(of(Ranking, pool)),
+        agreement=agreement_if_any(rankings),
+        agreements=tuple(agreed(rankings, groups)),
+        alone=alone(rankings, groups),
         reward_accuracy=_accuracy(pool),
         tax={model: task.mean for model, task in asked.tasks.items()},
         hallucination=behaviour.get("hallucination", {}),

@@ -24,19 +24,9 @@ from biddable.measure.overoptimised import Followed
 from biddable.measure.plots import numbers as plot_numbers
 from biddable.measure.plots import plot
 from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
-from biddable.measure.reward import Folds
 
 HEAD = ["value", "95 % interval", "n"]
 SHORT = 8  # hexadecimal digits of a sha256 that a line can bear; the whole is in the table of runs
-
-# Ouyang et al. 2022: section 3.4 (agreement) and 4.1 (five-fold accuracy on labelers inside and outside the training
-# groups). Printed as value ± error.
-PAPER_AGREEMENT = {
-    "training labelers": (0.726, 0.015),
-    "held-out labelers": (0.773, 0.013),
-    "researchers": (0.73, 0.04),
-}
-PAPER_ACCURACY = {"training labelers": (0.724, 0.004), "held-out labelers": (0.696, 0.009)}
 
 
 def figure(
@@ -73,7 +63,7 @@ def mark(style: str, interval: Interval, digits: int = 0) -> Mark:
     return Mark(style, span(interval, digits), interval.value, interval.low, interval.high)
 
 
-def _scale_of(rows: Iterable[Row], *also: float):
+def scale_of(rows: Iterable[Row], *also: float):
     ends = [end for row in rows for m in row.marks for end in (m.low, m.high)]
     return share_scale(min(*ends, *also), max(*ends, *also))
 
@@ -91,7 +81,7 @@ def preference(data: ReportData, number: int) -> Safe:
         said, title = preferred.sentences(more), "What judges that are no people prefer"
         return figure("preference", number, title, said, join(), preferred.tables(more), data)
     shown = [("gold", "the truth"), ("people", "simulated people" if data.world == "hamlet" else "people")]
-    title, scale = "Whose answers are preferred", _scale_of(rows, 0.5)
+    title, scale = "Whose answers are preferred", scale_of(rows, 0.5)
     picture = both_widths(
         lambda width: dots(
             "preference", title, " ".join(captions.preference(data)), rows, scale, width, (0.5, "no preference")
@@ -112,71 +102,6 @@ def preference(data: ReportData, number: int) -> Safe:
     )
 
 
-def labels(data: ReportData, number: int) -> Safe:
-    rows, numbers = [], []
-    overall = data.results.agreement
-    for label, interval, paper in _foreseen(data):
-        marks = [mark("ceiling" if label == TRUTH else "ours", interval)]
-        if paper is not None:
-            value, error = paper
-            text = f"{100 * value:.1f} ± {100 * error:.1f}"
-            marks.append(Mark("paper", text, value, value - error, value + error))
-        rows.append(Row(label, tuple(marks)))
-        numbers.append([label, *cells(interval), marks[-1].text + captions.GAP + "%" if paper else "–"])
-    title, chance = "Do labelers agree, and does the reward model foresee them", overall.chance if overall else 0.5
-    reference = (chance, f"guessing, {percent(chance)}")
-    scale = _scale_of(rows, chance)
-    said = captions.labels(data)
-    picture = both_widths(lambda width: dots("labels", title, " ".join(said), rows, scale, width, reference))
-    shown = join(legend([("ours", "this run"), ("paper", "InstructGPT, as printed")]), picture)
-    caption = "Agreement over pairs (a tie against a choice counts half) and accuracy on strict pairs"
-    whole = table(caption, ["what", *HEAD, "paper"], numbers)
-    return figure("labels", number, title, said, shown, join(whole, _folds(data.results.folds)), data)
-
-
-TRUTH = "Truth itself"
-
-
-def _foreseen(data: ReportData) -> list[tuple[str, Interval, tuple[float, float] | None]]:
-    """Label, ours, and the paper's value ± error where it has one."""
-    overall, folds, found = data.results.agreement, data.results.folds, data.results.reward_accuracy
-    made: list[tuple[str, Interval, tuple[float, float] | None]] = [
-        (f"Agreement, {who}", interval, PAPER_AGREEMENT.get(who))
-        for who, interval in (data.agreements or ({"labelers": overall} if overall else {})).items()
-    ]
-    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
-        if key in found:  # the paper's values are of folds: beside those they stand, if there are any
-            made.append((f"Reward model, {who}", found[key], None if folds else PAPER_ACCURACY[who]))
-    if folds is not None:
-        many = f"{len(folds.own)} folds"
-        made.append((f"{many}, labelers it knows", folds.own_mean, PAPER_ACCURACY["training labelers"]))
-        made.append((f"{many}, labelers it does not", folds.held_out_mean, PAPER_ACCURACY["held-out labelers"]))
-    if data.reward_ceiling is not None:
-        made.append((TRUTH, data.reward_ceiling, None))
-    return made
-
-
-def _folds(found: Folds | None) -> Safe | None:
-    """Each of the models, and mean ± standard error over them, as the paper prints it."""
-    if found is None:
-        return None
-    rows = [[f"{n}", *cells(own), *cells(other)] for n, (own, other) in enumerate(_pairs(found), start=1)]
-    means = ((found.own_mean, found.own_error), (found.held_out_mean, found.held_out_error))
-    rows.append(["mean ± error", *(cell for mean, error in means for cell in _pooled(mean, error))])
-    caption = "Reward models, each asked about the labelers that it learnt from and about the fold that it did not see"
-    head = ["reward model", "labelers it knows", "95 % interval", "n", "labelers it does not", "95 % interval", "n"]
-    return table(caption, head, rows)
-
-
-def _pairs(found: Folds) -> Iterable[tuple[Interval, Interval]]:
-    return zip(found.own, found.held_out, strict=True)
-
-
-def _pooled(mean: Interval, error: float) -> list[str]:
-    value, *rest = cells(mean)
-    return [f"{value.removesuffix(captions.GAP + '%')} ± {100 * error:.1f}{captions.GAP}%", *rest]
-
-
 def calibration(data: ReportData, number: int) -> Safe:
     found = data.calibration
     assert found is not None
@@ -185,7 +110,7 @@ def calibration(data: ReportData, number: int) -> Safe:
         foreseen = Mark("paper", percent(band.predicted), band.predicted, band.predicted, band.predicted)
         rows.append(Row(f"Foreseen {percent(band.predicted)}", (mark("ours", band.observed), foreseen)))
     title, said = "Is the reward model as sure as it may be", captions.calibrated(data)
-    scale = _scale_of(rows, 0.5)
+    scale = scale_of(rows, 0.5)
     shown = both_widths(lambda width: dots("calibration", title, " ".join(said), rows, scale, width))
     numbers = [[percent(band.predicted, 1), *cells(band.observed)] for band in found.bins]
     return figure(
@@ -269,7 +194,7 @@ def behaviour(data: ReportData, number: int) -> Safe:
         rows = [Row(name_of(model), (mark(model, by_model[model], 1),)) for model in in_order(by_model)]
         numbers += [[f"{name}, {name_of(model)}", *cells(by_model[model])] for model in in_order(by_model)]
         models |= {model: name_of(model) for model in by_model}
-        scale = _scale_of(rows, 0.0)
+        scale = scale_of(rows, 0.0)
         told = "; ".join(f"{row.label} {row.marks[0].text}" for row in rows)
         chart = dots(f"rate-{rate}", name, told, rows, scale, NARROW)
         pictures.append(el("div", el("h4", name), chart, class_="small"))

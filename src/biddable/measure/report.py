@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from biddable.lineage import DATA
-from biddable.measure import captions, figures, in_short, task_figures
+from biddable.measure import captions, figures, in_short, label_figures, task_figures
 from biddable.measure.captions import GAP
 from biddable.measure.charts import NARROW, WIDE
 from biddable.measure.loop_picture import picture
@@ -84,7 +84,7 @@ def body(data: ReportData) -> dict[str, Safe]:
     if "preference" in shown:
         made["preferred"] = section("preferred", figures.preference(data, number["preference"]))
     if "labels" in shown:
-        judges = [figures.labels(data, number["labels"])]
+        judges = [label_figures.labels(data, number["labels"])]
     else:
         judges = [el("p", prose(text)) for text in captions.labels(data)]
     if "calibration" in shown:

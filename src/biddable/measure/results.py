@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from biddable.measure.agreed import Agreed, Alone
 from biddable.measure.agreement import Agreement
 from biddable.measure.benchmarks import Scored
 from biddable.measure.cost import Cost
@@ -36,6 +37,8 @@ COUNTED_FROM: dict[str, tuple[str, ...]] = {
     "gold_win_rate": ("verdicts",),
     "human_win_rate": ("verdicts",),
     "agreement": ("rankings",),
+    "agreements": ("rankings",),
+    "alone": ("rankings",),
     "reward_accuracy": ("rankings", "scores"),
     "tax": ("items", "likelihoods", "benchmarks", "marks"),
     "hallucination": ("judgements",),
@@ -83,6 +86,8 @@ class Results(Record):
     repair: Repair | None = None
     tax_paid: Rates = Field(default_factory=dict)  # base's mean minus the model's, on the same items
     folds: Folds | None = None  # the paper's own way to hold the reward model against labelers that it does not know
+    agreements: tuple[Agreed, ...] = ()  # by who met, and by every measure
+    alone: dict[str, tuple[Alone, ...]] = Field(default_factory=dict)  # each person beside the others of a group
     followed: tuple[Followed, ...] = ()  # how far runs went with their reward models, and what others say of that
     cost: Cost | None = None
 
@@ -189,7 +194,6 @@ class ReportData(Record):
     version: str = ""
     counts: Counts = Counts()
     road: str = ""  # how the labels came into the store
-    agreements: dict[str, Agreement] = Field(default_factory=dict)  # by who met: "training labelers", …
     reward_ceiling: Interval | None = None  # how often the truth itself foresees the same labelers' pairs
     calibration: Calibration | None = None
     doubt: Doubt | None = None  # of an ensemble
@@ -218,8 +222,7 @@ class ReportData(Record):
         there: dict[FigureName, bool] = {
             "preference": bool(results.gold_win_rate or results.human_win_rate)
             or bool(results.preference and results.preference.judges),
-            "labels": bool(results.agreement or self.agreements or results.reward_accuracy)
-            or bool(self.reward_ceiling or results.folds),
+            "labels": bool(results.agreement or results.reward_accuracy) or bool(self.reward_ceiling or results.folds),
             "calibration": self.calibration is not None,
             "training": bool(self.curves),
             "followed": bool(self.results.followed),

@@ -7,7 +7,8 @@ from biddable import __version__
 from biddable.hamlet import truth
 from biddable.lineage import Tracks
 from biddable.measure import metadata, reward, tax, winrate
-from biddable.measure.agreement import Agreement, agreement
+from biddable.measure.agreed import agreed, alone
+from biddable.measure.agreement import agreement
 from biddable.measure.card import NAME, write_card
 from biddable.measure.cost import cost
 from biddable.measure.counting import MeasureConfig, machine, name_of_run, place
@@ -153,6 +154,8 @@ def _results(evidence: Evidence, inputs: dict[str, Path], read: _Read) -> Result
         gold_win_rate=_wins(read.verdicts, model_of, "gold"),
         human_win_rate=_wins(read.verdicts, model_of, "person"),
         agreement=agreement(read.checked, groups=read.groups, between=("training", "training")),
+        agreements=tuple(agreed(read.checked, read.groups)),
+        alone=alone(read.checked, read.groups),
         reward_accuracy=_accuracies(read.scores, read.checked, read.groups),
         tax={name: read.tasks[name].mean for name in MODELS},
         hallucination=read.rates.get("hallucination", {}),
@@ -182,7 +185,6 @@ def _data(evidence: Evidence, run: Run, inputs: dict[str, Path], read: _Read, re
         version=__version__,
         counts=_counts(inputs, read),
         road=ROAD,
-        agreements=_agreements(read.checked, read.groups),
         reward_ceiling=ceiling(inputs["rankings"]),
         calibration=reward.calibration(reward.margins(read.scores, read.checked)),
         tasks=read.tasks,
@@ -202,15 +204,6 @@ def _data(evidence: Evidence, run: Run, inputs: dict[str, Path], read: _Read, re
 def _accuracies(scores: list[Score], rankings: list[Ranking], groups: dict[str, Group]) -> dict:
     named: dict[str, Group] = {"train_labelers": "training", "held_out_labelers": "held_out"}
     return {key: reward.accuracy(reward.margins(scores, rankings, groups, group)) for key, group in named.items()}
-
-
-def _agreements(rankings: list[Ranking], groups: dict[str, Group]) -> dict[str, Agreement]:
-    met: dict[str, tuple[Group, Group]] = {
-        "training labelers": ("training", "training"),
-        "held-out labelers": ("held_out", "held_out"),
-        "training and held-out": ("training", "held_out"),
-    }
-    return {name: agreement(rankings, groups=groups, between=pair) for name, pair in met.items()}
 
 
 def _refusals(prompts: dict[str, Prompt], answers: list[Completion]) -> dict[str, Interval]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, case, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from biddable.records import Ranking, Verdict
+from biddable.records import Group, Ranking, Verdict
 from biddable.store.queries import among, fetch
 from biddable.store.tables import QUESTIONS, completions, judgements, labelers, ranked, rankings, scores, verdicts
 from biddable.store.team_tables import adjudications
@@ -196,7 +196,7 @@ def judged(connection: Connection, most: int) -> list[Rated]:
     return found
 
 
-def groups(connection: Connection) -> dict[str, str]:
+def groups(connection: Connection) -> dict[str, Group]:
     return {row[0]: row[1] for row in connection.execute(select(labelers.c.id, labelers.c.group))}
 
 
