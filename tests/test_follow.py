@@ -38,17 +38,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BIDDABLE_QUIET", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    base = saved(Path("base").absolute())
-    for name, best in (("reward", "yes"), ("reward-2", "no")):  # of other people's rankings, so outside the project
-        rankings(Path(f"{name}.jsonl"), [(f"is it {n}", [[best], ["well"]]) for n in range(4)])
-        carried("reward", f"model={base}", f"data={name}.jsonl", "max_tokens=64", "center=answers", f"out={name}")
     carried("init", "p")
-    for name in ("reward", "reward-2"):
-        Path(name).rename(Path("p/runs") / name)
     os.chdir("p")
     rows = ["text,user\n"] + [f"say {color} {n},user {n}\n" for n in range(8) for color in ("red", "blue")]
     Path("prompts.csv").write_text("".join(rows), encoding="utf-8")
     carried("gather", "prompts.csv", "valid=0", "test=0.4")
+    base = saved(Path("base"))
+    for name, best in (("reward", "yes"), ("reward-2", "no")):
+        rankings(Path(f"{name}.jsonl"), [(f"is it {n}", [[best], ["well"]]) for n in range(4)])
+        words = (f"model={base}", f"data={name}.jsonl", "max_tokens=64", "center=answers", f"out=runs/{name}")
+        learnt = ask("reward", *words)
+        assert learnt.exit_code == 0, learnt.output
+        assert "the scores stay in their file" in learnt.stderr  # the store knows nothing of these answers
     prompts(Path("asked.jsonl"), ["say red", "say blue", "say yes"])
     carried("ppo", "data=asked.jsonl", f"start={base}", "ptx_ratio=0", "gamma_ptx=0", *ANSWERS, "keep_every=1")
     return Path.cwd()

@@ -28,7 +28,7 @@ def follow(
     """See how far a reward model may be followed: policies along a run's way answer test prompts, and the reward model
     that they were trained against and another one score that. `measure` counts it and `report` draws it.
 
-    Example: `biddable ppo … keep_every=10` and then `biddable follow ppo gold=reward-2 best_of=16`
+    Example: `biddable follow ppo gold=reward-2 best_of=16` after `biddable ppo … keep_every=10`
     """
     from biddable.measure.followed import GOLD, PROXY
     from biddable.sample import along

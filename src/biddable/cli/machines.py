@@ -8,7 +8,7 @@ from pydantic import Field
 from biddable import records
 from biddable.cli.jobs import Places, Show, Words, carry_out, load
 from biddable.cli.people import take_back
-from biddable.cli.project import look, model_folder, needed_snapshot, newest, say
+from biddable.cli.project import look, model_folder, needed_snapshot, newest, say, warn
 from biddable.config import Settings
 from biddable.records import Completion, Prompt, Score
 from biddable.runs import Run
@@ -126,7 +126,14 @@ def reward(words: Words = None, show: Show = False) -> None:
 
     folder = carry_out("reward", settings, places, inputs, train)
     if here := look():
-        take_back(here, folder / "scores.jsonl")
+        from biddable.store import StoreError
+
+        try:
+            take_back(here, folder / "scores.jsonl")
+        except StoreError as error:
+            if error.about is None:
+                raise
+            warn(f"the scores stay in their file: {error}")  # of answers from elsewhere: the model is none the worse
 
 
 def _cross_validate(places: RewardPlaces, settings: Settings, inputs: Mapping[str, Path | None]) -> None:

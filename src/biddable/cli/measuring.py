@@ -15,6 +15,7 @@ from biddable.lineage import Tracks
 from biddable.records import Prompt
 
 FIRST_DAY = date(2000, 1, 1)  # before any store
+ONLINE = ("ppo", "rloo", "grpo", "reinforce", "raft")  # stages that log a score and a KL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,7 +182,7 @@ def _each(what: str, by_model: "Mapping[str, Interval]") -> "dict[str, Interval]
 
 
 def _training(here: Project) -> list[Path]:
-    return [path for path in here.runs.glob(f"*/{runs.METRICS}") if runs.read_manifest(path.parent).kind == "ppo"]
+    return [path for path in here.runs.glob(f"*/{runs.METRICS}") if runs.read_manifest(path.parent).kind in ONLINE]
 
 
 def _status(folder: Path) -> str:

@@ -135,7 +135,7 @@ def training(data: ReportData, figure_number: int) -> Safe:
         Panel("KL from the start model, nats", tuple(_series(c, tuple(map(float, c.step)), c.kl) for c in data.curves)),
     ]
     title, said = "Reward and distance over training", captions.training(data)
-    picture = both_widths(lambda width: lines("training", title, " ".join(said), panels, "PPO iteration", width))
+    picture = both_widths(lambda width: lines("training", title, " ".join(said), panels, "iteration", width))
     numbers = [
         [f"{name_of(c.model)}, {c.step[i]}", number(c.proxy[i]), number(c.kl[i])]
         for c in data.curves

@@ -35,7 +35,7 @@ def labels(data: ReportData, number: int) -> Safe:
     shown = join(legend([("ours", "this run"), ("paper", "InstructGPT, as printed")]), picture)
     caption = "Agreement over pairs (a tie against a choice counts half) and accuracy on strict pairs"
     whole = table(caption, ["what", *HEAD, "paper"], numbers)
-    more = (_folds(data.results.folds), _coefficients(data.results.agreements), *_alone(data.results.alone))
+    more = (_folds(data.results.folds), *_coefficients(data.results.agreements), *_alone(data.results.alone))
     return figure("labels", number, title, said, shown, join(whole, *more), data)
 
 
@@ -83,23 +83,22 @@ def _pooled(mean: Interval, error: float) -> list[str]:
     return [f"{value.removesuffix(captions.GAP + '%')} ± {100 * error:.1f}{captions.GAP}%", *rest]
 
 
-def _coefficients(found: Sequence[Agreed]) -> Safe | None:
+def _coefficients(found: Sequence[Agreed]) -> Iterator[Safe]:
     """The same agreement in the words of the literature."""
-    if not found:
-        return None
-    rows = [
+    shares = [
         [
             one.who, span(one.half, 1), span(one.strict, 1), span(one.decided, 1) if one.decided else "–",
             percent(one.half.chance, 1), span(one.others, 1) if one.others else "–",
-            *(_point(one_of) for one_of in (one.alpha, one.fleiss, one.tau, one.w)),
         ]
         for one in found
     ]  # fmt: skip
-    head = [
-        "among", "a tie half", "three answers", "no tie", "half, guessing", "half, for other people too",
-        "Krippendorff's α", "Fleiss' κ", "Kendall's τ", "Kendall's W",
-    ]  # fmt: skip
-    return table("Agreement by every measure, with intervals over prompts", head, rows)
+    head = ["among", "a tie half", "three answers", "no tie", "half, guessing", "half, for other people too"]
+    if shares:
+        yield table("Agreement with ties counted three ways, intervals over prompts", head, shares)
+    points = [[one.who, *map(_point, (one.alpha, one.fleiss, one.tau, one.w))] for one in found if one.alpha or one.tau]
+    head = ["among", "Krippendorff's α", "Fleiss' κ", "Kendall's τ", "Kendall's W"]
+    if points:
+        yield table("The same as coefficients: 1 is full agreement, 0 what chance would reach", head, points)
 
 
 def _point(found: Interval | None) -> str:
