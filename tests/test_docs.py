@@ -27,6 +27,7 @@ from biddable.learn.sft import SftConfig
 from biddable.learn.start import StartConfig
 from biddable.paper.settings import PaperConfig
 from biddable.quickstart import WalkConfig
+from biddable.sample.along import FollowConfig
 from biddable.sample.completions import SampleConfig
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ STAGES: dict[str, type[Settings]] = {
     "sft": SftConfig,
     "start": StartConfig,
     "sample": SampleConfig,
+    "follow": FollowConfig,
     "reward": RewardConfig,
     "ppo": PpoConfig,
     "raft": RaftConfig,
