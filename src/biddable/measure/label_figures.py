@@ -33,7 +33,7 @@ def labels(data: ReportData, number: int) -> Safe:
     said = captions.labels(data)
     picture = both_widths(lambda width: dots("labels", title, " ".join(said), rows, scale, width, reference))
     shown = join(legend([("ours", "this run"), ("paper", "InstructGPT, as printed")]), picture)
-    caption = "Agreement (a tie against a choice counts half) and accuracy on strict pairs; intervals over prompts, of these people"
+    caption = "Agreement (a tie against a choice counts half), accuracy on strict pairs; intervals over prompts alone"
     whole = table(caption, ["what", *HEAD, "paper"], numbers)
     more = (_folds(data.results.folds), *_coefficients(data.results.agreements), *_alone(data.results.alone))
     return figure("labels", number, title, said, shown, join(whole, *more), data)
