@@ -273,7 +273,8 @@ def tax(data: ReportData) -> list[str]:
     said = []
     if repair is None:
         means = [f"{name_of(model)} {span(data.tasks[model].mean)}" for model in in_order(data.tasks)]
-        return [f"Mean score: {listed(means)}. What ptx gives back was not measured."]
+        told = "What ptx gives back was not measured: that takes runs named ppo (gamma_ptx=0) and ppo_ptx."
+        return [f"Mean score: {listed(means)}. {told}"]
     lost, regained = repair.lost, repair.regained
     match direction(lost, 0.0):
         case "above":
