@@ -68,11 +68,12 @@ def results(walked) -> dict:
 def test_results_have_the_shape_that_others_read(results):
     assert results.keys() == {
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax", "hallucination",
-        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "cost",
+        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "agreements", "alone", "followed", "cost",
     }  # fmt: skip
     assert results["models"].keys() == MODELS
     assert results["gold_win_rate"].keys() >= PAIRS
     assert results["gold_win_rate"].keys() == results["human_win_rate"].keys()
+    assert {one["who"] for one in results["agreements"]} >= {"training labelers", "held-out labelers"}
     assert results["reward_accuracy"].keys() == {"train_labelers", "held_out_labelers"}
     for by_model in ("tax", "hallucination", "toxicity"):
         assert results[by_model].keys() == POLICIES
