@@ -68,7 +68,8 @@ def results(walked) -> dict:
 def test_results_have_the_shape_that_others_read(results):
     assert results.keys() == {
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax", "hallucination",
-        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "agreements", "alone", "followed", "cost",
+        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "agreements", "alone", "followed",
+        "cost",
     }  # fmt: skip
     assert results["models"].keys() == MODELS
     assert results["gold_win_rate"].keys() >= PAIRS
