@@ -68,6 +68,11 @@ def apart(one: Interval, other: Interval) -> bool:
     return one.low > other.high or other.low > one.high
 
 
+def plural(count: int, what: str) -> str:
+    """3 labelers, 1 labeler."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 

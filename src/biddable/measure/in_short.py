@@ -13,6 +13,7 @@ from biddable.measure.captions import (
     direction,
     listed,
     percent,
+    plural,
     points,
     signed_points,
     span,
@@ -258,9 +259,9 @@ def _cost(data: ReportData) -> Answer:
 def labels_and_hours(spent: Cost, simulated: bool = False) -> str:
     if not spent.labels:
         return "Labels: none."
-    kinds = listed([f"{work.labels:,} {kind}" for kind, work in spent.work.items()])
+    kinds = listed([plural(work.labels, kind.removesuffix("s")) for kind, work in spent.work.items()])
     people = sum(spent.labelers.values())
-    by = f" by {people} {'simulated ' if simulated else ''}labelers" if people else ""
+    by = f" by {plural(people, 'simulated labeler' if simulated else 'labeler')}" if people else ""
     if not spent.timed:
         return f"{kinds}{by}; how long they took is not recorded."
     whose = "their simulated time" if simulated else "their time"
