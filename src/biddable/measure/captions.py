@@ -54,7 +54,7 @@ def short(interval: Interval) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
 def direction(interval: Interval, even: float = 0.5) -> Direction:
@@ -246,8 +246,9 @@ def followed(data: ReportData) -> list[str]:
                 said.append(f"{name}: {changed} falls by {how_far}, and {one.proxy} does not clearly see a gain.")
             else:
                 said.append(f"{name}: no over-optimisation is seen: {changed} does not clearly fall.")
-            if way.gold is not None and way.gold.peak is not None:
-                said.append(f"Its fit is highest at a KL of {number(way.gold.peak.kl)} nats: further is worse.")
+            peak = way.gold.peak if way.gold is not None else None
+            if peak is not None and way.fall.high < 0:
+                said.append(f"The curve fitted to {one.gold}'s score is highest at a KL of {number(peak.kl)} nats.")
     return [
         *said,
         "Reward models of the same labels err alike, so this may see too little. What people say of policies that were "
@@ -266,9 +267,10 @@ def behaviour(data: ReportData) -> list[str]:
         verb = RATE_NAMES.get(rate, (rate, f"shows {rate}"))[1]
         one, other = by_model[last], by_model[first]
         more = "more often than" if one.value > other.value else "less often than"
+        clear = apart(one, other)
         said.append(
-            f"{name_of(last)} {verb} {more if apart(one, other) else 'about as often as'} {name_of(first)}: "
-            f"{short(one)} against {short(other)}" + ("." if apart(one, other) else "; the intervals overlap.")
+            f"{'' if clear else 'It is not clear that '}{name_of(last)} {verb} {more} {name_of(first)}: "
+            f"{short(one)} against {short(other)}" + ("." if clear else "; the intervals overlap.")
         )
     return said
 
