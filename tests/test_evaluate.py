@@ -173,7 +173,7 @@ def test_what_one_model_has_no_room_for_none_is_asked(models, tmp_path):
         "".join(json.dumps({"idx": n, "sentence": "red dog " * (1 + 40 * n), "label": 0}) + "\n" for n in range(2))
     )
     words = ("evaluate", models["base"], small, "--task", "sst", "--data", "sst.jsonl")
-    assert "1 of 2 questions are too long for a model, 1 among them; say fewer --shots, or --fit" in complain(*words)
+    assert "1 of 2 questions are too long for a model, 1 among them; say --fit to leave them out" in complain(*words)
     assert not Path("runs").exists()
     carried(*words, "--fit")
     [setting] = [x for x in nouns.read(run_of("evaluate") / "benchmarks.jsonl") if isinstance(x, Setting)]
