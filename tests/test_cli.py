@@ -774,6 +774,15 @@ def test_personal_data_that_is_kept_for_evaluation_is_told_of():
     assert "2 prompts for evaluation hold personal data: they are kept; look at them" in result.stderr
 
 
+def test_what_measure_cannot_take_is_told_by_the_name_of_its_option():
+    carried("init", "p")
+    os.chdir("p")
+    for word, value in (("--within", "3"), ("--power", "1")):
+        result = ask("measure", word, value)
+        assert result.exit_code == 2
+        assert f"Invalid value for '{word}'" in result.output
+
+
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("init", "p")
     os.chdir("p")
@@ -784,6 +793,7 @@ def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("import", "said.jsonl")
     none = "not measured: no prompt was ranked by two people"
     assert re.search(rf"Labelers agree\s+–  {none}\n", carried("measure"))
+    assert complain("measure", "--owners", "none.csv") == "none.csv: cannot be read: No such file or directory"
     carried("report")
     assert none in Path("report.html").read_text(encoding="utf-8")
 
