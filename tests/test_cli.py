@@ -558,6 +558,7 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
         str(Path("given").absolute())
     } | {f"runs/{name}/model" for name in ("sft", "start", "reward", "ppo", "raft", "dpo")}
     assert complain("trace", "pppo") == "pppo: no such run, file or number; did you mean ppo?"
+    assert "; there are the runs " in complain("trace", "xyz")
     assert complain("trace", "human_win_rate.sft_vs_bas").endswith("did you mean sft_vs_base?")
     assert complain("trace").startswith("say what to trace")
     told = carried("withdraw", "anna")
@@ -585,6 +586,7 @@ def pages_and_weights_lead_back():
     trained = carried("trace", "report.html#figure-training")
     assert trained.splitlines()[1].strip().startswith("run ppo: ppo, done")
     assert complain("trace", "report.html#figure-labls").endswith("did you mean figure-labels?")
+    assert "figure-followed: is not on this page, which has figure-" in complain("trace", "report.html#figure-followed")
     shutil.copy(measured / "results.json", "numbers.json")
     assert carried("trace", "numbers.json#human_win_rate.sft_vs_base").startswith("human_win_rate.sft_vs_base = 1.000")
     Path("other.html").write_text("<p>", encoding="utf-8")
