@@ -119,7 +119,7 @@ def test_the_whole_walk(models, monkeypatch):
     assert {mark.by.split()[0] for mark in nouns.read(run_of("mark") / "marks.jsonl")} == {"words"}
 
     told = carried("measure")
-    assert re.search(r"benchmarks, PPO-ptx: \d+", told)
+    assert re.search(r"mean of the tasks, PPO-ptx: \d+", told)
     results = json.loads((run_of("measure") / "results.json").read_text())
     found = {
         (one["setting"].partition("@")[0], one["metric"], one["by"].split(" ")[0]) for one in results["benchmarks"]

@@ -82,7 +82,7 @@ def test_a_yes_that_hangs_on_ties_or_on_one_look_is_not_beyond_doubt():
         rates=rates, looks=looks,
     )  # fmt: skip
     found = told(preference=Preference(baseline="sft", pairings=(one,)))
-    assert found["Is it better for people?"].startswith("Yes, not beyond doubt. ")
+    assert found["Is it better for people?"].startswith("Yes, but not beyond doubt. ")
     assert "Against SFT the answer hangs on how ties are counted" in found["How sure are we?"]
     assert (
         "If somebody looked on the way and might have stopped: 55 % (47–63) against SFT." in found["How sure are we?"]

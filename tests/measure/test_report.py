@@ -179,7 +179,15 @@ def test_failed_gates_are_announced_with_what_was_found():
     gate = Gate(question="Does it copy?", needed="95 %", found="12 %", passed=False)
     text = " ".join(in_short.alerts(made(gates=(gate,))))
     assert "1 of 1 gates failed" in text
-    assert "Does it copy? Needed 95 %, found 12 %." in text
+    assert "Not met: Does it copy? Needed 95 %, found 12 %." in text
+
+
+def test_a_model_that_lies_elsewhere_is_named_without_whose_home_it_is_in():
+    there = results().models | {"base": "/home/ada/models/small"}
+    shown = page(made(results=results().model_copy(update={"models": there})))
+    assert "<td>small</td>" in shown
+    assert "ada" not in shown
+    assert "<td>runs/sft/model</td>" in shown
 
 
 @pytest.mark.parametrize(

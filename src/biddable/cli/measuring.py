@@ -175,7 +175,7 @@ def _tell(path: Path) -> None:
         **{f"reward model, {RANKED_BY[key]}": rate for key, rate in results.reward_accuracy.items()},
         **_each("hallucination", results.hallucination),
         **_each("toxicity", results.toxicity),
-        **_each("benchmarks", results.tax),
+        **_each("mean of the tasks", results.tax),
     }
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")

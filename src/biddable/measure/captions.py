@@ -142,7 +142,7 @@ def labels(data: ReportData) -> list[str]:
         said.append(_folded(data.results.folds))
     if data.reward_ceiling is not None:
         said.append(
-            f"The truth itself, which no model can beat for long, foresees them on {span(data.reward_ceiling)}."
+            f"The truth itself, the most that a reward model could learn, foresees them on {span(data.reward_ceiling)}."
         )
     return said
 
@@ -296,11 +296,12 @@ def tax(data: ReportData) -> list[str]:
             if more
             else f"PPO-ptx does not clearly give any of it back: {span(repair.share)}."
         )
-    kept = main_win_rates(data.results)[0].get("ppo_ptx_vs_sft")
+    rates, judge = main_win_rates(data.results)
+    kept = rates.get("ppo_ptx_vs_sft")
     if kept is not None and direction(kept) == "above":
-        said.append(f"It keeps the preference gain: {span(kept)} against SFT.")
+        said.append(f"It keeps the preference gain: {span(kept)} against SFT, by {judge}.")
     elif kept is not None:
-        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}.")
+        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}, by {judge}.")
     if data.tax_rule == "sampled":
         said.append("Counted is the chance that an answer sampled at temperature 1 is right.")
     return said

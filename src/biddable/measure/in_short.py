@@ -175,7 +175,7 @@ def _better(data: ReportData) -> Answer:
     ways = set(said.values())
     short = {"above": "Yes", "below": "No", "open": "Not shown"}[ways.pop()] if len(ways) == 1 else "In part"
     if short == "Yes" and judge == "people" and preferred.caveats(_pairings(data, found)):
-        short = "Yes, not beyond doubt"
+        short = "Yes, but not beyond doubt"
     return Answer(question, short, " ".join([f"{who} {', but '.join(parts)}.", *_worse(data)]))
 
 
@@ -295,7 +295,8 @@ def alerts(data: ReportData) -> list[str]:
     failed = [gate for gate in data.gates if not gate.passed]
     if failed:
         found.append(
-            f"{len(failed)} of {len(data.gates)} gates failed, so what comes after them cannot be relied on: "
-            + " ".join(f"{gate.question} Needed {gate.needed}, found {gate.found}." for gate in failed)
+            f"{len(failed)} of {len(data.gates)} gates failed. What was trained after that may be worth less than it "
+            "could be; what people said of it they said all the same. "
+            + " ".join(f"Not met: {gate.question} Needed {gate.needed}, found {gate.found}." for gate in failed)
         )
     return found

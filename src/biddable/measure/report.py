@@ -254,7 +254,9 @@ def method(data: ReportData) -> Safe:
         for folder, there in inputs.items()
         for name, (file, sha256) in sorted(there.items() or [("–", ("", "–"))])
     ]
-    models = [[name_of(model), data.results.models[model]] for model in in_order(data.results.models)]
+    # A page is passed on: of a model that lies elsewhere it says the name, and not whose home it is in.
+    lie = {name: Path(at).name if Path(at).is_absolute() else at for name, at in data.results.models.items()}
+    models = [[name_of(model), lie[model]] for model in in_order(lie)]
     known = el("code", data_sha256(data))
     walk = el("code", "biddable trace report.html"), el("code", "biddable trace report.html#figure-labels")
     return section(
