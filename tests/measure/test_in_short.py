@@ -5,7 +5,7 @@ from report_demo import about, agreed, made, results, some_cost
 
 from biddable.measure import in_short
 from biddable.measure.cost import Paid, Work
-from biddable.measure.in_short import answers, headlines, lines
+from biddable.measure.in_short import answers, headlines, lines, time
 from biddable.measure.interval import Interval
 from biddable.measure.looks import Looks
 from biddable.measure.preference import Pairing, Preference
@@ -121,6 +121,7 @@ def test_the_cost_is_labels_hours_pay_machines_and_tax():
     assert (
         "Pay: 1,234.50 for 61.0 hours of work until 2026-11-21." in told(cost=some_cost(paid=paid))["What did it cost?"]
     )
+    assert [time(seconds) for seconds in (0.6, 42, 60, 5400)] == ["1 second", "42 seconds", "1.0 minutes", "1.5 hours"]
     alone = some_cost(labelers={"training": 1}, work={"rankings": Work(labels=1, timed=0, hours=0.0)})
     assert "1 ranking by 1 simulated labeler; how long" in told(cost=alone)["What did it cost?"]
 

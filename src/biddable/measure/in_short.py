@@ -276,6 +276,8 @@ def _pay(spent: Cost) -> str:
 
 
 def time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
     return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.1f} minutes"
 
 

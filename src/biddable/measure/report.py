@@ -56,7 +56,7 @@ def page(data: ReportData) -> str:
 def header(data: ReportData) -> Safe:
     facts = [
         data.made,
-        f"{data.results.seconds / 60:.1f} minutes",
+        in_short.time(data.results.seconds),
         f"seed {data.seed}" if data.seed is not None else "",
         f"biddable {data.version}" if data.version else "",
     ]
