@@ -242,6 +242,11 @@ def test_rows_of_the_hub_are_kept_as_a_file_and_fetched_once(models, monkeypatch
 # A scorer that is learnt
 
 
+def test_marking_shows_its_keys_as_its_help_says():
+    assert "by = " in carried("mark", "any", "--show")
+    assert "folds = 5" in carried("toxicity", "any.jsonl", "--show")
+
+
 def test_a_scorer_is_learnt_from_what_people_judged(models, tmp_path):
     judged = [{"text": f"dog {n} is a {'scoundrel' if n % 2 else 'friend'}", "toxic": n % 2} for n in range(60)]
     Path("judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
