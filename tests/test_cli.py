@@ -558,6 +558,7 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
         str(Path("given").absolute())
     } | {f"runs/{name}/model" for name in ("sft", "start", "reward", "ppo", "raft", "dpo")}
     assert complain("trace", "pppo") == "pppo: no such run, file or number; did you mean ppo?"
+    assert "; there are the runs " in complain("trace", "xyz")
     assert complain("trace", "human_win_rate.sft_vs_bas").endswith("did you mean sft_vs_base?")
     assert complain("trace").startswith("say what to trace")
     told = carried("withdraw", "anna")
@@ -585,6 +586,7 @@ def pages_and_weights_lead_back():
     trained = carried("trace", "report.html#figure-training")
     assert trained.splitlines()[1].strip().startswith("run ppo: ppo, done")
     assert complain("trace", "report.html#figure-labls").endswith("did you mean figure-labels?")
+    assert "figure-followed: is not on this page, which has figure-" in complain("trace", "report.html#figure-followed")
     shutil.copy(measured / "results.json", "numbers.json")
     assert carried("trace", "numbers.json#human_win_rate.sft_vs_base").startswith("human_win_rate.sft_vs_base = 1.000")
     Path("other.html").write_text("<p>", encoding="utf-8")
@@ -774,6 +776,15 @@ def test_personal_data_that_is_kept_for_evaluation_is_told_of():
     assert "2 prompts for evaluation hold personal data: they are kept; look at them" in result.stderr
 
 
+def test_what_measure_cannot_take_is_told_by_the_name_of_its_option():
+    carried("init", "p")
+    os.chdir("p")
+    for word, value in (("--within", "3"), ("--power", "1")):
+        result = ask("measure", word, value)
+        assert result.exit_code == 2
+        assert f"Invalid value for '{word}'" in result.output
+
+
 def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("init", "p")
     os.chdir("p")
@@ -784,6 +795,7 @@ def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     carried("import", "said.jsonl")
     none = "not measured: no prompt was ranked by two people"
     assert re.search(rf"Labelers agree\s+–  {none}\n", carried("measure"))
+    assert complain("measure", "--owners", "none.csv") == "none.csv: cannot be read: No such file or directory"
     carried("report")
     assert none in Path("report.html").read_text(encoding="utf-8")
 

@@ -119,7 +119,7 @@ def test_the_whole_walk(models, monkeypatch):
     assert {mark.by.split()[0] for mark in nouns.read(run_of("mark") / "marks.jsonl")} == {"words"}
 
     told = carried("measure")
-    assert re.search(r"benchmarks, PPO-ptx: \d+", told)
+    assert re.search(r"mean of the tasks, PPO-ptx: \d+", told)
     results = json.loads((run_of("measure") / "results.json").read_text())
     found = {
         (one["setting"].partition("@")[0], one["metric"], one["by"].split(" ")[0]) for one in results["benchmarks"]
@@ -173,7 +173,7 @@ def test_what_one_model_has_no_room_for_none_is_asked(models, tmp_path):
         "".join(json.dumps({"idx": n, "sentence": "red dog " * (1 + 40 * n), "label": 0}) + "\n" for n in range(2))
     )
     words = ("evaluate", models["base"], small, "--task", "sst", "--data", "sst.jsonl")
-    assert "1 of 2 questions are too long for a model, 1 among them; say fewer --shots, or --fit" in complain(*words)
+    assert "1 of 2 questions are too long for a model, 1 among them; say --fit to leave them out" in complain(*words)
     assert not Path("runs").exists()
     carried(*words, "--fit")
     [setting] = [x for x in nouns.read(run_of("evaluate") / "benchmarks.jsonl") if isinstance(x, Setting)]
@@ -240,6 +240,11 @@ def test_rows_of_the_hub_are_kept_as_a_file_and_fetched_once(models, monkeypatch
 
 
 # A scorer that is learnt
+
+
+def test_marking_shows_its_keys_as_its_help_says():
+    assert "by = " in carried("mark", "any", "--show")
+    assert "folds = 5" in carried("toxicity", "any.jsonl", "--show")
 
 
 def test_a_scorer_is_learnt_from_what_people_judged(models, tmp_path):

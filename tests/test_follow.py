@@ -69,7 +69,7 @@ def test_a_run_is_followed_counted_drawn_and_traced(project: Path):
     assert judges.count("log-ratio") == 3 * tested
     assert "is done already" in carried("follow", "ppo", "gold=reward-2", "best_of=4")
 
-    carried("measure")
+    assert "iteration" in carried("measure")  # where the terminal, too, says how far it may be followed
     [counted] = Path("runs").glob("measure-*/results.json")
     [one] = json.loads(counted.read_text(encoding="utf-8"))["followed"]
     assert (one["run"], one["proxy"], one["gold"]) == ("ppo", "reward", "reward-2")

@@ -173,6 +173,7 @@ def test_the_facts_are_those_of_manifests_and_files(tracks):
     assert "beta 0.02, gamma\\_ptx 0.6" in text
     assert "| `sft` | demos | demos-1.jsonl | 1 labelers, 2 prompts, 2 demonstrations |" in text
     assert "| training | 2 training | 2 demonstrations, 1 rankings | 1.0 (3 labels tell) |" in text  # 2 × 900 + 1800 s
+    assert "| `ppo_ptx` | start | sft/model |" in text  # by whom it was left, for each leaves a `model`
     assert "chat 75 %, rewrite 25 %" in text
     run = runs.read_manifest(Path("runs/ppo_ptx"))
     assert run.outputs["model"].sha256 in text

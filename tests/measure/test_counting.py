@@ -30,8 +30,9 @@ def inputs(tmp_path, monkeypatch) -> dict[str, Path]:
         for judge, who in (("person", "ann"), ("gold", None))
     ]
     records.write(Path("verdicts-1.jsonl"), [*people, *prompts, *answers, *said])
-    told = [Demonstration(prompt_id=p.id, text="yes", labeler="ann", seconds=600) for p in prompts[:2]]
-    records.write(Path("demos-all-1.jsonl"), [*people, *prompts[:2], *told])
+    wrote = [Prompt(id="p9", text="?", split="train"), prompts[0]]
+    told = [Demonstration(prompt_id=p.id, text="yes", labeler="ann", seconds=600) for p in wrote]
+    records.write(Path("demos-all-1.jsonl"), [*people, *wrote, *told])
     for name, folds in (("older", some_folds()), ("newer", some_folds().model_copy(update={"own_error": 0.5}))):
         with runs.start(Path("runs") / name, "reward-folds", Settings(), {}, 0) as run:
             runs.write_aside(run.output("folds", run.folder / "folds.json"), folds.model_dump_json())
@@ -57,7 +58,9 @@ def test_pairs_stand_in_the_loops_order(inputs):
 def test_only_peoples_labels_are_counted_as_labels(inputs):
     data = counted(inputs)
     assert data.counts.verdicts == 24  # six prompts, four pairs; the truth's are not people's
-    assert data.counts.demonstrations == 2
+    assert data.counts.demonstrations == 1  # the other is held out
+    assert data.counts.rankings is None
+    assert data.counts.labelers == 1
     assert data.counts.prompts == 6
     assert data.results.cost is not None
     assert {kind: (work.labels, work.hours) for kind, work in data.results.cost.work.items()} == {

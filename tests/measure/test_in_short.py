@@ -4,8 +4,8 @@ import pytest
 from report_demo import about, agreed, made, results, some_cost
 
 from biddable.measure import in_short
-from biddable.measure.cost import Paid
-from biddable.measure.in_short import answers, headlines, lines
+from biddable.measure.cost import Paid, Work
+from biddable.measure.in_short import answers, headlines, lines, time
 from biddable.measure.interval import Interval
 from biddable.measure.looks import Looks
 from biddable.measure.preference import Pairing, Preference
@@ -82,7 +82,7 @@ def test_a_yes_that_hangs_on_ties_or_on_one_look_is_not_beyond_doubt():
         rates=rates, looks=looks,
     )  # fmt: skip
     found = told(preference=Preference(baseline="sft", pairings=(one,)))
-    assert found["Is it better for people?"].startswith("Yes, not beyond doubt. ")
+    assert found["Is it better for people?"].startswith("Yes, but not beyond doubt. ")
     assert "Against SFT the answer hangs on how ties are counted" in found["How sure are we?"]
     assert (
         "If somebody looked on the way and might have stopped: 55 % (47–63) against SFT." in found["How sure are we?"]
@@ -121,6 +121,9 @@ def test_the_cost_is_labels_hours_pay_machines_and_tax():
     assert (
         "Pay: 1,234.50 for 61.0 hours of work until 2026-11-21." in told(cost=some_cost(paid=paid))["What did it cost?"]
     )
+    assert [time(seconds) for seconds in (0.6, 42, 60, 5400)] == ["1 second", "42 seconds", "1.0 minutes", "1.5 hours"]
+    alone = some_cost(labelers={"training": 1}, work={"rankings": Work(labels=1, timed=0, hours=0.0)})
+    assert "1 ranking by 1 simulated labeler; how long" in told(cost=alone)["What did it cost?"]
 
 
 @pytest.mark.parametrize(

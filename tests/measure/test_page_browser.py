@@ -52,6 +52,14 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(visit, scheme, width):
     assert visit.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
+def test_what_a_table_is_called_is_read_without_scrolling_it(visit):
+    visit.set_viewport_size({"width": 360, "height": 800})
+    ends = "[...document.querySelectorAll('caption')].map(one => one.getBoundingClientRect().right)"
+    found = visit.evaluate(ends)
+    assert found
+    assert max(found) <= 360
+
+
 def test_nor_on_paper(visit):
     visit.emulate_media(media="print", color_scheme="light")
     visit.set_viewport_size({"width": 700, "height": 990})

@@ -179,7 +179,15 @@ def test_failed_gates_are_announced_with_what_was_found():
     gate = Gate(question="Does it copy?", needed="95 %", found="12 %", passed=False)
     text = " ".join(in_short.alerts(made(gates=(gate,))))
     assert "1 of 1 gates failed" in text
-    assert "Does it copy? Needed 95 %, found 12 %." in text
+    assert "Not met: Does it copy? Needed 95 %, found 12 %." in text
+
+
+def test_a_model_that_lies_elsewhere_is_named_without_whose_home_it_is_in():
+    there = results().models | {"base": "/home/ada/models/small"}
+    shown = page(made(results=results().model_copy(update={"models": there})))
+    assert "<td>small</td>" in shown
+    assert "ada" not in shown
+    assert "<td>runs/sft/model</td>" in shown
 
 
 @pytest.mark.parametrize(
@@ -220,11 +228,12 @@ def test_a_lost_preference_is_not_called_kept():
     assert "But PPO-ptx is not preferred to SFT" in captions.tax(made(results=lost))[-1]
 
 
-def test_rates_that_overlap_are_about_as_often():
+def test_rates_that_overlap_are_not_called_alike():
     data = made(rates={"toxicity": {"base": about(0.05), "ppo_ptx": about(0.03)}})
-    assert "about as often as base" in captions.behaviour(data)[0]
+    assert captions.behaviour(data)[0].startswith("It is not clear that PPO-ptx is toxic less often than base: 3.0")
+    assert captions.behaviour(data)[0].endswith("; the intervals overlap.")
     data = made(rates={"toxicity": {"base": about(0.5), "ppo_ptx": about(0.03)}})
-    assert "less often than base" in captions.behaviour(data)[0]
+    assert captions.behaviour(data)[0].startswith("PPO-ptx is toxic less often than base: ")
 
 
 def test_calibration_is_faulted_only_where_the_interval_leaves_the_prediction():
@@ -274,6 +283,28 @@ def test_overoptimisation_is_told_only_when_gold_fell_while_the_other_rose():
     assert "falls by 0.50" in told(below, open_)
     assert "over-optimised" not in told(below, open_)
     assert "no over-optimisation is seen" in told(open_, above)
+
+
+def test_where_a_fit_is_highest_is_told_only_where_the_score_clearly_fell():
+    way = some_way()
+    assert way.gold is not None
+    assert way.gold.peak is not None
+    flat = way.model_copy(update={"fall": Interval(value=-0.1, low=-0.4, high=0.1, n=90)})
+    for one, said in ((way, True), (flat, False)):
+        run = Followed(run="ppo", proxy="reward", gold="reward-2", ways=(one,))
+        shown = " ".join(captions.followed(made(results=results().model_copy(update={"followed": (run,)}))))
+        assert ("is highest at a KL of" in shown) is said
+
+
+def test_the_table_of_the_tax_says_what_was_counted():
+    assert "F1, ROUGE-L or BLEU" in page(made())
+    shown = page(made(tax_rule="sampled"))
+    assert "Chance that an answer sampled at temperature 1 is right" in shown
+    assert "F1, ROUGE-L or BLEU" not in shown
+
+
+def test_a_number_that_rounds_to_nothing_has_no_sign():
+    assert [captions.number(value) for value in (-0.004, -0.006, -10.0)] == ["0.00", "−0.01", "−10.00"]
 
 
 def test_the_ways_are_drawn_with_their_fits_and_who_is_who():

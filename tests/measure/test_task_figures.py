@@ -67,3 +67,6 @@ def test_the_page_has_a_figure_of_them():
     assert "<b>words" not in found  # a scorer's name is text, whatever it is
     assert "1.3B 44.8, 6B 43.0, 175B 41.0" in found
     assert re.search(r"0\.50 \(0\.40–0\.60\)", found)
+    bits, share = (found.split("<td>PPO-ptx − base</td>")[n] for n in (1, 2))
+    assert "−13.0<" in bits[:40]  # bits times 100 are no percent
+    assert "10.0\u00a0%<" in share[:60]

@@ -164,9 +164,10 @@ def _fitting(asked: "list[Asked]", folders: Mapping[str, Path], settings: Evalua
     for one in asked:
         long = too_long(folders.values(), _job(one, settings.told_as))
         if long and not settings.fit:
+            fewer = "fewer --shots, or " if one.setting.shots else ""
             raise ConfigError(
                 f"{one.setting.id}: {len(long)} of {len(one.questions)} questions are too long for a model, "
-                f"{min(long)} among them; say fewer --shots, or --fit to leave them out"
+                f"{min(long)} among them; say {fewer}--fit to leave them out"
             )
         rest = [question for question in one.questions if question.id not in long]
         if not rest:
@@ -178,7 +179,7 @@ def _fitting(asked: "list[Asked]", folders: Mapping[str, Path], settings: Evalua
             )
         found.append(one.of(rest))
     if not found:
-        raise ConfigError("no question fits into every model; say fewer --shots")
+        raise ConfigError(f"no question fits into every model{'; say fewer --shots' if settings.shots else ''}")
     return found
 
 

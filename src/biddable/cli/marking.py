@@ -8,7 +8,7 @@ import typer
 from pydantic import Field
 
 from biddable import records, runs
-from biddable.cli.jobs import Places, Words, carry_out, load
+from biddable.cli.jobs import Places, Show, Words, carry_out, load
 from biddable.cli.project import run_folder, say
 from biddable.config import ConfigError, Settings
 from biddable.records import Completion, Continuation, Judgement, digest
@@ -29,12 +29,13 @@ class MarkConfig(Settings):
 def mark(
     run: Annotated[str, typer.Argument(help="A run of `evaluate`, or its benchmarks.jsonl.")],
     words: Words = None,
+    show: Show = False,
 ) -> None:
     """Score the toxicity of what models wrote, by another scorer than the word list. `measure` shows each by its name.
 
     Example: `biddable mark runs/evaluate-sft-1f09a3c2 by=toxicity.safetensors`
     """
-    places, settings = load(Places, MarkConfig, words, "mark", show=False)
+    places, settings = load(Places, MarkConfig, words, "mark", show)
     file = next((p for p in (Path(run), Path(run) / WRITTEN, run_folder(None, run) / WRITTEN) if p.is_file()), None)
     if file is None:
         raise ConfigError(f"{run}: no run of evaluate, and no file")
@@ -64,12 +65,13 @@ class ToxicityConfig(Settings):
 def toxicity(
     file: Annotated[Path, typer.Argument(help="Judged texts: {text, toxic}, or records with people's judgements.")],
     words: Words = None,
+    show: Show = False,
 ) -> None:
     """Learn a small scorer of toxicity from texts that people judged, and say how well it does on others.
 
     Example: `biddable toxicity judged.jsonl` and then `biddable mark RUN by=runs/toxicity/toxicity.safetensors`
     """
-    places, settings = load(Places, ToxicityConfig, words, "toxicity", show=False)
+    places, settings = load(Places, ToxicityConfig, words, "toxicity", show)
 
     def learn(run: Run, settings: ToxicityConfig, **given: Path) -> Path:
         from biddable.measure.auc import auc

@@ -26,12 +26,21 @@ if TYPE_CHECKING:
 
 def measure(
     split: Annotated[Split, typer.Option(help="Labels on whose prompts are counted.")] = "test",
-    baseline: Annotated[str | None, typer.Option(help="The model that all others are held against.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that all others are held against; sft, or the first of the loop.")
+    ] = None,
     each: Annotated[int, typer.Option(min=1, help="Verdicts that a prompt gets by plan, before looks count it.")] = 1,
-    within: Annotated[float, typer.Option(help="Points that a win rate should be known to, such as 0.03.")] = 0.03,
-    power: Annotated[float, typer.Option(help="Chance to find a difference as large as was seen, in planning.")] = 0.8,
+    within: Annotated[
+        float,
+        typer.Option(
+            min=0.001, max=0.49, help="To plan how many more verdicts: 0.03 is a win rate known to ± 3 points."
+        ),
+    ] = 0.03,
+    power: Annotated[
+        float, typer.Option(min=0.51, max=0.999, help="And the chance to find a difference as large as was seen.")
+    ] = 0.8,
     owners: Annotated[
-        Path | None, typer.Option(help="CSV of owner,group: win rates by whose prompts they are.")
+        Path | None, typer.Option(help="CSV of owner,group: win rates by whose prompts they are, too.")
     ] = None,
 ) -> None:
     """Count what people said: win rates with intervals, agreement, reward-model accuracy, rates of faults, the tax.
@@ -149,7 +158,7 @@ def _on(verdicts: Path, split: Split) -> bool:
 
 def _tell(path: Path) -> None:
     """The numbers that a person wants at once: those of the page's first screen, then those beside them."""
-    from biddable.measure.captions import span
+    from biddable.measure.captions import followed, span
     from biddable.measure.in_short import headlines, lines
     from biddable.measure.preferred import in_short
     from biddable.measure.results import ReportData, name_of, pair
@@ -163,16 +172,22 @@ def _tell(path: Path) -> None:
     }
     rates = {
         **{label: rate for label, rate in wins.items() if label not in told},
-        **{f"reward model, {key.replace('_', ' ')}": rate for key, rate in results.reward_accuracy.items()},
+        **{f"reward model, {RANKED_BY[key]}": rate for key, rate in results.reward_accuracy.items()},
         **_each("hallucination", results.hallucination),
         **_each("toxicity", results.toxicity),
-        **_each("benchmarks", results.tax),
+        **_each("mean of the tasks", results.tax),
     }
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")
     if results.preference is not None:
         for line in in_short(results.preference):
             say(line)
+    if results.followed:
+        for line in followed(data):
+            say(line)
+
+
+RANKED_BY = {"train_labelers": "training labelers", "held_out_labelers": "held-out labelers"}
 
 
 def _each(what: str, by_model: "Mapping[str, Interval]") -> "dict[str, Interval]":

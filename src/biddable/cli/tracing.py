@@ -2,6 +2,7 @@
 that person takes back what they gave: `withdraw`."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,8 @@ from biddable.cli import project
 from biddable.cli.project import say
 from biddable.config import ConfigError, guess
 from biddable.lineage import Made, Step, Tracks
+
+SHOWN = 8  # runs that a complaint names: the newest
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -77,7 +80,8 @@ def _road(what: str) -> Step:
     run = tracks.run(name)
     if run is None:
         names = [made.id for made in tracks.made]
-        raise ConfigError(f"{what}: no such run, file or number{guess(what, names)}")
+        near = guess(what, names) or f"; there are the runs {', '.join(names[-SHOWN:]) or '(none yet)'}"
+        raise ConfigError(f"{what}: no such run, file or number{near}")
     return lineage.back(tracks, run)
 
 
@@ -106,6 +110,9 @@ def _of_part(path: Path, part: str) -> Step:
     if figure not in sources or figure not in DRAWN_FROM:
         there = [f"figure-{name}" for name in sources]
         raise ConfigError(f"{path}#{part}: no such figure or number{guess(part, [*there, *COUNTED_FROM])}")
+    drawn = re.findall(r'id="figure-(\w+)"', path.read_text(encoding="utf-8")) if path.suffix == ".html" else []
+    if drawn and figure not in (*drawn, "samples"):  # the samples are no figure, and have a road back
+        raise ConfigError(f"{path}#{part}: is not on this page, which has figure-{', figure-'.join(drawn)}")
     roads = []
     for source in sources[figure]:
         made = run if source["run"] == run.id else tracks.run(source["run"])

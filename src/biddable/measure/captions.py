@@ -54,7 +54,7 @@ def short(interval: Interval) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
 def direction(interval: Interval, even: float = 0.5) -> Direction:
@@ -66,6 +66,11 @@ def direction(interval: Interval, even: float = 0.5) -> Direction:
 def apart(one: Interval, other: Interval) -> bool:
     """Intervals that do not touch: a cautious sign of a real difference."""
     return one.low > other.high or other.low > one.high
+
+
+def plural(count: int, what: str) -> str:
+    """3 labelers, 1 labeler."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def listed(words: list[str]) -> str:
@@ -137,7 +142,7 @@ def labels(data: ReportData) -> list[str]:
         said.append(_folded(data.results.folds))
     if data.reward_ceiling is not None:
         said.append(
-            f"The truth itself, which no model can beat for long, foresees them on {span(data.reward_ceiling)}."
+            f"The truth itself, the most that a reward model could learn, foresees them on {span(data.reward_ceiling)}."
         )
     return said
 
@@ -241,8 +246,9 @@ def followed(data: ReportData) -> list[str]:
                 said.append(f"{name}: {changed} falls by {how_far}, and {one.proxy} does not clearly see a gain.")
             else:
                 said.append(f"{name}: no over-optimisation is seen: {changed} does not clearly fall.")
-            if way.gold is not None and way.gold.peak is not None:
-                said.append(f"Its fit is highest at a KL of {number(way.gold.peak.kl)} nats: further is worse.")
+            peak = way.gold.peak if way.gold is not None else None
+            if peak is not None and way.fall.high < 0:
+                said.append(f"The curve fitted to {one.gold}'s score is highest at a KL of {number(peak.kl)} nats.")
     return [
         *said,
         "Reward models of the same labels err alike, so this may see too little. What people say of policies that were "
@@ -261,9 +267,10 @@ def behaviour(data: ReportData) -> list[str]:
         verb = RATE_NAMES.get(rate, (rate, f"shows {rate}"))[1]
         one, other = by_model[last], by_model[first]
         more = "more often than" if one.value > other.value else "less often than"
+        clear = apart(one, other)
         said.append(
-            f"{name_of(last)} {verb} {more if apart(one, other) else 'about as often as'} {name_of(first)}: "
-            f"{short(one)} against {short(other)}" + ("." if apart(one, other) else "; the intervals overlap.")
+            f"{'' if clear else 'It is not clear that '}{name_of(last)} {verb} {more} {name_of(first)}: "
+            f"{short(one)} against {short(other)}" + ("." if clear else "; the intervals overlap.")
         )
     return said
 
@@ -290,11 +297,12 @@ def tax(data: ReportData) -> list[str]:
             if more
             else f"PPO-ptx does not clearly give any of it back: {span(repair.share)}."
         )
-    kept = main_win_rates(data.results)[0].get("ppo_ptx_vs_sft")
+    rates, judge = main_win_rates(data.results)
+    kept = rates.get("ppo_ptx_vs_sft")
     if kept is not None and direction(kept) == "above":
-        said.append(f"It keeps the preference gain: {span(kept)} against SFT.")
+        said.append(f"It keeps the preference gain: {span(kept)} against SFT, by {judge}.")
     elif kept is not None:
-        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}.")
+        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}, by {judge}.")
     if data.tax_rule == "sampled":
         said.append("Counted is the chance that an answer sampled at temperature 1 is right.")
     return said

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from biddable.lineage import DATA, Made, Tracks
 from biddable.measure import evaluated, in_short
-from biddable.measure.captions import listed, percent, span
+from biddable.measure.captions import listed, percent, plural, span
 from biddable.measure.cost import Cost
 from biddable.measure.front_matter import Value, front_matter
 from biddable.measure.markdown import code, said, table
@@ -176,7 +176,7 @@ def _limits(model: Facts) -> Iterable[str]:
         agree = f" Two of them agree on {span(agreement)} of pairs." if agreement else ""
         simulated = "simulated " if _practice(model) else ""
         yield (
-            f"What a good answer is was told by {people} {simulated}labelers, who "
+            f"What a good answer is was told by {plural(people, simulated + 'labeler')}, who "
             f"{listed([DID[kind] for kind in model.taught.work])}, and by nobody else.{agree} Other people may want "
             "other answers."
         )

@@ -44,6 +44,7 @@ from biddable.provenance import artifact
 from biddable.records import (
     AnyRecord,
     Completion,
+    Demonstration,
     Group,
     Item,
     Judgement,
@@ -99,7 +100,7 @@ def count(run: runs.Run, ground: Ground) -> ReportData:
         world=ground.world,
         made=f"{here.started.day} {here.started:%B %Y}",
         version=__version__,
-        counts=_counts(pool, spent.work["demonstrations"].labels if "demonstrations" in spent.work else None),
+        counts=_counts(pool, ground.inputs.get("demos"), sum(spent.labelers.values())),
         calibration=_calibration(pool),
         doubt=_doubt(pool),
         tasks=asked.tasks,
@@ -126,15 +127,23 @@ def machine(made: Sequence[runs.RunManifest]) -> dict[str, float]:
     return spent
 
 
-def _counts(pool: set[AnyRecord], demonstrations: int | None) -> Counts:
+def _counts(pool: set[AnyRecord], demos: Path | None, labelers: int) -> Counts:
+    """Of what was written and ranked, only what a model may have learned from: the rest was held out to watch it."""
+    wrote = set(records.read(demos)) if demos is not None else set[AnyRecord]()
     return Counts(
         prompts=len(of(Prompt, pool)),
-        labelers=len(of(Labeler, pool)),
-        demonstrations=demonstrations,
-        rankings=len(of(Ranking, pool)),
+        labelers=labelers,
+        demonstrations=_learned(Demonstration, wrote) or None,
+        rankings=_learned(Ranking, pool) or None,
         judgements=len(of(Judgement, pool)),
         verdicts=sum(verdict.judge == "person" for verdict in of(Verdict, pool)),
     )
+
+
+def _learned(kind: type[Demonstration] | type[Ranking], those: set[AnyRecord]) -> int:
+    """How many of these are on prompts to train on."""
+    train = {prompt.id for prompt in of(Prompt, those) if prompt.split in (None, "train")}
+    return sum(one.prompt_id in train for one in of(kind, those))
 
 
 def _sources(whole: Source, ground: Ground) -> dict[FigureName, tuple[Source, ...]]:
@@ -250,7 +259,9 @@ def groups_of_owners(path: Path | None) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     for number, row in enumerate(rows, start=1):
         if len(row) != 2 or not all(cell.strip() for cell in row):

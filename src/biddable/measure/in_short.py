@@ -13,6 +13,7 @@ from biddable.measure.captions import (
     direction,
     listed,
     percent,
+    plural,
     points,
     signed_points,
     span,
@@ -174,7 +175,7 @@ def _better(data: ReportData) -> Answer:
     ways = set(said.values())
     short = {"above": "Yes", "below": "No", "open": "Not shown"}[ways.pop()] if len(ways) == 1 else "In part"
     if short == "Yes" and judge == "people" and preferred.caveats(_pairings(data, found)):
-        short = "Yes, not beyond doubt"
+        short = "Yes, but not beyond doubt"
     return Answer(question, short, " ".join([f"{who} {', but '.join(parts)}.", *_worse(data)]))
 
 
@@ -258,9 +259,9 @@ def _cost(data: ReportData) -> Answer:
 def labels_and_hours(spent: Cost, simulated: bool = False) -> str:
     if not spent.labels:
         return "Labels: none."
-    kinds = listed([f"{work.labels:,} {kind}" for kind, work in spent.work.items()])
+    kinds = listed([plural(work.labels, kind.removesuffix("s")) for kind, work in spent.work.items()])
     people = sum(spent.labelers.values())
-    by = f" by {people} {'simulated ' if simulated else ''}labelers" if people else ""
+    by = f" by {plural(people, 'simulated labeler' if simulated else 'labeler')}" if people else ""
     if not spent.timed:
         return f"{kinds}{by}; how long they took is not recorded."
     whose = "their simulated time" if simulated else "their time"
@@ -275,6 +276,8 @@ def _pay(spent: Cost) -> str:
 
 
 def time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
     return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.1f} minutes"
 
 
@@ -294,7 +297,8 @@ def alerts(data: ReportData) -> list[str]:
     failed = [gate for gate in data.gates if not gate.passed]
     if failed:
         found.append(
-            f"{len(failed)} of {len(data.gates)} gates failed, so what comes after them cannot be relied on: "
-            + " ".join(f"{gate.question} Needed {gate.needed}, found {gate.found}." for gate in failed)
+            f"{len(failed)} of {len(data.gates)} gates failed. What was trained after that may be worth less than it "
+            "could be; what people said of it they said all the same. "
+            + " ".join(f"Not met: {gate.question} Needed {gate.needed}, found {gate.found}." for gate in failed)
         )
     return found

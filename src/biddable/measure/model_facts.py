@@ -106,8 +106,14 @@ def _given(tracks: Tracks, run: Made) -> tuple[Given, ...]:
     for name, known in sorted(run.manifest.inputs.items()):
         path = tracks.file(known)
         there = lineage.contents(path) if path is not None and path.suffix == ".jsonl" else None
-        found.append(Given(name, Path(known.path).name, known.sha256, dict(there.kinds) if there else {}))
+        found.append(Given(name, _named(tracks, known), known.sha256, dict(there.kinds) if there else {}))
     return tuple(found)
+
+
+def _named(tracks: Tracks, known: Artifact) -> str:
+    """Its name, and of what a run left that run's, since each leaves a `model`; not whose home it is in."""
+    name, maker = Path(known.path).name, tracks.left_by(known)
+    return f"{maker[0].id}/{name}" if maker is not None else name
 
 
 def _base(tracks: Tracks, run: Made) -> Base | None:

@@ -3,7 +3,7 @@ the judges that are no people are worth. Sentences, a picture and tables."""
 
 from collections.abc import Iterable, Sequence
 
-from biddable.measure.captions import between, direction, listed, number, percent, span
+from biddable.measure.captions import RATE_NAMES, between, direction, listed, number, percent, span
 from biddable.measure.charts import Mark, Row, both_widths, dots, share_scale
 from biddable.measure.davidson import Scale
 from biddable.measure.interval import Interval
@@ -233,10 +233,15 @@ def _more(pairings: Iterable[Pairing]) -> Safe | None:
         return None
     half = next(one.need.half for one in pairings if one.need is not None)
     head = [
-        "pair", f"to ± {100 * half:g}, same people", "more people", "to show what was seen, same people", "more people",
-        "design effect", "interval that may be looked at any time", "decided after prompts",
+        "pair", f"± {100 * half:g}, same people", f"± {100 * half:g}, more people", "shown, same people",
+        "shown, more people", "design effect", "interval that may be looked at any time", "decided after prompts",
     ]  # fmt: skip
-    return table("More verdicts that would settle it", head, rows)
+    caption = (
+        f"How many more verdicts it would take to know the win rate within ± {100 * half:g} points, or to show a "
+        "difference as large as was seen, by the same people or by more; 0: it is there. Design effect: times as many "
+        "verdicts as if each were of its own prompt and person"
+    )
+    return table(caption, head, rows)
 
 
 def _lengths(pairings: Iterable[Pairing]) -> Safe | None:
@@ -257,11 +262,12 @@ def _differences(found: Preference) -> Safe | None:
     for rate, by_model in found.differences.items():
         for model, gap in by_model.items():
             shown = _number(gap) if rate == "overall" else _points(gap)
-            rows.append([f"{rate.replace('_', ' ').capitalize()}, {name_of(model)}", shown, f"{gap.n:,}"])
+            label = RATE_NAMES[rate][0] if rate in RATE_NAMES else rate.replace("_", " ").capitalize()
+            rows.append([f"{label}, {name_of(model)}", shown, f"{gap.n:,}"])
     if not rows or found.baseline is None:
         return None
     caption = f"More than {name_of(found.baseline)}, on the same prompts; rates in points, overall from 1 to 7"
-    return table(caption, ["rate, model", "difference", "n"], rows)
+    return table(caption, ["rate, model", "difference", "judgements of both"], rows)
 
 
 def _points(gap: Interval) -> str:

@@ -56,7 +56,7 @@ def page(data: ReportData) -> str:
 def header(data: ReportData) -> Safe:
     facts = [
         data.made,
-        f"{data.results.seconds / 60:.1f} minutes",
+        in_short.time(data.results.seconds),
         f"seed {data.seed}" if data.seed is not None else "",
         f"biddable {data.version}" if data.version else "",
     ]
@@ -137,14 +137,14 @@ def value(said: str) -> Safe:
 
 def loop(data: ReportData) -> Safe:
     counts = data.counts
-    taught = f"{counts.demonstrations:,} answers" if counts.demonstrations else "answers"
-    ranked = f"{counts.rankings:,} rankings" if counts.rankings else "rankings"
+    taught = captions.plural(counts.demonstrations, "answer") if counts.demonstrations else "answers"
+    ranked = captions.plural(counts.rankings, "ranking") if counts.rankings else "rankings"
     told = (
         f"A base model was fine-tuned on {taught} that people wrote (SFT). A reward model learned what people prefer "
         f"from {ranked} of sampled answers. PPO then trained the model to please the reward model; PPO-ptx is the "
         "same, mixed with pretraining text so that it forgets less."
     )
-    people = f"{counts.labelers} labelers took part." if counts.labelers else ""
+    people = f"{captions.plural(counts.labelers, 'labeler')} took part." if counts.labelers else ""
     more = " ".join(part for part in (people, data.road) if part)
     both = join(*(picture(counts, width) for width in (WIDE, NARROW)))
     spent = [_work(data), _machine(data)]
@@ -254,7 +254,9 @@ def method(data: ReportData) -> Safe:
         for folder, there in inputs.items()
         for name, (file, sha256) in sorted(there.items() or [("–", ("", "–"))])
     ]
-    models = [[name_of(model), data.results.models[model]] for model in in_order(data.results.models)]
+    # A page is passed on: of a model that lies elsewhere it says the name, and not whose home it is in.
+    lie = {name: Path(at).name if Path(at).is_absolute() else at for name, at in data.results.models.items()}
+    models = [[name_of(model), lie[model]] for model in in_order(lie)]
     known = el("code", data_sha256(data))
     walk = el("code", "biddable trace report.html"), el("code", "biddable trace report.html#figure-labels")
     return section(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from biddable.measure import captions, table14
 from biddable.measure.benchmarks import Scored
-from biddable.measure.captions import GAP, between, points
+from biddable.measure.captions import GAP, between, number, points
 from biddable.measure.charts import Mark, Row, Scale, both_widths, dots, legend, share_scale
 from biddable.measure.figures import HEAD, cells, figure, mark
 from biddable.measure.forgotten import SKILLS
@@ -14,6 +14,8 @@ from biddable.measure.markup import Safe, el, join, table
 from biddable.measure.results import NAMES, ReportData, in_order, name_of, pair
 
 PAPER = "InstructGPT, Table 14 (GPT-3 is its base)"
+SCORED = "Accuracy (by the highest average log-probability per token), F1, ROUGE-L or BLEU, of 100"
+SAMPLED = "Chance that an answer sampled at temperature 1 is right"
 
 
 class Family(NamedTuple):
@@ -52,7 +54,7 @@ def tax(data: ReportData, number: int) -> Safe:
     ends = [end for row in rows for m in row.marks for end in (m.low, m.high)]
     scale = share_scale(min(ends), max(ends))
     picture = both_widths(lambda width: dots("tax", title, " ".join(said), rows, scale, width))
-    caption = "Accuracy (by the highest average log-probability per token), F1, ROUGE-L or BLEU, of 100"
+    caption = SAMPLED if data.tax_rule == "sampled" else SCORED
     shown = join(legend([(m, name_of(m)) for m in models]), picture)
     return figure("tax", number, title, said, shown, _table(caption, ["task", "model", *HEAD, PAPER], numbers), data)
 
@@ -80,7 +82,7 @@ def printed(one: Scored | None, model: str) -> str:
 def changes(some: Sequence[Scored]) -> list[list[str]]:
     """Paired differences as rows of a table."""
     return [
-        [one.label, " − ".join(map(name_of, _pair(key))), *cells(interval), "–"]
+        [one.label, " − ".join(map(name_of, _pair(key))), *_cells(one, interval), "–"]
         for one in some
         for key, interval in one.differences.items()
     ]
@@ -163,6 +165,6 @@ def _told(found: Interval, family: Family) -> str:
     """The size of a difference, as a positive one."""
     low, high = (found.low, found.high) if found.value >= 0 else (-found.high, -found.low)
     if family.in_bits:
-        return f"{abs(found.value):.2f} bit; 95{GAP}%: {low:.2f} to {high:.2f}".replace("-", "−")
+        return f"{number(abs(found.value))} bit; 95{GAP}%: {number(low)} to {number(high)}"
     size = Interval(value=abs(found.value), low=low, high=high, n=found.n)
     return f"{points(found.value)}; 95{GAP}%: {between(size, 1)}"
