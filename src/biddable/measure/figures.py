@@ -21,7 +21,7 @@ from biddable.measure.followed import FITS_HEAD, fits, line, over_distance
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, join, prose, table
 from biddable.measure.overoptimised import Followed
-from biddable.measure.plots import numbers as plot_numbers
+from biddable.measure.plots import cells as plot_cells
 from biddable.measure.plots import plot
 from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
 
@@ -167,6 +167,9 @@ def followed(data: ReportData, figure_number: int) -> Safe:
     return figure("followed", figure_number, title, captions.followed(data), pictures, numbers, data)
 
 
+AT = {"policy": "iteration", "best_of": "n ="}
+
+
 def _way_of(one: Followed, nth: int) -> tuple[Safe, Safe]:
     """The charts of a run, and their numbers with the fits."""
     known = {"policy": ("ppo", name_of(one.run)), "best_of": ("ours", "best of n")}
@@ -181,9 +184,15 @@ def _way_of(one: Followed, nth: int) -> tuple[Safe, Safe]:
     )
     told = fits({name: way for _, name, way in ways}, one.gold, one.proxy)
     caption = "Fits of Gao et al. 2023: d(α − β log d) for a policy, d(α − β d) for best of n; d = √KL"
-    tables = (table(shown.title, *plot_numbers(shown)) for shown in plots)
+    points = [(f"{name}, {AT[way.kind]} {point.at}", point) for _, name, way in ways for point in way.points]
+    rows = [
+        [label, number(p.kl.value), *plot_cells(p.gold, "score")[:2], *plot_cells(p.proxy, "score")]
+        for label, p in points
+    ]
+    head = ["way", "KL, nats", one.gold, "95 % interval", one.proxy, "95 % interval", "n"]
+    gains = table("Gains over the start's answers to the same prompts", head, rows)
     styles = [(style, name) for style, name, _ in ways]
-    return join(legend(styles), *pictures), join(*tables, table(caption, list(FITS_HEAD), told))
+    return join(legend(styles), *pictures), join(gains, table(caption, list(FITS_HEAD), told))
 
 
 def behaviour(data: ReportData, number: int) -> Safe:
