@@ -32,7 +32,6 @@ STYLE = """
 .pages .first { font-size: .84rem; color: var(--soft); padding-left: 1.1rem; }
 .pages .numbers::before { content: "? "; } .pages .same .numbers::before { content: "✓ "; color: var(--good); }
 .pages .differs .numbers::before { content: "✗ "; color: var(--bad); }
-.drawn.people { stroke: var(--people); } .drawn.gold { stroke: var(--gold); } .drawn.ours { stroke: var(--ours); }
 #runs th { white-space: nowrap; }
 .back { font-size: .9rem; }
 @media (min-width: 74rem) { body { display: block; } main { max-width: 48.5rem; } }
