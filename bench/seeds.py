@@ -90,7 +90,8 @@ def together(walks: Mapping[int, Results]) -> list[str]:
     seeds, said = list(walks), []
     for name in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_vs_sft"):
         rates = [one.gold_win_rate[name] for one in walks.values()]
-        clear, mean = sum(rate.low > 0.5 for rate in rates), bootstrap([rate.value for rate in rates], seeds, bounds=FREE)
+        mean = bootstrap([rate.value for rate in rates], seeds, bounds=FREE)
+        clear = sum(rate.low > 0.5 for rate in rates)
         said.append(f"{name}, gold: {show(mean)}; its interval is above one half on {clear} of {len(seeds)} seeds")
     lost_back = np.array([
         (one.tax["base"].value - one.tax["ppo"].value, one.tax["ppo_ptx"].value - one.tax["ppo"].value)
