@@ -4,7 +4,7 @@
 A 95 % interval is right where it holds the truth in 93 to 97 of 100 worlds. Of fewer worlds the share wavers by
 √(p (1 − p)/n), and so an interval passes that lies within 1.645 of it below 93 or above 97: of one that holds the truth
 in 93 % no more than one run in twenty is turned down, and of 95 % none in a hundred (of 60 worlds 87.6 to 100, of 150
-89.6 to 99.3). One at level 80, or whose variance is half of what it should be (83 %), fails.
+89.6 to 99.3). One at level 80 fails, but for one run in fifteen of 60 worlds.
 """
 
 import interval_worlds
