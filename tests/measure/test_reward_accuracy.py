@@ -184,3 +184,10 @@ def test_one_prompt_says_nothing_of_others():
     error, untold = calibration(pairs, how=FAST).error_interval, doubt(pairs, FAST)
     assert (error.low, error.high) == (0, 1)
     assert (untold.wrong.low, untold.wrong.high, untold.correlation.low) == (0, 1, -1)
+
+
+def test_a_model_that_is_right_may_be_right():
+    """What noise adds to the error it may have added to all of it; of people who choose by the scores there is none."""
+    found = [calibration(margins(*made(seed, 1.0, 200)), how=FAST).error_interval for seed in range(60)]
+    assert np.mean([one.value for one in found]) > 0.04
+    assert np.mean([one.low == 0 for one in found]) >= 0.8

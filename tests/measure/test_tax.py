@@ -12,6 +12,7 @@ from biddable.measure.tax import (
     ordered,
     paid,
     repair,
+    repaired,
     right,
     scores,
     spread,
@@ -190,3 +191,16 @@ def test_the_sampled_rule_is_the_chance_of_the_right_choice():
     said = seen(one, "r", math.log(1 / 8), -9.0)
     found = scores([one], said, {"base": "r"}, FAST, rule="sampled")["base"]
     assert found.mean.value == pytest.approx(1 / 8)
+
+
+def test_the_interval_of_a_share_is_fieller_s_by_hand():
+    """Of ten items PPO loses six and ptx wins three of them back. An end ρ of the share is where the mean of
+    regained − ρ lost lies t standard errors from 0, with t of nine degrees."""
+    right_MI = np.array([[1] * 10, [0] * 6 + [1] * 4, [0] * 3 + [1] * 7], dtype=float)
+    found = repaired(accuracies(right_MI, [10]), FAST).share
+    assert found is not None
+    for end in (found.low, found.high):
+        off_I = right_MI[2] - right_MI[1] - end * (right_MI[0] - right_MI[1])
+        assert abs(off_I.mean()) == pytest.approx(2.262157 * off_I.std(ddof=1) / 10**0.5, rel=1e-6)
+    assert found.value == pytest.approx(0.5)
+    assert found.low < 0.5 < found.high

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, logit, ndtri
 from scipy.stats import rankdata
 
 from biddable.measure.interval import Interval
@@ -12,7 +12,8 @@ from biddable.measure.interval import Interval
 
 def auc(scores: Sequence[float], labels: Sequence[bool], level: float = 0.95) -> Interval:
     """P(score of a yes > that of a no) + ½ P(equal) (Mann and Whitney 1947), with the interval of its placements'
-    variance, var(V₁)/m + var(V₀)/n (DeLong et al. 1988, eq. 5)."""
+    variance, var(V₁)/m + var(V₀)/n (DeLong et al. 1988, eq. 5), made on the scale of log odds: near 1 there is more
+    room below than above, and ± on the plain scale held the truth in 91 % of worlds where it was 0.96."""
     score_N, label_N = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
     yes, no = score_N[label_N], score_N[~label_N]
     if not len(yes) or not len(no):
@@ -22,7 +23,10 @@ def auc(scores: Sequence[float], labels: Sequence[bool], level: float = 0.95) ->
     below_no = 1 - (ranks[len(yes) :] - rankdata(no)) / len(yes)
     value = float(above_yes.mean())
     variance = sum(float(part.var(ddof=1)) / len(part) for part in (above_yes, below_no) if len(part) > 1)
-    reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance)
-    if variance == 0:  # all told apart, or none; the fewer of both kinds leave room for others (Clopper and Pearson)
+    if variance == 0 or not 0 < value < 1:
+        # All told apart, or none; the fewer of both kinds leave room for others (Clopper and Pearson).
         reach = 1 - ((1 - level) / 2) ** (1 / min(len(yes), len(no)))
-    return Interval(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach), n=len(ranks))
+        return Interval(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach), n=len(ranks))
+    reach = float(ndtri((1 + level) / 2)) * math.sqrt(variance) / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-reach, reach]))
+    return Interval(value=value, low=float(low), high=float(high), n=len(ranks))

@@ -139,7 +139,8 @@ def _gap(
     """ȳ_model − ȳ_baseline. Each judgement pulls it by ±(y − ȳ) N/n of its own side, so one mean over all carries the
     difference, and what a prompt or a labeler adds to both sides cancels as it should."""
     sides = [{prompt for _, of, prompt, _ in rows if of == one} for one in (model, baseline)]
-    kept = [row for row in rows if row[1] in (model, baseline) and row[2] in sides[0] & sides[1]]
+    both = sides[0] & sides[1]
+    kept = [row for row in rows if row[1] in (model, baseline) and row[2] in both]
     if not kept:
         return None
     value_N, weight_N = np.array([value for *_, value in kept]), weights(j for j, *_ in kept)

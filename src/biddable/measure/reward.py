@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from biddable.measure.agreement import asked_by_lot
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, Ints, bootstrap, chunks, codes, resamples
+from biddable.measure.interval import (
+    DEFAULT,
+    Bootstrap,
+    Floats,
+    Interval,
+    Ints,
+    Spread,
+    bootstrap,
+    chunks,
+    codes,
+    ends,
+    resamples,
+    stretched,
+)
 from biddable.measure.weighted import mean, weight
 from biddable.records import Group, Ranking, Record, Score
 
@@ -186,18 +199,26 @@ def calibration(pairs: Margins, bins: int = 5, how: Bootstrap = DEFAULT) -> Cali
 def _error_interval(
     off_N: Floats, band_N: Ints, bins: int, prompts: Sequence[str], error: float, how: Bootstrap
 ) -> Interval:
-    """ECE's interval, prompts drawn again. ECE is Σ_b |Σ_{i∈b} off_i| / n, so a draw needs one sum a prompt and band.
+    """ECE's interval, prompts drawn again. ECE is Σ_b |o_b|, o_b = Σ_{i∈b} off_i / n, so a draw needs one sum a prompt
+    and band.
 
-    An absolute value grows by noise, in the data and once more in a draw of it; so the draws are moved down until their
-    mean is the value.
+    An absolute value grows by noise, in the data and once more in a draw of it. So for the upper end the draws are
+    moved down until their mean is the value. The lower end is the value less what noise may have added to it: the
+    draws' noise is laid on each o_b drawn towards 0 by its variance, o_b max(0, 1 − V_b/o_b²) (James and Stein 1961),
+    since of a model that errs nowhere noise adds the most.
     """
     prompt_N, count = codes(prompts)
     total_PB = np.bincount(prompt_N * bins + band_N, weights=off_N, minlength=count * bins).reshape(count, bins)
     size_P = np.bincount(prompt_N, minlength=count).astype(float)
     rng = how.generator()
     drawn = [resamples(count, draws, rng) for draws in chunks(how.draws, count)]
-    draw_D = np.concatenate([np.abs(times_DP @ total_PB).sum(1) / (times_DP @ size_P) for times_DP in drawn])
-    low, high = np.quantile(draw_D - draw_D.mean() + error, [(1 - how.level) / 2, (1 + how.level) / 2])
+    off_DB = np.concatenate([times_DP @ total_PB / (times_DP @ size_P)[:, None] for times_DP in drawn])
+    off_B = total_PB.sum(axis=0) / len(off_N)
+    noise_DB, draw_D = off_DB - off_B, np.abs(off_DB).sum(axis=1)
+    shrunk_B = off_B * np.maximum(0.0, 1 - noise_DB.var(axis=0) / np.where(off_B == 0, 1.0, off_B**2))
+    added_D = np.abs(shrunk_B + noise_DB).sum(axis=1) - np.abs(shrunk_B).sum()
+    low = error - np.quantile(added_D, (1 + how.level) / 2)
+    high = np.quantile(draw_D, (1 + how.level) / 2) - draw_D.mean() + error
     if count < 2:  # one prompt says nothing of others
         low, high = 0.0, 1.0
     return Interval(value=error, low=max(0.0, min(error, float(low))), high=max(error, float(high)), n=len(off_N))
@@ -233,14 +254,22 @@ def doubt(pairs: Margins, how: Bootstrap = DEFAULT) -> Doubt:
 def _of_ranks(
     statistic: Callable[[Ints], float], pairs: Margins, how: Bootstrap, bounds: tuple[float, float]
 ) -> Interval:
-    """A statistic of ranks and its percentile interval, prompts with all their pairs drawn again."""
+    """A statistic of ranks and its interval, prompts with all their pairs drawn again; the draws are stretched to the
+    jackknife's variance and to t, as those of `resampled` are."""
     prompt_N, count = codes(pairs.prompts)
     places = [np.flatnonzero(prompt_N == prompt) for prompt in range(count)]
     rng, value = how.generator(), statistic(np.arange(len(prompt_N)))
+    if count < 2:  # one prompt says nothing of others
+        return Interval(value=value, low=bounds[0], high=bounds[1], n=len(prompt_N))
     drawn = (np.concatenate([places[p] for p in rng.integers(count, size=count)]) for _ in range(how.draws))
-    found = [x for x in map(statistic, drawn) if np.isfinite(x)]
-    told = found and count > 1  # one prompt says nothing of others
-    low, high = np.quantile(found, [(1 - how.level) / 2, (1 + how.level) / 2]) if told else bounds
+    draw_D = np.array([x for x in map(statistic, drawn) if np.isfinite(x)])
+    without_P = np.array([statistic(np.flatnonzero(prompt_N != prompt)) for prompt in range(count)])
+    without_P = without_P[np.isfinite(without_P)]
+    low, high = bounds
+    if len(draw_D) > 1 and len(without_P) > 1:
+        influence_P = without_P.mean() - without_P
+        noise = Spread((count - 1) / count * float(influence_P @ influence_P), count - 1, influence_P)
+        low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, influence_P, how), *bounds)
     return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)), n=len(prompt_N))
 
 
