@@ -13,10 +13,9 @@ from statistics import fmean
 import numpy as np
 
 from biddable.measure.interval import FREE, Interval, bootstrap, resampled
-from biddable.measure.results import Results
+from biddable.measure.results import NAMES, Results
 
 ASKED = {"sft_vs_base": 0.80, "ppo_ptx_vs_sft": 0.60}  # gold win rates; and the whole interval above one half
-MODELS, TITLES = ("base", "sft", "ppo", "ppo_ptx"), ("base", "SFT", "PPO", "PPO-ptx")
 
 
 def show(found: Interval | None) -> str:
@@ -49,14 +48,14 @@ def walked(results: Results) -> list[str]:
 
 
 def taxed(results: Results) -> list[str]:
-    scores = [show(results.tax.get(model)) for model in MODELS]
+    scores = [show(results.tax.get(model)) for model in NAMES]
     return [*scores, given_back(results.tax), show(results.gold_win_rate.get("ppo_vs_sft"))]
 
 
 def mean(some: Iterable[Results]) -> list[str]:
     """The last row of the tax: of what is in all walks."""
     some = list(some)
-    of = {model: fmean(one.tax[model].value for one in some) for model in MODELS}
+    of = {model: fmean(one.tax[model].value for one in some) for model in NAMES}
     wins = fmean(one.gold_win_rate["ppo_vs_sft"].value for one in some)
     return [*(f"{100 * value:.1f}" for value in of.values()), back(of), f"{100 * wins:.1f}"]
 
@@ -75,12 +74,12 @@ def tell(walks: dict[int, Results]) -> None:
         [(seed, *walked(one)) for seed, one in walks.items()],
     )  # fmt: skip
     table(
-        ("seed", *TITLES, "given back", "PPO over SFT, gold"),
+        ("seed", *NAMES.values(), "given back", "PPO over SFT, gold"),
         [*((seed, *taxed(one)) for seed, one in walks.items()), ("mean", *mean(walks.values()))],
     )
     table(
-        ("", "seed", *TITLES),
-        [(what, seed, *(show(getattr(one, what).get(model)) for model in MODELS))
+        ("", "seed", *NAMES.values()),
+        [(what, seed, *(show(getattr(one, what).get(model)) for model in NAMES))
          for what in ("hallucination", "toxicity") for seed, one in walks.items()],
     )  # fmt: skip
 

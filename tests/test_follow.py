@@ -84,7 +84,9 @@ def test_a_run_is_followed_counted_drawn_and_traced(project: Path):
 
 
 def test_what_cannot_be_followed_is_one_line(project: Path):
-    assert complain("follow", "pppo", "gold=reward-2") == "pppo: no such run"
+    assert complain("follow", "pppo", "gold=reward-2") == (
+        "pppo: no such run; a run is a folder with manifest.json, such as runs/pppo"
+    )
     assert complain("follow", "reward", "gold=reward-2").startswith("runs/reward: kept no policies along its way")
     assert complain("follow", "ppo", "gold=reward").startswith("gold: reward is what ppo was trained against")
     assert complain("follow", "ppo").startswith("gold: ")

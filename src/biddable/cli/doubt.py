@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from biddable import runs
 from biddable.cli import jobs, machines
 from biddable.cli.jobs import Job, Words
-from biddable.cli.project import model_folder, run_folder, say
-from biddable.config import ConfigError
+from biddable.cli.project import found_run, model_folder, say
 
 SICK = 1  # exit status of a doctor who found something
 
@@ -39,15 +37,6 @@ def doctor(
 
 def heading(findings: int) -> str:
     return f"{findings} thing{'s' if findings > 1 else ''} wrong" if findings else "nothing wrong was seen"
-
-
-def found_run(name: str) -> Path:
-    """The folder of a run that is named as the verbs name it, or by its path."""
-    of_project = run_folder(None, name)
-    folder = next((at for at in (of_project, Path(name)) if (at / runs.MANIFEST).is_file()), None)
-    if folder is None:
-        raise ConfigError(f"{name}: no such run; a run is a folder with {runs.MANIFEST}, such as {of_project}")
-    return folder
 
 
 VERBS = {

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from biddable import records, runs
 from biddable.cli.jobs import Places, Show, Words, carry_out, load
-from biddable.cli.project import model_folder, run_folder, say
+from biddable.cli.project import found_run, model_folder, say
 from biddable.cli.sampling import prompts_file, prompts_now, run_name
 from biddable.config import ConfigError
 from biddable.records import digest
@@ -36,9 +36,7 @@ def follow(
     from biddable.text import snapshots
 
     places, settings = load(FollowPlaces, along.FollowConfig, words, "follow", show)
-    trained = next((at for at in (run_folder(None, run), Path(run)) if (at / runs.MANIFEST).is_file()), None)
-    if trained is None:
-        raise ConfigError(f"{run}: no such run")
+    trained = found_run(run)
     kept, there = runs.kept(trained), runs.read_manifest(trained)
     if 0 not in kept or len(kept) < 2 or "reward_model" not in there.inputs:
         raise ConfigError(f"{trained}: kept no policies along its way; train it with keep_every=10, say")

@@ -161,7 +161,7 @@ def _tell(path: Path) -> None:
     from biddable.measure.captions import followed, span
     from biddable.measure.in_short import headlines, lines
     from biddable.measure.preferred import in_short
-    from biddable.measure.results import ReportData, name_of, pair
+    from biddable.measure.results import RANKED_BY, ReportData, name_of, pair
 
     data = ReportData.model_validate_json(path.read_bytes())
     results, told = data.results, {one.label for one in headlines(data)}
@@ -185,9 +185,6 @@ def _tell(path: Path) -> None:
     if results.followed:
         for line in followed(data):
             say(line)
-
-
-RANKED_BY = {"train_labelers": "training labelers", "held_out_labelers": "held-out labelers"}
 
 
 def _each(what: str, by_model: "Mapping[str, Interval]") -> "dict[str, Interval]":

@@ -91,6 +91,15 @@ def run_folder(out: Path | None, name: str) -> Path:
     return out or (project.runs if project else Path("runs")) / name
 
 
+def found_run(name: str) -> Path:
+    """The folder of a run that is named as the verbs name it, or by its path."""
+    of_project = run_folder(None, name)
+    folder = next((at for at in (of_project, Path(name)) if (at / runs.MANIFEST).is_file()), None)
+    if folder is None:
+        raise ConfigError(f"{name}: no such run; a run is a folder with {runs.MANIFEST}, such as {of_project}")
+    return folder
+
+
 def newest(what: str, split: str | None = None) -> Path | None:
     """The latest snapshot of this kind in the project (or this folder)."""
     project = look()

@@ -6,7 +6,7 @@ from typing import Literal
 from biddable.measure.agreement import Agreement
 from biddable.measure.curves import Curve, smooth
 from biddable.measure.interval import Interval
-from biddable.measure.results import ReportData, Results, in_order, name_of, pair
+from biddable.measure.results import RANKED_BY, ReportData, Results, in_order, name_of, pair
 from biddable.measure.reward import Folds
 
 GAP = "\u00a0"  # 87 % must not break before its sign
@@ -55,6 +55,11 @@ def short(interval: Interval) -> str:
 
 def number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
+
+
+def ranged(interval: Interval) -> str:
+    """What is no share: 0.42 (0.31 to 0.53)."""
+    return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
 
 
 def direction(interval: Interval, even: float = 0.5) -> Direction:
@@ -132,7 +137,7 @@ def labels(data: ReportData) -> list[str]:
         said = [f"Two labelers say the same of {span(agreement)} of pairs; guessing would reach {chance}."]
         if agreement.word != "above chance":
             said.append("That is no better than chance, so no reward model can learn from them.")
-    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
+    for key, who in RANKED_BY.items():
         if key in accuracy:
             said.append(f"The reward model foresees {who} on {span(accuracy[key])} of pairs.")
     said += _against_agreement(agreement, accuracy.get("train_labelers"))
@@ -236,7 +241,7 @@ def followed(data: ReportData) -> list[str]:
             name, end = (name_of(one.run), f"iteration {last}") if policy else ("Best of n", f"n = {last}")
             changed = f"from its best point to {end} {one.gold}'s score"
             how_far = f"{number(abs(way.fall.value))} ({number(way.fall.low)} to {number(way.fall.high)})"
-            risen = f"{number(way.rise.value)} ({number(way.rise.low)} to {number(way.rise.high)})"
+            risen = ranged(way.rise)
             if way.shown:
                 said.append(
                     f"{name}: over-optimised: {changed} falls by {how_far} while that of {one.proxy}, which is "

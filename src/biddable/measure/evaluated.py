@@ -8,7 +8,7 @@ from biddable.measure.in_short import FAULTS
 from biddable.measure.interval import Interval
 from biddable.measure.markdown import said, table
 from biddable.measure.model_facts import Facts
-from biddable.measure.results import ReportData, in_order, name_of, pair
+from biddable.measure.results import RANKED_BY, ReportData, in_order, name_of, pair
 
 HEAD = ["value", "95 % interval", "n"]
 NOT_MEASURED = "Not measured: no measurement of these weights is here. `biddable measure` makes one."
@@ -95,8 +95,7 @@ def _by_group(model: Facts, data: ReportData) -> str:
 
 
 def _reward(data: ReportData) -> str:
-    who = {"train_labelers": "training labelers", "held_out_labelers": "held-out labelers"}
-    rows = [[f"foresees {who[key]}", *_cells(rate)] for key, rate in data.results.reward_accuracy.items()]
+    rows = [[f"foresees {RANKED_BY[key]}", *_cells(rate)] for key, rate in data.results.reward_accuracy.items()]
     folds = data.results.folds
     if folds is not None:
         rows += [["folds: labelers it learnt from", *_cells(folds.own_mean)]]

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from biddable.measure import captions
 from biddable.measure.agreed import Agreed, Alone
-from biddable.measure.captions import number, percent, span
+from biddable.measure.captions import percent, ranged, span
 from biddable.measure.charts import Mark, Row, both_widths, dots, legend
 from biddable.measure.figures import HEAD, cells, figure, mark, scale_of
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, join, table
-from biddable.measure.results import ReportData
+from biddable.measure.results import RANKED_BY, ReportData
 from biddable.measure.reward import Folds
 
 # Ouyang et al. 2022, 4.1: five-fold accuracy on labelers inside and outside the training groups, value ± error.
@@ -50,7 +50,7 @@ def _foreseen(data: ReportData) -> list[tuple[str, Interval, tuple[float, float]
     ]
     if overall is not None and not made:
         made.append(("Agreement, labelers", overall, None))
-    for key, who in (("train_labelers", "training labelers"), ("held_out_labelers", "held-out labelers")):
+    for key, who in RANKED_BY.items():
         if key in found:  # the paper's values are of folds: beside those they stand, if there are any
             made.append((f"Reward model, {who}", found[key], None if folds else PAPER_ACCURACY[who]))
     if folds is not None:
@@ -102,7 +102,7 @@ def _coefficients(found: Sequence[Agreed]) -> Iterator[Safe]:
 
 
 def _point(found: Interval | None) -> str:
-    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})" if found else "–"
+    return ranged(found) if found else "–"
 
 
 def _alone(found: Mapping[str, Sequence[Alone]]) -> Iterator[Safe]:

@@ -3,7 +3,7 @@ the judges that are no people are worth. Sentences, a picture and tables."""
 
 from collections.abc import Iterable, Sequence
 
-from biddable.measure.captions import RATE_NAMES, between, direction, listed, number, percent, span
+from biddable.measure.captions import RATE_NAMES, between, direction, listed, number, percent, ranged, span
 from biddable.measure.charts import Mark, Row, both_widths, dots, share_scale
 from biddable.measure.davidson import Scale
 from biddable.measure.interval import Interval
@@ -191,7 +191,7 @@ def _rules(pairings: Sequence[Pairing]) -> Safe | None:
 def _scale(scale: Scale, found: Preference) -> Safe:
     baseline = name_of(scale.baseline)
     rows = [
-        [name_of(model), _number(place.score), _cell(place.preferred), f"{place.score.n:,}"]
+        [name_of(model), ranged(place.score), _cell(place.preferred), f"{place.score.n:,}"]
         for model, place in sorted(scale.places.items(), key=lambda item: -item[1].score.value)
     ]
     caption = (
@@ -199,10 +199,6 @@ def _scale(scale: Scale, found: Preference) -> Safe:
         f"often it would be preferred to {baseline}; two equals tie in {percent(scale.tie / (2 + scale.tie))}"
     )
     return table(caption, ["model", "score", f"over {baseline}", "verdicts"], rows)
-
-
-def _number(interval: Interval) -> str:
-    return f"{number(interval.value)} ({number(interval.low)} to {number(interval.high)})"
 
 
 def _kinds(pairings: Iterable[Pairing]) -> Safe | None:
@@ -261,7 +257,7 @@ def _differences(found: Preference) -> Safe | None:
     rows = []
     for rate, by_model in found.differences.items():
         for model, gap in by_model.items():
-            shown = _number(gap) if rate == "overall" else _points(gap)
+            shown = ranged(gap) if rate == "overall" else _points(gap)
             label = RATE_NAMES[rate][0] if rate in RATE_NAMES else rate.replace("_", " ").capitalize()
             rows.append([f"{label}, {name_of(model)}", shown, f"{gap.n:,}"])
     if not rows or found.baseline is None:

@@ -25,6 +25,9 @@ from biddable.runs import RunManifest, read_manifest, write_aside
 # In the order in which the loop makes them; other models may be named too and come after.
 NAMES = {"base": "base", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
 
+# Of the reward model's accuracies, whose pairs were foreseen.
+RANKED_BY = {"train_labelers": "training labelers", "held_out_labelers": "held-out labelers"}
+
 FigureName = Literal[
     "preference", "labels", "calibration", "training", "followed", "behaviour", "tax", "benchmarks", "samples"
 ]
