@@ -1,15 +1,13 @@
 """What is foretold is what comes: memory against the measured peak of a process, numbers against a count by hand."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import beside
 import tiny
 from biddable.cli import app
 from biddable.doubt import memory, work
@@ -43,23 +41,6 @@ def files(tmp_path_factory) -> dict[str, Path]:
         "prompts": tiny.prompts(place / "prompts.jsonl", [asked for asked, _ in PAIRS]),
         "pages": tiny.pages(place / "pages.jsonl", [" ".join([noun] * 60) for noun in NOUNS]),
     }
-
-
-def command(folder: Path, *words: str) -> tuple[str, float]:
-    """What a command says, and the most memory that its process ever had, in bytes."""
-    environ = os.environ | {"BIDDABLE_QUIET": "1", "OMP_NUM_THREADS": "1"}
-    code = (
-        "import re, torch; torch.set_num_threads(1); from biddable.cli import main\n"
-        "try: main()\n"
-        # and not ru_maxrss, which a child inherits from the process that begat it
-        "finally: print('peak', *re.findall(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr
-    told, _, peak = done.stdout.rpartition("peak ")
-    return told, float(peak) * 1024  # counted in kilobytes
 
 
 # Little but a pass is held besides the weights where adapters learn, hence more layers: one of them is on its way, and
@@ -142,11 +123,14 @@ def test_memory_is_foretold_within_a_fifth(stage, words, files, tmp_path):
         """,
         encoding="utf-8",
     )
-    told, _ = command(tmp_path, "plan", stage, str(recipe), *words, "--steps", "0")
-    [foretold] = re.findall(r"([\d,]+) MB  in all", told)
-    [libraries] = re.findall(r"([\d,]+) MB  Python and its libraries", told)
+    planned = beside.command(tmp_path, "plan", stage, str(recipe), *words, "--steps", "0")
+    assert planned.status == 0, planned.told
+    [foretold] = re.findall(r"([\d,]+) MB  in all", planned.told)
+    [libraries] = re.findall(r"([\d,]+) MB  Python and its libraries", planned.told)
     assert not (tmp_path / "runs").exists()  # it was planned and not done
-    _, measured = command(tmp_path, stage, str(recipe), *words)
+    done = beside.command(tmp_path, stage, str(recipe), *words)
+    assert done.status == 0, done.told
+    measured = done.peak
     foretold, libraries = (float(text.replace(",", "")) * 1e6 for text in (foretold, libraries))
     assert foretold == pytest.approx(measured, rel=0.2)
     # And without the libraries, which anyone could foretell. Where adapters learn, the holes that unlike passes leave

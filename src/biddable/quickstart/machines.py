@@ -7,11 +7,14 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +51,7 @@ class Stage:
 @contextmanager
 def workers() -> Iterator[ProcessPoolExecutor]:
     """Two processes with one thread each: on two cores faster than one with two, and the same bits every time."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(2, mp_context=context, initializer=_alone)
+    pool = ProcessPoolExecutor(2, mp_context=_context(), initializer=_alone)
     try:
         yield pool
     except BaseException:
@@ -58,6 +60,17 @@ def workers() -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """On Linux a process beside us imports what stages need, once and while people are still at work, and is forked.
+    Elsewhere libraries do not outlive a fork."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["biddable.learn.ppo", "biddable.sample.likelihood"])
+    forkserver.ensure_running()
+    return context
 
 
 def _alone() -> None:
