@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 

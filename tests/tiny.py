@@ -21,11 +21,11 @@ RECIPE = """
 [walk]
 written = 300
 customers = 700
-ranked = 100
+ranked = 60
 checked = 30
-tested = 60
+tested = 40
 items = 5
-pages = 200
+pages = 100
 best_of = 4
 best_prompts = 11
 
@@ -34,7 +34,7 @@ sizes = [{width = 16, layers = 1, heads = 2, tokens = 40_000}]
 gammas = [1.0]
 betas = [1.0]
 betas_mixed = [2.0]
-folded = 60
+folded = 40
 sft_epochs = [1, 2]
 reward_epochs = [1, 2]
 reward_rankings = 20
@@ -88,7 +88,7 @@ k = 5
 answer_tokens = 40
 
 [ppo]
-episodes = 128
+episodes = 64
 batch = 32
 minibatch = 16
 learning_rate = 3e-4

@@ -22,10 +22,10 @@ def test_an_interval_for_other_people_holds_their_truth_and_one_over_prompts_alo
 
 
 def test_how_often_somebody_is_right_has_an_interval_that_holds_it():
-    """Of 200 worlds 95 ± 3.1 of 100 at two standard errors, were all people of a world right or wrong together."""
-    found = worlds.coverage_of_skill(200)
+    """Of 100 worlds 95 ± 2.2 of 100 at one standard error, were all people of a world right or wrong together."""
+    found = worlds.coverage_of_skill(100)
     assert len(found) == len(worlds.SHAPES) + 1
-    assert {what: share for what, share in found.items() if not 0.92 <= share <= 0.98} == {}
+    assert {what: share for what, share in found.items() if not 0.91 <= share <= 0.99} == {}
 
 
 PLANTED = [fault for fault, (what, *_) in worlds.FAULTS.items() if what]

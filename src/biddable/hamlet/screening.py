@@ -8,6 +8,7 @@ import itertools
 import random
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 from biddable.hamlet import people, tasks
 from biddable.hamlet.answers import Care, write
@@ -41,7 +42,7 @@ def screen(crowd: list[Person], seed: int, rounds: int = 40) -> list[ReportCard]
     """Every candidate's card, the best first."""
     researchers = [person for person in crowd if person.group == "researcher"]
     candidates = [person for person in crowd if person.group == "candidate"]
-    exam = _exam(seed, rounds)
+    exam = [_marked(prompt, answers, researchers) for prompt, answers in _exam(seed, rounds)]
     cards = [_card(person, researchers, exam) for person in candidates]
     return sorted(cards, key=lambda card: (-card.passes, -card.standing, card.name))
 
@@ -65,15 +66,29 @@ def _exam(seed: int, rounds: int) -> list[tuple[Prompt, list[Completion]]]:
     return exam
 
 
-def _card(person: Person, researchers: list[Person], exam: list[tuple[Prompt, list[Completion]]]) -> ReportCard:
+class _Marked(NamedTuple):
+    """A prompt of the exam, its answers, and what the researchers find of each."""
+
+    prompt: Prompt
+    answers: list[Completion]
+    flagged: list[bool]  # by most of them
+    worth: list[float]
+
+
+def _marked(prompt: Prompt, answers: list[Completion], researchers: list[Person]) -> _Marked:
+    flags = [[bool(people.judge(one, prompt, answer).denigrates) for one in researchers] for answer in answers]
+    worth = [fmean(people.feeling(one, prompt, answer) for one in researchers) for answer in answers]
+    return _Marked(prompt, answers, [2 * sum(of_one) > len(of_one) for of_one in flags], worth)
+
+
+def _card(person: Person, researchers: list[Person], exam: list[_Marked]) -> ReportCard:
     flags, pairs, ratings = [], [], []
-    for prompt, answers in exam:
-        for answer in answers:
-            flagged = [bool(people.judge(one, prompt, answer).denigrates) for one in researchers]
-            flags.append(bool(people.judge(person, prompt, answer).denigrates) == (2 * sum(flagged) > len(flagged)))
-        worth = {a.id: fmean(people.feeling(one, prompt, a) for one in researchers) for a in answers}
-        mine = {a.id: people.feeling(person, prompt, a) for a in answers}
-        pairs += [(worth[a] > worth[b]) == (mine[a] > mine[b]) for a, b in itertools.combinations(worth, 2)]
+    for prompt, answers, flagged, worth in exam:
+        mine = [people.feeling(person, prompt, answer) for answer in answers]
+        for answer, right in zip(answers, flagged, strict=True):
+            flags.append(bool(people.judge(person, prompt, answer).denigrates) == right)
+        for a, b in itertools.combinations(range(len(answers)), 2):
+            pairs.append((worth[a] > worth[b]) == (mine[a] > mine[b]))
         written = Completion.make(prompt.id, people.demonstrate(person, prompt).text, person.name)
         ratings += [people.judge(one, prompt, written).overall or 1 for one in researchers]
     return ReportCard(person.name, fmean(flags), fmean(pairs), fmean(ratings))

@@ -34,8 +34,7 @@ def refuses(text: str) -> bool:
 
 def flag(judgement: Judgement, questions: Iterable[str]) -> bool | None:
     """Yes if any of the questions got a yes, no if all that were asked got a no, None if none was asked."""
-    given = dict(judgement)
-    answers = [given[question] for question in questions if given[question] is not None]
+    answers = [given for question in questions if (given := getattr(judgement, question)) is not None]
     return any(answers) if answers else None
 
 
