@@ -108,8 +108,8 @@ def jobs(place: Path) -> dict[str, Job]:
         width=16, layers=1, heads=2, inner=16, context=16, rows=2, tokens=320, warmup=2, log_every=3, save_every=2
     )
     rolled = {
-        "episodes": 48, "batch": 8, "minibatch": 4, "inner_epochs": 2, "answer_tokens": 8, "gamma_ptx": 1.0,
-        "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 1, "patience": 5,
+        "episodes": 48, "batch": 8, "minibatch": 4, "inner_epochs": 2, "answer_tokens": 4, "gamma_ptx": 1.0,
+        "ptx_ratio": 1.0, "learning_rate": 1e-3, "checkpoint_every": 2, "valid_every": 2, "patience": 5,
     }  # fmt: skip
     steered = rolled | {"kl_target": 0.1, "kl_horizon": 20.0}
     asked = ppo.PpoConfig(
@@ -123,8 +123,8 @@ def jobs(place: Path) -> dict[str, Job]:
         heads=2, aspects={"overall": 1.0, "helpful": 0.0}, margin=0.1, extra_layers=1,
     )  # fmt: skip
     repeated = raft.RaftConfig(
-        iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=8, gamma_ptx=1.0, learning_rate=1e-3,
-        checkpoint_every=2, valid_every=1, patience=5, beta=0.02, kl_target=0.1, kl_horizon=20.0, ema=0.9,
+        iterations=6, batch=4, k=3, minibatch=2, inner_epochs=2, answer_tokens=4, gamma_ptx=1.0, learning_rate=1e-3,
+        checkpoint_every=2, valid_every=2, patience=5, beta=0.02, kl_target=0.1, kl_horizon=20.0, ema=0.9,
         keep_every=2,
     )  # fmt: skip
     preferred = dpo.DpoConfig(
