@@ -13,6 +13,7 @@ import time
 
 import httpx2
 import pytest
+from served import alone, client_of
 from team import rank_job, ranked, stock, team, true_worth, work_on
 
 from biddable.cli.label import _listen
@@ -63,7 +64,7 @@ def test_practice_leads_to_a_first_label_within_a_minute_and_leaves_nothing(tmp_
             assert line, said
             said += line
         link = re.search(r"http\S+/join/\S+", said).group()
-        with httpx2.Client(follow_redirects=True, timeout=60, base_url=link.partition("/join/")[0]) as client:
+        with client_of(link.partition("/join/")[0], follow_redirects=True) as client:
             home = _patiently(client, link)
             assert "Practice: judge and rank" in home.text
             assert "gone when the program stops" in home.text
@@ -161,4 +162,4 @@ def test_what_is_small_goes_out_at_once():
             writer.close()
         return said
 
-    assert asyncio.run(met()) == 1
+    assert alone(met()) == 1

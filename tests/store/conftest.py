@@ -10,7 +10,7 @@ from biddable.store import Store, open_store
 
 sys.path.insert(0, str(Path(__file__).parent))  # for village.py, under either of pytest's import modes
 
-from moulds import Fill, Moulds, nothing
+from moulds import Fill, Moulds, nothing, spared_the_disk
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +19,14 @@ def moulds(tmp_path_factory: pytest.TempPathFactory) -> Moulds:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def filled(request: pytest.FixtureRequest, tmp_path: Path, moulds: Moulds) -> Callable[[Fill], str]:
+def filled(request: pytest.FixtureRequest, tmp_path: Path, moulds: Moulds) -> Iterator[Callable[[Fill], str]]:
     """Where a store is that is filled so."""
-    if request.param == "sqlite":
-        return lambda fill: moulds.file(tmp_path / "store.db", fill)
-    postgres = request.getfixturevalue("postgres")
-    return lambda fill: moulds.database(postgres, fill)
+    with spared_the_disk():
+        if request.param == "sqlite":
+            yield lambda fill: moulds.file(tmp_path / "store.db", fill)
+        else:
+            postgres = request.getfixturevalue("postgres")
+            yield lambda fill: moulds.database(postgres, fill)
 
 
 @pytest.fixture
