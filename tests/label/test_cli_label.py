@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -98,17 +99,24 @@ def _patiently(client, link):
     raise AssertionError("the server did not come up")
 
 
-@pytest.fixture
-def labeled(tmp_path):
+@pytest.fixture(scope="module")
+def once_labeled(tmp_path_factory):
     """A project with labels in it."""
-    made = run("init", "mine", cwd=tmp_path)
+    folder = tmp_path_factory.mktemp("labeled")
+    made = run("init", "mine", cwd=folder)
     assert made.returncode == 0, made.stderr
-    with open_store(tmp_path / "mine" / "store.db") as store:
+    with open_store(folder / "mine" / "store.db") as store:
         stock(store, 3)
         rank_job(store)
         (ann,) = team(store, ["ann"])
         work_on(store, ann, lambda held: ranked(held, true_worth), now())
-    return tmp_path / "mine"
+    return folder / "mine"
+
+
+@pytest.fixture
+def labeled(once_labeled, tmp_path):
+    """Such a project of one's own."""
+    return shutil.copytree(once_labeled, tmp_path / "mine")
 
 
 def test_verify_says_sound_and_the_newest_hash(labeled):

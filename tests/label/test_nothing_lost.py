@@ -204,7 +204,7 @@ def test_a_disk_that_refuses_to_write_loses_nothing_and_is_over_when_it_writes_a
     sessions = siege.prepare(str(where), people=1, count=60, lease=60)
     ((labeler, session),) = sessions.items()
     server = siege.Server(tmp_path, str(where))
-    ledger = siege.Ledger(lease=60)
+    ledger = siege.Ledger(lease=0)  # nobody dawdles until theirs is gone: that would be a minute
 
     def limit(size: int) -> None:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
