@@ -131,9 +131,8 @@ def chromium() -> str:
     return found
 
 
-# One for all of these tests, and gone before those of other folders: while it runs, its loop is this thread's
-# (`served.alone` runs another).
-@pytest.fixture(scope="package")
+# Of the module: while it runs, its loop is this thread's, and no other runs beside it.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as play:
         one = play.chromium.launch(executable_path=chromium(), args=list(QUIET))
