@@ -1,5 +1,6 @@
 """A real server on a real port, and people who are signed in to it."""
 
+import functools
 import os
 import shutil
 import sys
@@ -11,7 +12,8 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from biddable.label import create_app
+from biddable.label import app as application
+from biddable.label import create_app, desk
 from biddable.records import Completion, Group, Prompt
 from biddable.store import accounts, open_store
 from biddable.store.accounts import Account, Role
@@ -20,12 +22,29 @@ from biddable.store.keeper import now
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
-from served import serving
+import served
+from moulds import Moulds, spared_the_disk
+
+
+@pytest.fixture(scope="session")
+def moulds(tmp_path_factory: pytest.TempPathFactory) -> Moulds:
+    return Moulds(tmp_path_factory.mktemp("moulds"))
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> str:
-    return str(tmp_path / "store.db")
+def where(tmp_path: Path, moulds: Moulds) -> str:
+    """Where an empty store is."""
+    return moulds.file(tmp_path / "store.db")
+
+
+# Of the package, and not of the session: what it changes is for these tests alone.
+@pytest.fixture(scope="package", autouse=True)
+def house() -> Iterator[None]:
+    """A program makes its pages' templates once, however many apps these tests make."""
+    with spared_the_disk(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application, "pages", functools.cache(desk.pages))
+        yield
+        served.see_off()
 
 
 @pytest.fixture
@@ -50,7 +69,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def url(app) -> Iterator[str]:
-    with serving(app) as address:
+    with served.serving(app, stay=False) as address:
         yield address
 
 
@@ -70,7 +89,7 @@ def person(url: str, app) -> Iterator[Callable[..., tuple[httpx2.Client, Account
         desk = app.state.desk
         account = desk.write(accounts.make, name, role, group, desk.now())
         token = desk.write(accounts.open_door, account.labeler, "session", desk.now())
-        client = httpx2.Client(base_url=url, cookies={"biddable": token}, timeout=30)
+        client = served.client_of(url, cookies={"biddable": token})
         clients.append(client)
         return client, account
 
@@ -112,6 +131,7 @@ def chromium() -> str:
     return found
 
 
+# Of the module: while it runs, its loop is this thread's, and no other runs beside it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as play:

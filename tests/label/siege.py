@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from served import alone
 from sqlalchemy import func, select
 
 from biddable.label.forms import Judged
@@ -344,7 +345,7 @@ def run(
     sessions = prepare(where, people, submits, lease)
     server = Server(folder, where)
     try:
-        ledger = asyncio.run(storm(server, sessions, submits, kills, seed, pause, lease, strike))
+        ledger = alone(storm(server, sessions, submits, kills, seed, pause, lease, strike))
     finally:
         with contextlib.suppress(AttributeError, ProcessLookupError):
             server.process.kill()

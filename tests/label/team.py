@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from biddable.label import forms
-from biddable.records import Completion, Prompt
+from biddable.records import AnyRecord, Completion, Prompt
 from biddable.store import Store, accounts, fill, jobs, work
 from biddable.store.accounts import Account
 from biddable.store.jobs import Job, JobSettings
@@ -22,13 +22,15 @@ Worth = Callable[[Completion, int], float]  # of an answer, and of its place on 
 
 def stock(store: Store, count: int, split: str = "train", start: int = 0) -> None:
     """Prompts with four answers each, of known worth: a is best."""
+    records: list[AnyRecord] = []
     for n in range(start, start + count):
         prompt = Prompt(id=f"p{n:04}", text=f"Tell me something about the number {n}.", split=split)
-        answers = [
+        records.append(prompt)
+        records += [
             Completion(id=f"{prompt.id}-{x}", prompt_id=prompt.id, text=f"{n} is a number. " * times, run_id=f"run-{x}")
             for times, x in enumerate("abcd", start=1)
         ]  # fmt: skip
-        store.add_many([prompt, *answers])
+    store.add_many(records)
 
 
 def hire(store: Store, name: str, group: str = "training", role: str = "labeler") -> Account:

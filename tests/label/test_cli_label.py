@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ import time
 
 import httpx2
 import pytest
+from served import alone, client_of
 from team import rank_job, ranked, stock, team, true_worth, work_on
 
 from biddable.cli.label import _listen
@@ -63,7 +65,7 @@ def test_practice_leads_to_a_first_label_within_a_minute_and_leaves_nothing(tmp_
             assert line, said
             said += line
         link = re.search(r"http\S+/join/\S+", said).group()
-        with httpx2.Client(follow_redirects=True, timeout=60, base_url=link.partition("/join/")[0]) as client:
+        with client_of(link.partition("/join/")[0], follow_redirects=True) as client:
             home = _patiently(client, link)
             assert "Practice: judge and rank" in home.text
             assert "gone when the program stops" in home.text
@@ -97,17 +99,24 @@ def _patiently(client, link):
     raise AssertionError("the server did not come up")
 
 
-@pytest.fixture
-def labeled(tmp_path):
+@pytest.fixture(scope="module")
+def once_labeled(tmp_path_factory):
     """A project with labels in it."""
-    made = run("init", "mine", cwd=tmp_path)
+    folder = tmp_path_factory.mktemp("labeled")
+    made = run("init", "mine", cwd=folder)
     assert made.returncode == 0, made.stderr
-    with open_store(tmp_path / "mine" / "store.db") as store:
+    with open_store(folder / "mine" / "store.db") as store:
         stock(store, 3)
         rank_job(store)
         (ann,) = team(store, ["ann"])
         work_on(store, ann, lambda held: ranked(held, true_worth), now())
-    return tmp_path / "mine"
+    return folder / "mine"
+
+
+@pytest.fixture
+def labeled(once_labeled, tmp_path):
+    """Such a project of one's own."""
+    return shutil.copytree(once_labeled, tmp_path / "mine")
 
 
 def test_verify_says_sound_and_the_newest_hash(labeled):
@@ -161,4 +170,4 @@ def test_what_is_small_goes_out_at_once():
             writer.close()
         return said
 
-    assert asyncio.run(met()) == 1
+    assert alone(met()) == 1

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
-from served import serving
+from served import client_of, serving
 
 from biddable.label import create_app, signin
 from biddable.label.guard import LARGEST
@@ -40,7 +40,7 @@ def app(where: str, clock: Clock):
 
 @pytest.fixture
 def visitor(url):
-    with httpx2.Client(base_url=url, timeout=30, follow_redirects=False) as client:
+    with client_of(url, timeout=30, follow_redirects=False) as client:
         yield client
 
 
@@ -213,7 +213,7 @@ def test_a_session_that_was_brought_along_is_not_taken_up(app, visitor):
 @pytest.mark.parametrize("secure", [False, True])
 def test_the_cookie_is_for_this_server_alone(where, secure: bool):
     app = create_app(where, secure=secure)
-    with serving(app) as url, httpx2.Client(base_url=url, timeout=30) as visitor:
+    with serving(app) as url, client_of(url, timeout=30) as visitor:
         _, token = invited(app, "ann")
         cookie = visitor.post(f"/join/{token}", data={"password": WORDS}).headers["set-cookie"].lower()
     assert ("__host-biddable=" in cookie, "secure" in cookie) == (secure, secure)
@@ -228,12 +228,12 @@ def test_a_space_that_a_phone_adds_to_the_name_is_none(app, url, person):
     app.state.desk.write(
         accounts.change, account.labeler, app.state.desk.now(), password=signin.hash_password("a" * 12)
     )
-    with httpx2.Client(base_url=url, timeout=60) as visitor:
+    with client_of(url) as visitor:
         assert visitor.post("/sign-in", data={"name": " ann ", "password": "a" * 12}).status_code == 303
 
 
 def test_spaces_around_a_name_give_no_more_tries(url):
-    with httpx2.Client(base_url=url, timeout=60) as visitor:
+    with client_of(url) as visitor:
         said = [visitor.post("/sign-in", data={"name": "ann" + " " * n, "password": "x"}).status_code for n in range(7)]
     assert said[0] == 401
     assert said[-1] == 429
@@ -269,7 +269,7 @@ def test_what_another_site_sends_changes_nothing(person, url, headers: dict[str,
 def test_a_server_for_this_machine_answers_to_its_own_name_alone(where):
     with (
         serving(create_app(where, hosts=frozenset({"localhost"}))) as url,
-        httpx2.Client(base_url=url, timeout=60) as visitor,
+        client_of(url) as visitor,
     ):
         assert visitor.get("/health").status_code == 200
         for host in ("evil.example", "localhost.evil.example", "evil.example:80", ""):

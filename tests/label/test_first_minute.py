@@ -3,8 +3,8 @@
 import json
 import re
 
-import httpx2
 import pytest
+from served import client_of
 
 from biddable.records import Prompt
 from biddable.store import jobs
@@ -78,7 +78,7 @@ def test_a_large_upload_is_not_bounded_but_other_bodies_are(owner):
 def test_only_managers_may_bring_prompts_and_a_stranger_is_refused_before_the_body_is_read(person, url):
 
     ann, _ = person("ann")
-    with httpx2.Client(base_url=url, timeout=60) as stranger:
+    with client_of(url) as stranger:
         for client, status in ((ann, 403), (stranger, 303)):
             answer = client.post("/manage/prompts/file?name=a.jsonl", content=b'{"text": "mine"}')
             assert answer.status_code == status
@@ -90,7 +90,7 @@ def test_an_invitation_is_shown_once_and_lets_its_person_in(owner, url, app):
     (link,) = re.findall(r'value="(http[^"]+/join/[^"]+)"', page)
     assert link.startswith(url)
     assert link not in owner.get("/manage/people").text
-    with httpx2.Client(follow_redirects=True) as ben:
+    with client_of(follow_redirects=True) as ben:
         home = ben.post(link, data={"password": "correct horse battery"})
         assert "Hello, ben" in home.text
 

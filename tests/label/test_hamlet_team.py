@@ -1,6 +1,5 @@
 """Hamlet's simulated team in the labeling app, over HTTP: what they say there is what they say directly."""
 
-import asyncio
 import os
 import random
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import siege
-from served import serving
+from served import alone, serving
 from sqlalchemy import func, select
 
 from biddable.config import ConfigError
@@ -163,7 +162,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_pa
         owner(store)
         fill(store, len(TEAM))
     server = siege.Server(tmp_path, str(where))
-    asyncio.run(server.start())
+    alone(server.start())
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -180,7 +179,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_pa
                 while thread.is_alive() and _answered(store) < least:
                     time.sleep(0.02)
             server.stop(signal.SIGKILL)
-            asyncio.run(server.start())
+            alone(server.start())
         thread.join(300)
         assert not thread.is_alive()
     finally:

@@ -16,6 +16,7 @@ from biddable.store import accounts, open_store
 from biddable.store.work_tables import answers, drafts, passes, slots
 
 SAVED = "Saved"
+AGAIN = 10_000  # milliseconds, after which a page tries once more to send what waits
 
 
 @pytest.fixture
@@ -152,7 +153,9 @@ def test_offline_with_no_next_task_at_hand_it_comes_with_the_connection(app, per
 
 def test_an_answer_whose_receipt_was_lost_counts_once(app, person, window):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = window("ann")
+    page.clock.install()
+    begin(page)
     text(page).fill("Toast it.")
     lost = []
 
@@ -166,6 +169,7 @@ def test_an_answer_whose_receipt_was_lost_counts_once(app, person, window):
     page.route("**/answer", lose)
     page.locator("[data-do=submit]").click()
     expect(page.locator("#banner")).to_contain_text("An answer waits")
+    page.clock.run_for(AGAIN)
     expect(page.locator("#banner")).to_be_hidden()
     assert len(lost) == 1
     assert len(rows(app, answers)) == 1

@@ -7,9 +7,8 @@ import random
 import re
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
-from served import settled
+from served import client_of, settled
 from sqlalchemy import select
 from team import hire, rank_job, ranked, stock, taste, team, true_worth, work_on
 
@@ -271,7 +270,7 @@ def test_a_labeler_sees_how_they_agree_with_what_was_decided_and_why(owner, stor
     owner.post(f"/manage/review/{task}/blind", data=order)
     owner.post(f"/manage/review/{task}/final", data=order | {"cause": "guideline gap", "note": "Short is enough here."})
     token = desk.write(accounts.open_door, ben.labeler, "session", desk.now())
-    with httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}, timeout=60) as client:
+    with client_of(str(owner.base_url), cookies={"biddable": token}) as client:
         mine = client.get("/mine?month=2026-11").text
     assert "Short is enough here." in mine
     assert "The guidelines did not say" in mine

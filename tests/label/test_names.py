@@ -2,8 +2,8 @@
 
 import sqlite3
 
-import httpx2
 import pytest
+from served import client_of
 
 from biddable.label.signin import hash_password
 from biddable.store import StoreError, accounts, engine, migrate, open_store
@@ -12,7 +12,7 @@ WORDS = "a few words in a row"
 
 
 def sign_in(url: str, name: str) -> int:
-    with httpx2.Client(base_url=url, timeout=30) as client:
+    with client_of(url, timeout=30) as client:
         return client.post("/sign-in", data={"name": name, "password": WORDS}, follow_redirects=False).status_code
 
 
@@ -141,6 +141,6 @@ def test_a_page_that_is_not_there_is_one_s_own(person, url):
     ann, _ = person("ann")
     said = ann.get("/manage/nope", headers=PAGE)
     assert (said.status_code, "There is no such page." in said.text, "Sign out" in said.text) == (404, True, True)
-    with httpx2.Client(base_url=url, timeout=30) as stranger:
+    with client_of(url, timeout=30) as stranger:
         said = stranger.get("/manage/nope", headers=PAGE)
     assert (said.status_code, "There is no such page." in said.text, "Sign out" in said.text) == (404, True, False)

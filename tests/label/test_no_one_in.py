@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
+from served import client_of
 
 from biddable.label.access import ACCESS
 from biddable.store import accounts
@@ -174,7 +175,7 @@ def routes() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def callers(url, person) -> Iterator[dict[str, httpx2.Client]]:
-    with httpx2.Client(base_url=url, timeout=30) as nobody:
+    with client_of(url, timeout=30) as nobody:
         decide = {role: person(role, role, "researcher")[0] for role in ("owner", "manager", "adjudicator")}
         others = {role: person(role, role, "training")[0] for role in ("labeler", "auditor")}
         yield {NOBODY: nobody, HELD_OUT: person("held out", "labeler", "held_out")[0], **decide, **others}
@@ -185,7 +186,7 @@ def service(url, app, person) -> Iterator[httpx2.Client]:
     """A program with a key."""
     _, account = person("service", "service", "training")
     key = app.state.desk.write(accounts.open_door, account.labeler, "service", app.state.desk.now())
-    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+    with client_of(url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
         yield client
 
 

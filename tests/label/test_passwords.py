@@ -7,7 +7,7 @@ import sys
 
 import httpx2
 import pytest
-from served import serving
+from served import client_of, serving
 
 from biddable.label import create_app, signin, weak
 from biddable.store import accounts, open_store
@@ -33,7 +33,7 @@ def known(app, person):
 @pytest.mark.parametrize("role", ["labeler", "auditor", "owner"])
 def test_everyone_changes_their_own_password(url, known, role):
     ann = known("ann", role)
-    with httpx2.Client(base_url=url, timeout=60) as elsewhere:
+    with client_of(url) as elsewhere:
         assert elsewhere.post("/sign-in", data={"name": "ann", "password": OLD}).status_code == 303
         wrong = ann.post("/password", data={"old": "not the old one", "password": NEW})
         assert (wrong.status_code, "not your password of now" in wrong.text) == (400, True)
@@ -69,7 +69,7 @@ def test_an_only_owner_who_forgot_comes_back_from_the_machine(tmp_path):
     said = run("label", "--owner-link", "--port", "8081")
     assert said.returncode == 0, said.stderr
     link = re.search(r"http://localhost:8081(/join/\S+)", said.stdout + said.stderr).group(1)
-    with serving(create_app(str(home / "store.db"))) as url, httpx2.Client(base_url=url, timeout=60) as olga:
+    with serving(create_app(str(home / "store.db"))) as url, client_of(url) as olga:
         assert "olga" in olga.get(link).text
         assert olga.post(link, data={"password": NEW}).status_code == 303
         assert olga.get("/api/me").json()["role"] == "owner"
@@ -104,7 +104,7 @@ def test_many_are_invited_at_once_all_or_none(url, person):
     rows = [html.unescape(line).split("\t") for line in listed.splitlines()]
     assert [name for name, _ in rows] == people
     for name, link in rows:
-        with httpx2.Client() as one:
+        with client_of() as one:
             assert html.escape(name) in one.get(link).text
             assert one.post(link, data={"password": NEW}).status_code == 303
     before = owner.get("/api/people").json()
@@ -127,7 +127,7 @@ def test_what_is_guessed_first_is_no_password(app, url):
     desk = app.state.desk
     maria = desk.write(accounts.make, "maria@home", "labeler", "training", desk.now())
     token = desk.write(accounts.open_door, maria.labeler, "invite", desk.now())
-    with httpx2.Client(base_url=url, timeout=60) as client:
+    with client_of(url) as client:
         for password in WEAK:
             app.state.by_address = signin.Patience(20)
             said = client.post(f"/join/{token}", data={"password": password})

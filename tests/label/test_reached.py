@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
-from served import serving
+from served import client_of, serving
 
 from biddable.label import create_app
 from biddable.store import accounts, open_store
@@ -74,7 +74,7 @@ def test_an_address_that_is_none_is_refused(owned, url):
 def test_a_server_that_is_stopped_has_done_its_work(owned, number):
     with labeling(owned) as (served, said):
         at = re.search(r"http://\S+", said).group()
-        with httpx2.Client(base_url=at) as client:
+        with client_of(at) as client:
             for _ in range(300):
                 try:
                     assert client.get("/health").status_code == 200
@@ -91,7 +91,7 @@ def invitation(url: str, app) -> str:
     owner = desk.write(accounts.make, "olga", "owner", "researcher", desk.now())
     token = desk.write(accounts.open_door, owner.labeler, "session", desk.now())
     name = "__Host-biddable" if desk.secure else "biddable"
-    with httpx2.Client(base_url=url, headers={"cookie": f"{name}={token}"}, timeout=30) as client:
+    with client_of(url, headers={"cookie": f"{name}={token}"}, timeout=30) as client:
         one = client.post("/manage/people", data={"name": "ben"}).text
         many = client.post("/manage/people/many", data={"names": "cal\ndee"}).text
         assert ("on this computer only" in one) == ("on this computer only" in many)
@@ -113,7 +113,7 @@ def test_links_bear_the_public_address(where):
 
 
 def test_who_comes_before_there_is_an_owner_is_told_how_to_become_it(url, person, app):
-    with httpx2.Client(base_url=url, follow_redirects=True, timeout=30) as client:
+    with client_of(url, follow_redirects=True, timeout=30) as client:
         assert "Nobody owns this app yet" in client.get("/").text
         _, olga = person("olga", "owner", "researcher")
         assert "Nobody owns this app yet" in client.get("/").text, "invited, and has not joined"

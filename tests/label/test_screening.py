@@ -5,8 +5,8 @@ import re
 import sqlite3
 from datetime import timedelta
 
-import httpx2
 import pytest
+from served import client_of
 from team import hire, ranked, stock, true_worth, work_on
 
 from biddable.label import screening
@@ -29,7 +29,7 @@ def signed_in(app, owner):
 
     def make(account):
         token = app.state.desk.write(accounts.open_door, account.labeler, "session", app.state.desk.now())
-        clients.append(httpx2.Client(base_url=str(owner.base_url), cookies={"biddable": token}, **OPEN, timeout=60))
+        clients.append(client_of(str(owner.base_url), cookies={"biddable": token}, **OPEN))
         return clients[-1]
 
     yield make

@@ -69,12 +69,12 @@ def test_of_many_who_contradict_each_other_one_wins(store: Store):
         assert sum(pool.map(write, range(WRITERS))) == 1
 
 
-def test_many_open_an_empty_place_at_once(where: str):
+def test_many_open_an_empty_place_at_once(nowhere: str):
     gate = threading.Barrier(6)
 
     def begin(_: int) -> int:
         gate.wait()
-        with open_store(where) as store:
+        with open_store(nowhere) as store:
             return store.add_prompts(PROMPTS)
 
     with ThreadPoolExecutor(6) as pool:

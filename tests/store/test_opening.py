@@ -16,9 +16,9 @@ from biddable.store import Store, StoreError, engine, migrate, open_store, table
 
 
 @pytest.fixture
-def bare(where: str):
+def bare(nowhere: str):
     """A connection's maker to a place where no store is yet."""
-    made: Engine = engine.connect(engine.locate(where), foreign_keys=False)
+    made: Engine = engine.connect(engine.locate(nowhere), foreign_keys=False)
     yield made
     made.dispose()
 
@@ -101,18 +101,18 @@ def test_a_migration_that_fails_leaves_nothing(bare: Engine, monkeypatch: pytest
     migrate.upgrade(bare)
 
 
-def test_a_newer_schema_is_refused(where: str, bare: Engine):
-    open_store(where).close()
+def test_a_newer_schema_is_refused(nowhere: str, bare: Engine):
+    open_store(nowhere).close()
     with engine.writing(bare).begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="its schema 9999 is newer than this program's; upgrade biddable"):
-        open_store(where)
+        open_store(nowhere)
 
 
-def test_what_was_there_is_there_after_opening_again(where: str):
-    with open_store(where) as store:
+def test_what_was_there_is_there_after_opening_again(nowhere: str):
+    with open_store(nowhere) as store:
         store.add_prompts(PROMPTS)
-    with open_store(where) as store:
+    with open_store(nowhere) as store:
         assert list(store.prompts()) == PROMPTS
 
 

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from moulds import Moulds
 from village import AT, LABELERS, PROMPTS, SCORES, everything, group_of, ranking
 
 from biddable import records
@@ -29,7 +30,7 @@ def people(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("what", KINDS)
-def test_a_snapshot_stands_on_its_own(store: Store, tmp_path: Path, what):
+def test_a_snapshot_stands_on_its_own(store: Store, moulds: Moulds, tmp_path: Path, what):
     """Another store takes it as it is: whatever it names is in it, before it is named."""
     store.add_many(everything())
     path = tmp_path / "out.jsonl"
@@ -37,7 +38,7 @@ def test_a_snapshot_stands_on_its_own(store: Store, tmp_path: Path, what):
     read = list(records.read(path))
     assert {r.kind for r in read} == KINDS[what]
     assert sum(manifest.counts.values()) == len(read)
-    with open_store(tmp_path / "other.db") as other:
+    with open_store(moulds.file(tmp_path / "other.db")) as other:
         for record in read:
             other.add_many([record])
         again = other.snapshot(what, tmp_path / "again.jsonl", group=None)

@@ -1,7 +1,10 @@
 """`biddable verify`: whatever is changed in any row that the history vouches for is found, and the row is named."""
 
+from collections.abc import Callable
+
 import pytest
 from lived import live_in
+from moulds import Fill, Moulds
 from mutations import VOUCHED, hunt_rows
 
 from biddable.store import Store, open_store, verify
@@ -12,9 +15,8 @@ NOT_VOUCHED = {"sessions", "slots", "drafts", "activity", "changes", "surveys", 
 
 
 @pytest.fixture(scope="module")
-def lived_in(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("verify") / "s.db") as store:
-        live_in(store)
+def lived_in(tmp_path_factory: pytest.TempPathFactory, moulds: Moulds):
+    with open_store(moulds.file(tmp_path_factory.mktemp("verify") / "s.db", live_in)) as store:
         yield store
 
 
@@ -53,9 +55,8 @@ def test_a_row_that_nobody_told_of_is_named(lived_in: Store):
     assert "guideline g-forged" in found.why
 
 
-def test_all_is_sound_and_a_changed_row_found_on_either_database(where: str):
-    with open_store(where) as store:
-        live_in(store)
+def test_all_is_sound_and_a_changed_row_found_on_either_database(filled: Callable[[Fill], str]):
+    with open_store(filled(live_in)) as store:
         with store.reading() as connection:
             assert list(verify.faults(connection)) == []
         for change in (

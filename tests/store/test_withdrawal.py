@@ -1,10 +1,12 @@
 """Who takes back what they gave is out of every table, and the store is sound; the others' words stay as they were."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from lived import NOON, live_in
+from moulds import Fill
 from sqlalchemy import Connection, String, Text, func, or_, select
 from village import LABELERS, PROMPTS, demonstration
 
@@ -20,9 +22,9 @@ STAYS = {  # that they were there, and what managers decided
 
 
 @pytest.fixture
-def lived(store: Store) -> Store:
-    live_in(store)
-    return store
+def lived(filled: Callable[[Fill], str]) -> Iterator[Store]:
+    with open_store(filled(live_in)) as store:
+        yield store
 
 
 def naming(connection: Connection, person: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from typing import Annotated
 
 from argon2 import PasswordHasher
@@ -30,15 +30,17 @@ class Patience:
     """At most `most` tries a minute under one key."""
 
     def __init__(self, most: int) -> None:
-        self.most, self._tries, self._lock = most, defaultdict[str, deque[float]](deque), threading.Lock()
+        self.most, self._lock = most, threading.Lock()
+        self._tries: dict[str, deque[float]] = {}  # in the order of the last tries
 
     def lost(self, key: str) -> bool:
         now = time.monotonic()
         with self._lock:
-            if len(self._tries) > 10_000:  # only those that count no more: a flood of names must not wash one away
-                for old in [name for name, tries in self._tries.items() if tries[-1] < now - 60]:
-                    del self._tries[old]
-            tries = self._tries[key]
+            # Only those that count no more go: a flood of names must not wash one away. They stand in front, so that a
+            # flood is not looked through at each of its tries.
+            while self._tries and (oldest := next(iter(self._tries.items())))[1][-1] < now - 60:
+                del self._tries[oldest[0]]
+            tries = self._tries[key] = self._tries.pop(key, deque())
             while tries and tries[0] < now - 60:
                 tries.popleft()
             tries.append(now)
@@ -47,11 +49,11 @@ class Patience:
     def forgive(self, key: str) -> None:
         """The last try was right, and counts for nothing: a whole team comes in from one office's address."""
         with self._lock:
-            tries = self._tries[key]
+            tries = self._tries.get(key)
             if tries:
                 tries.pop()
             if not tries:
-                del self._tries[key]
+                self._tries.pop(key, None)
 
 
 def right(password: str, kept: str | None) -> bool:
