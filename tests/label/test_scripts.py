@@ -5,8 +5,10 @@ browser had none is seen too. A payload says its own number; whatever asks for a
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from payloads import payloads
@@ -56,8 +58,19 @@ def texts() -> list[str]:
 
 
 @pytest.fixture
-def infested(where: str, texts: list[str]) -> dict[str, int]:
+def infested(where: str, plague: tuple[Path, dict[str, int]]) -> dict[str, int]:
     """A store with a payload in every field that a person or a model fills. Returns how many went through each."""
+    shutil.copy(plague[0], where)
+    return plague[1]
+
+
+@pytest.fixture(scope="module")
+def plague(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> tuple[Path, dict[str, int]]:
+    place = tmp_path_factory.mktemp("plague") / "store.db"
+    return place, infest(place, texts)
+
+
+def infest(where: Path, texts: list[str]) -> dict[str, int]:
     bundles = ["\n\n".join(texts[start : start + PER_ANSWER]) for start in range(0, len(texts), PER_ANSWER)]
     with open_store(where) as store:
         used = {"answer": 0, "prompt": 0, "before": 0, "name": 0, "title": 0, "guidelines": 0, "reason": 0, "note": 0}
@@ -259,13 +272,14 @@ def test_nor_the_name_of_a_file(app, person, context, texts):
     context.add_cookies([{"name": "biddable", "value": owner.cookies["biddable"], "url": str(owner.base_url)}])
     page, shown = context.new_page(), 0
     for n, text in enumerate(texts[::60]):
-        for ending in (".jsonl", ".none"):
-            page.goto("/manage/prompts")
-            file = {"name": text.replace("/", "") + ending, "mimeType": "text/plain", "buffer": b"no prompt"}
-            page.set_input_files("input[type=file]", files=[file])
-            with page.expect_navigation():
-                page.eval_on_selector("form[action='/manage/prompts/file']", "form => form.submit()")
-            nothing_ran(page, text)
-            shown += f"xss({60 * n})" in page.content()
-    assert shown > len(texts[::60])
+        page.goto("/manage/prompts")
+        name = text.replace("/", "") + (".jsonl", ".none")[n % 2]
+        page.set_input_files(
+            "input[type=file]", files=[{"name": name, "mimeType": "text/plain", "buffer": b"no prompt"}]
+        )
+        with page.expect_navigation():
+            page.eval_on_selector("form[action='/manage/prompts/file']", "form => form.submit()")
+        nothing_ran(page, text)
+        shown += f"xss({60 * n})" in page.content()
+    assert shown > len(texts[::60]) / 2
     assert context.outbound == []
