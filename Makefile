@@ -54,7 +54,7 @@ test-real: $(VENV)/.dev  ## the loop on SmolLM2 and real data (half an hour): BI
 bench-evals: $(VENV)/.dev  ## public benchmarks on SmolLM2 (half an hour): BIDDABLE_REAL_DATA=FOLDER; ARGS="--limit 20"
 	@$(BIN)/python bench/evals.py $(ARGS)
 
-seeds: $(VENV)/.learn  ## five quickstarts and the tables of docs/results.md (half an hour); ARGS="--seeds 3"
+seeds: $(VENV)/.learn  ## ten quickstarts and the tables of docs/results.md (an hour or more); ARGS="--seeds 3"
 	@$(BIN)/python bench/seeds.py $(ARGS)
 
 controls: $(VENV)/.learn  ## PPO-ptx against a judge that learnt nothing: WALK=seeds/seed-0 (minutes)

@@ -29,7 +29,7 @@ def results(sft: Interval, ptx: Interval, ppo_tax: float = 0.96) -> Results:
     accuracy = {"train_labelers": near(0.72), "held_out_labelers": near(0.7)}
     return Results(
         seconds=300.4, gold_win_rate=gold, human_win_rate=gold, tax=tax, reward_accuracy=accuracy, models={},
-        toxicity={"base": near(0.1)},
+        toxicity={"base": near(0.1)}, hallucination={"sft": near(0.1), "ppo_ptx": near(1 - ppo_tax)},
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_the_tables_have_every_number_and_what_was_given_back(seeds, capsys):
 def test_the_seeds_together_are_so_many_witnesses(seeds):
     """By hand: lost are 2, 4 and 6 points, in the mean 4; given back 1, 3 and 5 (ptx has 97), in the mean 3 of 4."""
     walks = {n: results(near(0.9), near(0.53 + n / 100), ppo_tax=0.98 - 0.02 * n) for n in (1, 2, 3)}
-    first, second, _, lost, back, share = seeds.together(walks)
+    first, second, _, lost, back, share, invented = seeds.together(walks)
     assert first == "sft_vs_base, gold: 90.0 [90.0, 90.0]; its interval is above one half on 3 of 3 seeds"
     assert second.endswith("its interval is above one half on 3 of 3 seeds")
     assert lost.startswith("PPO loses 4.0 [")
@@ -62,3 +62,6 @@ def test_the_seeds_together_are_so_many_witnesses(seeds):
     assert back.startswith("PPO-ptx gives back 3.0 [")
     assert share.startswith("given back, of what is lost: 75.0 [")
     assert "on 0 of 2 seeds" in seeds.together({n: results(near(0.9), near(0.51)) for n in (1, 2)})[1]
+    # 4, 6 and 8 of 100 where SFT has 10; of toxicity nothing is known
+    assert invented.startswith("hallucination, PPO-ptx more than SFT: -4.0 [")
+    assert invented.endswith("points, on 0 seeds")
