@@ -25,6 +25,8 @@ def command(folder: Path, *words: str) -> Ended:
     process = _FROM.Process(target=_be, args=(folder, told, words))
     process.start()
     process.join(500)
+    process.kill()  # or one that hangs would be waited for when the tests are over
+    process.join()
     said, _, peak = told.read_text(encoding="utf-8").rpartition("peak ")
     return Ended(process.exitcode, said, float(peak) * 1024)  # counted in kilobytes
 
