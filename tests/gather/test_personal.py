@@ -64,6 +64,7 @@ def test_it_is_found_where_it_stands(kind, data, around):
         "anna@home and @anna and a@b",
         "sk-short, the ask-me-anything-about-goats-and-foxes-and-hens",
         "call 911",
+        "0170 0044 0532 0130 007",  # more figures than any number has
     ],
 )
 def test_what_is_none_is_left_alone(text):
@@ -142,13 +143,13 @@ PIECES = (
     "sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN PRIVATE KEY-----", "eyJhbGciOi", ".eyJzdWIi", "x" * 36, "A1" * 8,
     "DE89", "3704", "0044 0532 0130 00", "4111 1111", "1111 1111", "078-05-1120", "8.8", ".8", "2001:", "4860::8888",
     "+1 212", "555 0123", "٣٤٥", "anna@", "example.com", "https://", "a:b@", "?token=", " ", " ", "\n", ".", "word",
-    "7", "12", "0170 ", "1234567",
+    "7", "12", "0170 ", "1234567", "DE89370400440532013000",
 )  # fmt: skip
 
 
 def test_what_is_counted_first_loses_nothing(monkeypatch: pytest.MonkeyPatch):
     rng = random.Random(0)
-    texts = ["".join(rng.choices(PIECES, k=rng.randint(1, 12))) for _ in range(20_000)]
+    texts = ["".join(rng.choices(PIECES, k=rng.randint(1, 12))) for _ in range(5000)]
     counted = list(map(personal_data, texts))
     monkeypatch.setattr(personal, "KEY_SIGNS", ("",))
     for name in ("DOT_DIGIT", "PHONE_DIGITS"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from desks import job, material
+from pauses import DRAFT, saved, with_a_clock
 from playwright.sync_api import Locator, Page, Route, expect
 from sqlalchemy import select
 
@@ -23,7 +24,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 
 @pytest.fixture
 def sit_down(where, app, person, window):
-    """One task of a kind, and its person before the first page."""
+    """One task of a kind, and its person's window before the first page."""
 
     def begin(kind: str, prompts: int = 1, **words) -> Page:
         with open_store(where) as store:
@@ -31,9 +32,7 @@ def sit_down(where, app, person, window):
         fill = {"compare": {"runs": ["run-0", "run-1"]}, "judge": {"count": 1}, "prompt": {"count": 1}}.get(kind, {})
         of, settings = ("rank", {"judge": False}) if kind == "board" else (kind, {})
         job(app, person, of, "evaluation" if kind in LATER else "training", fill, **settings)
-        page = window("ann", **words)
-        page.goto("/")
-        return page
+        return window("ann", **words)
 
     return begin
 
@@ -48,7 +47,7 @@ def used(page: Page) -> set[str]:
 
 
 def handed_in(app, page: Page, kind: str) -> None:
-    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+    page.get_by_role("heading", name="Nothing to do now").wait_for()
     with app.state.desk.store.reading() as connection:
         (body,) = (json.loads(one) for one in connection.execute(select(answers.c.body)).scalars())
     judged = dict.fromkeys("ABCD" if kind != "judge" else "A", 5)
@@ -113,6 +112,7 @@ def by_keys(page: Page, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_keys_alone(app, sit_down, kind):
     page = sit_down(kind)
+    page.goto("/")
     tab_to(page, "main a[href^='/work']")
     page.keyboard.press("Enter")
     working(page)
@@ -177,6 +177,7 @@ def tap(one: Locator) -> None:
 @pytest.mark.parametrize("press", [click, tap])
 def test_with_a_pointer_alone(app, sit_down, kind, press):
     page = sit_down(kind, **(PHONE if press is tap else {}))
+    page.goto("/")
     press(page.locator("main a[href^='/work']"))
     working(page)
     by_pointer(page, kind, press)
@@ -201,7 +202,7 @@ def test_a_task_is_left_with_any_hand(app, sit_down, hand):
         press(page.locator("[data-do=skip]"))
         press(page.locator("#skip label").first)
         press(page.locator("#skip button.go"))
-    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+    page.get_by_role("heading", name="Nothing to do now").wait_for()
     assert used(page) == ({"keydown"} if hand == "keys" else {"pointerdown"})
     with app.state.desk.store.reading() as connection:
         assert connection.execute(select(passes.c.reason)).scalars().all() == ["I do not know enough about this"]
@@ -218,7 +219,7 @@ def test_a_task_is_skipped_by_two_keys_and_with_a_reason_by_three(app, sit_down,
     for key in keys:
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+    page.get_by_role("heading", name="Nothing to do now").wait_for()
     with app.state.desk.store.reading() as connection:
         assert connection.execute(select(passes.c.reason)).scalars().all() == [reason]
 
@@ -236,7 +237,7 @@ def test_a_flag_says_why(app, sit_down):
     assert (said.status, "say why you flag it" in said.text()) == (400, True)
     page.locator("#flag label").nth(2).click()
     page.locator("#flag button.go").click()
-    expect(page.get_by_role("heading", name="Nothing to do now")).to_be_visible()
+    page.get_by_role("heading", name="Nothing to do now").wait_for()
 
 
 # What is begun stays, whatever the kind.
@@ -253,13 +254,13 @@ BEGUN = {
 
 @pytest.mark.parametrize("kind", BEGUN)
 def test_what_is_begun_is_there_after_a_reload_and_can_be_undone(sit_down, kind):
-    page = sit_down(kind)
+    page = with_a_clock(sit_down(kind))
     page.goto("/work")
     working(page)
     name, value = BEGUN[kind]
     page.locator(f"label:has([name='{name}'][value='{value}'])").click()
     chosen = page.locator(f"[name='{name}'][value='{value}']")
-    expect(page.locator("#saved")).to_have_text("Saved")
+    saved(page)
     page.reload()
     working(page)
     expect(chosen).to_be_checked()
@@ -268,36 +269,37 @@ def test_what_is_begun_is_there_after_a_reload_and_can_be_undone(sit_down, kind)
     expect(chosen).not_to_be_checked()
     page.locator("[data-do=undo]").click()
     expect(chosen).to_be_checked()
-    expect(page.locator("#saved")).to_have_text("Saved")
+    saved(page)
 
 
 def test_what_is_undone_while_it_is_being_saved_stays_undone(app, sit_down):
-    page = sit_down("board")
+    page = with_a_clock(sit_down("board"))
     page.goto("/work")
     working(page)
     place = page.locator("label:has([name='rank.A'])")
     place.first.click()
-    expect(page.locator("#saved")).to_have_text("Saved")
+    saved(page)
     held: list[Route] = []
     page.route("**/draft", lambda route: route.continue_() if held else held.append(route))
     with page.expect_request("**/draft"):
         place.nth(1).click()
+        page.clock.fast_forward(DRAFT)
     page.locator("[data-do=undo]").click()
-    page.wait_for_timeout(1500)  # longer than the pause after which a change is sent
+    page.clock.fast_forward(DRAFT)  # the change is to be sent, and the one before is not there yet
     held[0].continue_()
-    expect(page.locator("#saved")).to_have_text("Saved")
+    saved(page)
     with app.state.desk.store.reading() as connection:
         (body,) = connection.execute(select(drafts.c.body)).scalars()
     assert json.loads(body)["rank.A"] == "1"
 
 
 def test_written_words_are_undone_step_by_step(sit_down):
-    page = sit_down("write")
+    page = with_a_clock(sit_down("write"))
     page.goto("/work")
     working(page)
     text = page.locator("[name=text]")
     text.press_sequentially("Toast it.")
-    page.wait_for_timeout(1100)  # a pause, after which words are another step
+    page.clock.fast_forward(DRAFT + 1)  # a pause, after which words are another step
     text.press_sequentially(" Or not.")
     page.locator("[data-do=undo]").click()
     expect(text).to_have_value(re.compile(r"^Toast it\."))

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from desks import guidelines, job, material
+from pauses import DRAFT, saved, says, with_a_clock
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
@@ -15,8 +16,8 @@ from biddable.label.signin import hash_password
 from biddable.store import accounts, open_store
 from biddable.store.work_tables import answers, drafts, passes, slots
 
-SAVED = "Saved"
 AGAIN = 10_000  # milliseconds, after which a page tries once more to send what waits
+FADES = 5_000  # milliseconds, after which the last one is taken back by a button and no longer by a key
 
 
 @pytest.fixture
@@ -41,10 +42,6 @@ def rows(app, table) -> list:
         return list(connection.execute(select(table)))
 
 
-def saved(page: Page) -> None:
-    expect(page.locator("#saved")).to_have_text(SAVED)
-
-
 def task_of(page: Page) -> str:
     return json.loads(page.locator("#work").get_attribute("data-task") or "")["task"]
 
@@ -53,7 +50,7 @@ def test_a_draft_is_on_the_server_a_second_after_the_last_key(app, person, windo
     job(app, person, "write")
     page = begin(window("ann"))
     text(page).press_sequentially("Dry bread")
-    saved(page)
+    says(page, "Saved")
     assert json.loads(rows(app, drafts)[0].body)["text"] == "Dry bread"
     begin(page)
     expect(text(page)).to_have_value("Dry bread")
@@ -61,10 +58,10 @@ def test_a_draft_is_on_the_server_a_second_after_the_last_key(app, person, windo
 
 def test_a_draft_that_the_server_never_got_is_in_the_browser(app, person, window):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     page.route("**/draft", lambda route: route.abort())
     text(page).fill("Only here")
-    expect(page.locator("#saved")).to_have_text("Saved in this browser, not yet on the server")
+    saved(page, "Saved in this browser, not yet on the server")
     page.unroute("**/draft")
     assert not rows(app, drafts)
     begin(page)
@@ -75,7 +72,7 @@ def test_a_draft_that_the_server_never_got_is_in_the_browser(app, person, window
 
 def test_old_drafts_do_not_stay_in_the_browser(app, person, window):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     text(page).fill("Dry bread")
     saved(page)
     script = (page.locator("script[type=module]").get_attribute("src") or "").replace("work.js", "keep.js")
@@ -91,14 +88,15 @@ def test_old_drafts_do_not_stay_in_the_browser(app, person, window):
 @pytest.mark.parametrize(("choice", "kept"), [("Take that version", "theirs"), ("Keep this one", "mine")])
 def test_another_windows_newer_draft_is_offered_and_not_overwritten(app, person, window, browser, choice, kept):
     job(app, person, "write")
-    one = begin(window("ann"))
+    one = begin(with_a_clock(window("ann")))
     other_browser = browser.new_context(
         base_url=one.url.split("/work")[0], storage_state={"cookies": one.context.cookies(), "origins": []}
     )
-    other = begin(other_browser.new_page())
+    other = begin(with_a_clock(other_browser.new_page()))
     text(other).fill("theirs")
     saved(other)
     text(one).fill("mine")
+    saved(one, "Saved in this browser")
     expect(one.locator("#banner")).to_contain_text("changed in another window")
     assert json.loads(rows(app, drafts)[0].body)["text"] == "theirs"
     one.get_by_role("button", name=choice).click()
@@ -120,7 +118,7 @@ def test_changes_are_undone(app, person, window):
 
 def test_an_answer_waits_for_the_connection_and_counts_once(app, person, window):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     text(page).fill("Toast it.")
     saved(page)
     with page.expect_response(re.compile(r"/work\?.*besides=")):
@@ -188,7 +186,7 @@ def test_a_double_click_hands_in_once(app, person, window):
 
 def test_the_end_of_a_lease_keeps_the_draft_and_the_answer(app, person, window, clock):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     text(page).fill("Slow but")
     saved(page)
     clock.ahead = timedelta(minutes=31)
@@ -222,13 +220,14 @@ def test_the_last_minutes_of_a_lease_are_counted_down(app, person, window):
 
 def test_a_session_that_ended_is_renewed_on_the_same_page(app, person, window):
     job(app, person, "write")
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     desk = app.state.desk
     with desk.store.reading() as connection:
         account = accounts.named(connection, "ann")
     assert account
     desk.write(accounts.change, account.labeler, desk.now(), password=hash_password("five green bottles"))  # ends all
     text(page).fill("Still here")
+    page.clock.fast_forward(DRAFT)
     dialog = page.get_by_role("dialog", name="Please sign in again")
     expect(dialog).to_be_visible()
     dialog.get_by_label("Password").fill("four green bottles")
@@ -247,13 +246,14 @@ def at_once(page: Page) -> None:
 
 
 def later(page: Page) -> None:
+    page.clock.fast_forward(FADES)
     page.get_by_role("button", name="Change the last one").click()
 
 
 @pytest.mark.parametrize("back", [at_once, later])
 def test_what_was_handed_in_is_taken_back_and_changed(app, person, window, back):
     job(app, person, "rank", judge=False)
-    page = begin(window("ann"))
+    page = begin(with_a_clock(window("ann")))
     first = task_of(page)
     for key in ("1", "2", "3", "4", "Enter"):
         page.keyboard.press(key)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode, openapi
 
-CASES = 25  # a route
+CASES = 10  # a route
 ENDS_THE_SESSION = "/sign-out"
 
 

@@ -46,6 +46,7 @@ def label(
     The first time it prints a link by which the owner joins. Example: `biddable label --port 8080`; to look around,
     `biddable label --practice`
     """
+    there = None if practice else _project()  # before what takes seconds to load
     try:
         import uvicorn  # noqa: F401 (to say in one line what is not installed)
 
@@ -54,10 +55,10 @@ def label(
         raise ConfigError(f"the labeling app needs {error.name}; pip install 'biddable[label]'") from error
     url = url and _public(url)
     if owner_link:
-        _link_for_owner(_project(), url or _address("localhost" if host in EVERYWHERE else host, port))
+        _link_for_owner(there or _project(), url or _address("localhost" if host in EVERYWHERE else host, port))
         return
     with contextlib.ExitStack() as kept:
-        here = _practice(kept) if practice else _project()
+        here = there or _practice(kept)
         _serve(here, host, port, behind_proxy or (url or "").startswith("https:"), practice, url)
 
 

@@ -172,8 +172,15 @@ def _phones(text: str, region: str) -> Found:
         yield match.start, match.end
     if region != "DE":
         for match in GERMAN.finditer(text):
-            if phonenumbers.is_valid_number(phonenumbers.parse(match.group(), "DE")):
+            if _is_german(match.group()):
                 yield match.span()
+
+
+def _is_german(candidate: str) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(candidate, "DE"))
+    except phonenumbers.NumberParseException:  # longer than any number
+        return False
 
 
 # Of two that overlap the first rule has it: an address within a link with a password is part of the link. An

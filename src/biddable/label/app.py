@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -56,6 +56,10 @@ ROOMS = (
     people.router, guidelines.router, screening.router, surveys.router, quality.router, review.router, pay.router,
     plan.router, data.router, history.router, mine.router, password.router,
 )  # fmt: skip
+ADMITTED = [Depends(access.admit)]
+HOUSE = APIRouter(dependencies=ADMITTED)  # of all apps: what its routes take is worked out once a process
+for _room in ROOMS:
+    HOUSE.include_router(_room)
 STATUS: dict[type[StoreError], int] = {Full: 507, Away: 503, Refused: 409}  # of what the store says; else 400
 DOORS = {401, 403, 404}  # nothing that another word in the form would mend
 THREADS = 64  # handlers at once; most of them wait for the disk
@@ -84,11 +88,9 @@ def create_app(
 
     app = FastAPI(
         title="biddable", version=__version__, lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(access.admit)], redirect_slashes=False,
+        dependencies=ADMITTED, redirect_slashes=False, routes=[*HOUSE.routes],
     )  # fmt: skip
     app.state.by_name, app.state.by_address = signin.Patience(5), signin.Patience(20)
-    for room in ROOMS:
-        app.include_router(room)
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> dict:

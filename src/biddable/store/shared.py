@@ -12,12 +12,13 @@ from biddable.store.work_tables import answers, passes, slots, tasks
 
 
 def is_check(connection: Connection, job: Job, account: Account) -> bool:
-    """Whether this person's next task is to be a check: it follows from the seed and how many they have had."""
+    """Whether this person's next task is to be a check: it follows from the seed, the job, who they are, and how many
+    they have had."""
     if not job.settings.gold:
         return False
     mine = select(func.count()).where(slots.c.job == job.id, slots.c.labeler == account.labeler)
     had = connection.execute(mine).scalar_one()
-    return random.Random(f"{job.settings.seed} check {account.labeler} {had}").random() < job.settings.gold
+    return random.Random(f"{job.settings.seed} check {job.id} {account.labeler} {had}").random() < job.settings.gold
 
 
 def check(connection: Connection, job: Job, account: Account) -> Row | None:
