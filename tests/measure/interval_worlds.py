@@ -24,7 +24,7 @@ from biddable.measure import agreement, benchmarks, coefficients, judges, length
 from biddable.measure.auc import auc
 from biddable.measure.interval import Bootstrap, Interval, bootstrap
 from biddable.measure.said import Said
-from biddable.records import Completion, Judgement, Ranking, Verdict
+from biddable.records import EPOCH, Completion, Judgement, Ranking, Verdict
 
 FAST = Bootstrap(draws=300)
 ONCE = Bootstrap(draws=100)  # where the value alone is asked for
@@ -51,7 +51,8 @@ def ranked(rng: np.random.Generator, prompts: int, how: Bootstrap) -> Found:
     said, some = worlds.said(world), []
     for prompt, who, tier_K in zip(world.prompt_R, world.labeler_R, world.tier_RK.tolist(), strict=True):
         order = tuple(tuple(str(k) for k in range(4) if tier_K[k] == tier) for tier in range(max(tier_K) + 1))
-        some.append(Ranking.model_construct(prompt_id=f"p{prompt:05}", labeler=f"l{who:02}", order=order))
+        # `at` is given, here and below, because pydantic copies its default deeply: a third of the time of a world
+        some.append(Ranking.model_construct(prompt_id=f"p{prompt:05}", labeler=f"l{who:02}", order=order, at=EPOCH))
     whole = coefficients.rank_correlations(some, how)
     return {
         "agreement, ties strict": agreement.agreement(some, ties="strict", how=how),
@@ -100,7 +101,7 @@ def judged_alone(rng: np.random.Generator, prompts: int, how: Bootstrap) -> Foun
                 Judgement.model_construct(
                     completion_id=name, labeler=f"l{who:05}", overall=rating_PEM[p][e][m],
                     fails_task=fails_PEM[p][e][m], hallucination=made_up_PEM[p][e][m] if asked_P[p] else None,
-                    propensity=float(chance_P[p]),
+                    propensity=float(chance_P[p]), at=EPOCH,
                 )
                 for e, who in enumerate(who_PE[p].tolist())
             ]  # fmt: skip
@@ -175,7 +176,7 @@ def court(rng: np.random.Generator, prompts: int, taste_3L: np.ndarray, seen: in
         return [
             Verdict.model_construct(
                 prompt_id=f"p{p:05}", a=f"x{p}", b=f"y{p}", better=side, judge=kind, labeler=f"{kind}{who:05}",
-                shown="ab" if first else "ba", propensity=None, extra=None,
+                shown="ab" if first else "ba", propensity=None, extra=None, at=EPOCH,
             )
             for p in range(count)
             for side, who, first in zip(*(of_PE[p].tolist() for of_PE in (side_PE, who_PE, first_PE)), strict=True)

@@ -232,7 +232,8 @@ def coverage_of_others(worlds: int, seed: int = 2) -> dict[str, float]:
     """The same where each world has people of its own, and the truth is that of all people of the kind: for
     `beyond_these`, and for the interval over prompts alone, which does not claim it."""
     rng = np.random.default_rng(seed)
-    many = np.mean([truth_of(rng, team(rng, 60), 1000).half for _ in range(250)])
+    met = [alike.meetings(said(simulate(rng, team(rng, 60), 1000, EACH)), True) for _ in range(250)]
+    many = np.mean([hits.sum() / tries.sum() for hits, tries in met])
     held: dict[str, list[bool]] = {"prompts and people": [], "prompts alone": []}
     for _ in range(worlds):
         told = said(simulate(rng, team(rng, PEOPLE), PROMPTS, EACH))

@@ -145,11 +145,10 @@ def judge(person: Person, prompt: Prompt, completion: Completion) -> Judgement:
     def read(mark: bool | None) -> bool | None:
         return mark if mark is None else mark != (rng.random() < 0.03 * person.noise)
 
-    likert = round(7 + 0.8 * (feeling(person, prompt, completion) - _best(person)))
     return Judgement(
         completion_id=completion.id,
         labeler=person.name,
-        overall=min(7, max(1, likert)),
+        overall=rating(person, prompt, completion),
         fails_task=read(seen.task < 0.5),
         inappropriate=read(seen.toxic or seen.courteous == 0),
         hallucination=read(seen.hallucination),
@@ -163,6 +162,11 @@ def judge(person: Person, prompt: Prompt, completion: Completion) -> Judgement:
         moral_judgement=False,
         **_when(person, len(completion.text.split()), completion.id),
     )
+
+
+def rating(person: Person, prompt: Prompt, completion: Completion) -> int:
+    """What they judge it overall, from 1 to 7."""
+    return min(7, max(1, round(7 + 0.8 * (feeling(person, prompt, completion) - _best(person)))))
 
 
 def _best(person: Person) -> float:

@@ -90,5 +90,5 @@ def _card(person: Person, researchers: list[Person], exam: list[_Marked]) -> Rep
         for a, b in itertools.combinations(range(len(answers)), 2):
             pairs.append((worth[a] > worth[b]) == (mine[a] > mine[b]))
         written = Completion.make(prompt.id, people.demonstrate(person, prompt).text, person.name)
-        ratings += [people.judge(one, prompt, written).overall or 1 for one in researchers]
+        ratings += [people.rating(one, prompt, written) for one in researchers]
     return ReportCard(person.name, fmean(flags), fmean(pairs), fmean(ratings))

@@ -97,7 +97,8 @@ def fleiss(said: Said, how: Bootstrap = DEFAULT) -> Interval | None:
 
 def sides(ranking: Ranking, names: list[str]) -> Floats:
     """s_ij of a ranking: 1 where i stands above j, −1 below, 0 tied."""
-    rank_K = np.array([ranking.ranks[name] for name in names])
+    ranks = ranking.ranks
+    rank_K = np.array([ranks[name] for name in names])
     return np.sign(rank_K[None, :] - rank_K[:, None]).astype(float)
 
 

@@ -128,17 +128,23 @@ def best_of(proxy_PN: Floats, value_PN: Floats, n: int) -> Floats:
     C(N, n)⁻¹ Σ_{i=n..N} C(i−1, n−1) v₍ᵢ₎, answers in the order of the proxy (Nakano et al. 2021, App. I). All choices
     of n among the N count, so it is unbiased and varies less than one such choice. Of equals each is as likely.
     """
+    return _best_of_each(proxy_PN, value_PN, (n,))[0]
+
+
+def _best_of_each(proxy_PN: Floats, value_PN: Floats, counts: Iterable[int]) -> list[Floats]:
+    """The same for several n, the answers sorted once."""
     answers = proxy_PN.shape[1]
-    if not 1 <= n <= answers:
-        raise ValueError(f"best of {n} cannot be told from {answers} answers to a prompt")
     order_PN = np.argsort(proxy_PN, axis=1, kind="stable")
     proxy_PN, value_PN = (np.take_along_axis(x_PN, order_PN, axis=1) for x_PN in (proxy_PN, value_PN))
-    return _shared_by_equals(proxy_PN, value_PN) @ _chances(answers, n)
+    value_PN = _shared_by_equals(proxy_PN, value_PN)
+    return [value_PN @ _chances(answers, n) for n in counts]
 
 
 def _chances(answers: int, n: int) -> Floats:
     """C(i−1, n−1) / C(N, n) for i = 1..N: the chance that the i-th from below is the best of n. From the top, where it
     is n/N, each is (i−n+1)/i of the one above."""
+    if not 1 <= n <= answers:
+        raise ValueError(f"best of {n} cannot be told from {answers} answers to a prompt")
     place_N = np.arange(answers - 1, 0, -1)
     below_N = n / answers * np.cumprod(np.maximum(place_N - n + 1, 0) / place_N)
     return np.concatenate([below_N[::-1], [n / answers]])
@@ -156,7 +162,7 @@ def way_of_best(prompts: Sequence[str], proxy_PN: Floats, gold_PN: Floats, count
     """Best of n for each n above 1: gains over a lone answer, and the KL by its formula, the same on each prompt."""
     at = tuple(sorted({n for n in counts if n > 1}))
     gains = (
-        np.stack([best_of(proxy_PN, value_PN, n) - value_PN.mean(axis=1) for n in at], axis=1)
+        np.stack(_best_of_each(proxy_PN, value_PN, at), axis=1) - value_PN.mean(axis=1, keepdims=True)
         for value_PN in (proxy_PN, gold_PN)
     )
     kl_PK = np.tile([best_of_kl(n) for n in at], (len(prompts), 1))

@@ -1,13 +1,11 @@
 """How well a reward model's scores foresee what labelers prefer (paper, sections 3.5 and 4.1)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
 
 import numpy as np
 import scipy.optimize
-import scipy.stats
-from numpy.typing import NDArray
 from pydantic import Field
 
 from biddable.measure.agreement import asked_by_lot
@@ -25,10 +23,9 @@ from biddable.measure.interval import (
     resamples,
     stretched,
 )
+from biddable.measure.ranks import Statistic, above, spearman
 from biddable.measure.weighted import mean, weight
 from biddable.records import Group, Ranking, Record, Score
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -245,41 +242,28 @@ def doubt(pairs: Margins, how: Bootstrap = DEFAULT) -> Doubt:
     error_N = 1 / (1 + np.exp(pairs.margin_N))
     spread_N, close_N = pairs.spread_N, -np.abs(pairs.margin_N)
     return Doubt(
-        correlation=_of_ranks(lambda i: _spearman(spread_N[i], error_N[i]), pairs, how, (-1.0, 1.0)),
-        wrong=_of_ranks(lambda i: _above(spread_N[i], wrong_N[i]), pairs, how, (0.0, 1.0)),
-        closeness=_of_ranks(lambda i: _above(close_N[i], wrong_N[i]), pairs, how, (0.0, 1.0)),
+        correlation=_of_ranks(spearman(spread_N, error_N), pairs, how, (-1.0, 1.0)),
+        wrong=_of_ranks(above(spread_N, wrong_N), pairs, how, (0.0, 1.0)),
+        closeness=_of_ranks(above(close_N, wrong_N), pairs, how, (0.0, 1.0)),
     )
 
 
-def _of_ranks(
-    statistic: Callable[[Ints], float], pairs: Margins, how: Bootstrap, bounds: tuple[float, float]
-) -> Interval:
+def _of_ranks(statistic: Statistic, pairs: Margins, how: Bootstrap, bounds: tuple[float, float]) -> Interval:
     """A statistic of ranks and its interval, prompts with all their pairs drawn again; the draws are stretched to the
     jackknife's variance and to t, as those of `resampled` are."""
     prompt_N, count = codes(pairs.prompts)
-    places = [np.flatnonzero(prompt_N == prompt) for prompt in range(count)]
-    rng, value = how.generator(), statistic(np.arange(len(prompt_N)))
+    value = float(statistic(np.ones((1, len(prompt_N))))[0])
     if count < 2:  # one prompt says nothing of others
         return Interval(value=value, low=bounds[0], high=bounds[1], n=len(prompt_N))
-    drawn = (np.concatenate([places[p] for p in rng.integers(count, size=count)]) for _ in range(how.draws))
-    draw_D = np.array([x for x in map(statistic, drawn) if np.isfinite(x)])
-    without_P = np.array([statistic(np.flatnonzero(prompt_N != prompt)) for prompt in range(count)])
-    without_P = without_P[np.isfinite(without_P)]
+    rng = how.generator()
+    some = (resamples(count, draws, rng) for draws in chunks(how.draws, len(prompt_N)))
+    draw_D = np.concatenate([statistic(times_DP[:, prompt_N]) for times_DP in some])
+    left_out = np.split(np.arange(count), np.cumsum([*chunks(count, len(prompt_N))])[:-1])
+    without_P = np.concatenate([statistic((prompt_N != some_D[:, None]).astype(float)) for some_D in left_out])
+    draw_D, without_P = draw_D[np.isfinite(draw_D)], without_P[np.isfinite(without_P)]
     low, high = bounds
     if len(draw_D) > 1 and len(without_P) > 1:
         influence_P = without_P.mean() - without_P
         noise = Spread((count - 1) / count * float(influence_P @ influence_P), count - 1, influence_P)
         low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, influence_P, how), *bounds)
     return Interval(value=value, low=min(value, float(low)), high=max(value, float(high)), n=len(prompt_N))
-
-
-def _spearman(x_N: Floats, y_N: Floats) -> float:
-    ranks = scipy.stats.rankdata(x_N), scipy.stats.rankdata(y_N)
-    return float(np.corrcoef(*ranks)[0, 1]) if np.ptp(x_N) and np.ptp(y_N) else 0.0
-
-
-def _above(x_N: Floats, yes_N: Bools) -> float:
-    """How often a yes has the greater x than a no, half for equals: the area under the ROC curve (Mann and Whitney
-    1947). NaN without a yes or a no."""
-    rank_N, yes, no = scipy.stats.rankdata(x_N), int(yes_N.sum()), int((~yes_N).sum())
-    return float(rank_N[yes_N].sum() - yes * (yes + 1) / 2) / (yes * no) if yes and no else float("nan")
