@@ -22,7 +22,7 @@ paper: $(VENV)/.learn  ## the paper's figures on the practice world, each beside
 	@$(BIN)/biddable paper $(ARGS)
 
 test: check $(VENV)/.browser  ## everything that CI runs: the checks, then the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, layers (seconds)
 	@$(BIN)/ruff check .

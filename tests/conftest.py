@@ -3,7 +3,7 @@ import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 # Before torch is first imported: two cores shared by a test run are slower with two threads each than with one.
@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import jaxtyping
 import psycopg
 import pytest
 from hypothesis import settings
@@ -21,6 +22,13 @@ settings.load_profile("suite")
 
 # A suite that was started in the background is deaf to Ctrl-C, and so would be what its tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """To look at the shapes of each call is a fifth of the time of a run from begin to end."""
+    jaxtyping.config.update("jaxtyping_disable", item.get_closest_marker("whole_runs") is not None)
+    return (yield)
 
 
 @pytest.fixture(scope="session")

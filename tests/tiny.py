@@ -30,21 +30,21 @@ best_of = 4
 best_prompts = 11
 
 [paper_fast]
-sizes = [{width = 16, layers = 1, heads = 2, tokens = 40_000}]
+sizes = [{width = 16, layers = 1, heads = 2, tokens = 20_000}]
 gammas = [1.0]
 betas = [1.0]
 betas_mixed = [2.0]
-folded = 40
+folded = 20
 sft_epochs = [1, 2]
 reward_epochs = [1, 2]
-reward_rankings = 20
-scaling = [20, 40]
+reward_rankings = 6
+scaling = [6, 12]
 draws = 1
 followed_seeds = 2
 followed_betas = [0.1]
-followed_episodes = 64
+followed_episodes = 32
 followed_every = 1
-best_of = 8
+best_of = 4
 ensemble = 2
 
 [pretrain]

@@ -58,7 +58,10 @@ def files(tmp_path_factory) -> dict[str, Path]:
         ("reward", ("model={deep}", "lora_rank=8")),
         ("dpo", ("model={deep}", "lora_rank=8")),
         ("ppo", ("start={deep}", "reward_model={deep_judge}", "lora_rank=8")),
-        ("grpo", ("start={deep}", "reward_model={deep_judge}", "lora_rank=8")),
+        (
+            "grpo",
+            ("start={deep}", "reward_model={deep_judge}", "lora_rank=8", "episodes=32", "batch=16", "minibatch=8"),
+        ),
     ],
     ids=lambda given: given if isinstance(given, str) else "adapters" if given else "whole",
 )

@@ -29,6 +29,7 @@ from biddable.model.reward import RewardModel
 from biddable.text import snapshots
 from biddable.text.words import word_tokenizer
 
+pytestmark = pytest.mark.whole_runs
 ADAPTERS = {"lora_rank": 2, "lora_alpha": 8.0}
 WORDS = ("red", "blue", "green", "yes", "no", "one", "two", "three")
 FAST = {"epochs": 3, "batch": 3, "learning_rate": 1e-2, "checkpoint_every": 2}

@@ -1,11 +1,13 @@
 """A run that was stopped at any instant ends with the same bytes as one that was left alone (docs/design/exact.md)."""
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,11 @@ from biddable.learn import loop
 from biddable.runs import Preempted
 
 TORTURE = Path(torture.__file__)
-CORE = ("sft", "reward", "ppo")  # the rest differ from these by little; `make torture` kills all 200 times
-KILLS, FEWER, TERMS, OTHERS, NTH = 25, 10, 5, 3, 9
+pytestmark = pytest.mark.whole_runs
+# What is done to each stage. The rest differ from these three by little; `make torture` kills all 200 times.
+CORE = {"kills": 15, "terms": 3, "others": 2, "nth": 9}
+REST = {"kills": 5, "terms": 2, "others": 1, "nth": 25}
+DONE = dict.fromkeys(torture.STAGES, REST) | dict.fromkeys(("sft", "reward", "ppo"), CORE)
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +36,9 @@ def quiet(monkeypatch):
 def tallies() -> dict[str, dict]:
     """All stages, in a process that has not computed anything, so that its forks can."""
     told = []
-    for kills, stages in ((KILLS, CORE), (FEWER, set(torture.STAGES) - set(CORE))):
-        words = ["--json", f"--kills={kills}", f"--terms={TERMS}", f"--others={OTHERS}", f"--nth={NTH}"]
-        words += [f"--stage={stage}" for stage in sorted(stages)]
+    for done in (CORE, REST):
+        words = ["--json", *(f"--{name}={times}" for name, times in done.items())]
+        words += [f"--stage={stage}" for stage, its in DONE.items() if its is done]
         answer = subprocess.run([sys.executable, str(TORTURE), *words], capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         told += map(json.loads, answer.stdout.splitlines())
@@ -42,15 +47,15 @@ def tallies() -> dict[str, dict]:
 
 @pytest.mark.parametrize("stage", torture.STAGES)
 def test_a_killed_run_ends_with_the_bytes_of_one_that_was_left_alone(tallies, stage):
-    tally = tallies[stage]
+    tally, asked = tallies[stage], DONE[stage]
     assert tally["wrong"] == []
     done = [tally[name] for name in ("kills", "terms", "ints", "harmed")]
-    assert done == [KILLS if stage in CORE else FEWER, TERMS, OTHERS, OTHERS]
+    assert done == [asked["kills"], asked["terms"], asked["others"], asked["others"]]
     assert tally["at_lines"] == tally["steps"]
     assert tally["at_checkpoints"] >= 3
     # A checkpoint, a model and a manifest are written: fewer touches of files than this would be a net with holes.
-    assert tally["at_touches"] > 80 / NTH
-    assert tally["full"] > 60 / NTH, "once all is written, a full disk stops nothing"
+    assert tally["at_touches"] > 80 / asked["nth"]
+    assert tally["full"] > 60 / asked["nth"], "once all is written, a full disk stops nothing"
     assert 0 < tally["refused"] < torture.RIVALS
 
 
@@ -65,19 +70,30 @@ def jobs(tmp_path_factory) -> dict[str, torture.Job]:
     return torture.jobs(tmp_path_factory.mktemp("jobs"))
 
 
+@pytest.fixture(scope="module")
+def whole(jobs, tmp_path_factory) -> Callable[[str], dict[str, str]]:
+    """What a stage leaves that nothing happened to."""
+
+    @functools.cache
+    def prints(stage: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("whole") / stage
+        torture.carry_out(jobs[stage], folder)
+        return torture.prints(folder)
+
+    return prints
+
+
 @pytest.mark.parametrize("stage", torture.STAGES)
-def test_a_stage_neither_reads_nor_moves_torchs_global_generator(tmp_path, jobs, stage):
-    """Dropout and first weights are on in these jobs. Of numpy's and Python's the same is seen above, in the children:
-    here beartype, which checks the shapes, draws from Python's."""
-    prints = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        before = torch.get_rng_state()
-        torture.carry_out(jobs[stage], tmp_path / str(seed) / stage)
-        assert torch.equal(torch.get_rng_state(), before)
-        prints.append(torture.prints(tmp_path / str(seed) / stage))
-    assert prints[0] == prints[1]
-    assert len(prints[0]) > 3
+def test_a_stage_neither_reads_nor_moves_torchs_global_generator(tmp_path, jobs, whole, stage):
+    """Dropout and first weights are on here. Of numpy's and Python's the same is seen above, in the children."""
+    torch.manual_seed(1)
+    should = whole(stage)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    torture.carry_out(jobs[stage], tmp_path / stage)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torture.prints(tmp_path / stage) == should
+    assert len(should) > 3
 
 
 def test_luck_is_of_its_purpose_alone():
@@ -109,7 +125,7 @@ def test_early_stopping_is_remembered(tmp_path, jobs, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", torture.STAGES)
-def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monkeypatch, stage):
+def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, whole, monkeypatch, stage):
     """Nothing is lost: the step in which it came is logged, is in a checkpoint, and is not done again."""
     job, folder = jobs[stage], tmp_path / "cut" / stage
     calls = []
@@ -135,8 +151,7 @@ def test_sigterm_within_a_step_ends_that_step_and_keeps_it(tmp_path, jobs, monke
         assert max(steps) == runs.read_metrics(folder)[-1]["step"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     torture.carry_out(job, folder)
-    torture.carry_out(job, tmp_path / "whole" / stage)
-    assert torture.prints(folder) == torture.prints(tmp_path / "whole" / stage)
+    assert torture.prints(folder) == whole(stage)
 
 
 def test_the_command_ends_with_75_and_says_how_to_go_on(tmp_path, monkeypatch):

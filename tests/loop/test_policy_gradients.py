@@ -8,14 +8,15 @@ from biddable.learn import group, ppo
 from biddable.learn.group import GrpoConfig, ReinforceConfig, RlooConfig
 from biddable.learn.ppo import PpoConfig
 
+pytestmark = pytest.mark.whole_runs
 SHORT = {
-    "episodes": 1536, "batch": 128, "minibatch": 32, "learning_rate": 6e-4, "warmup_iterations": 3, "beta": 0.02,
+    "episodes": 768, "batch": 128, "minibatch": 32, "learning_rate": 1e-3, "warmup_iterations": 3, "beta": 0.02,
     "ptx_ratio": 0.25, "ptx_tokens": 128, "prompt_tokens": 80, "answer_tokens": 56, "micro_tokens": 1024, "ema": 0,
 }  # fmt: skip
 METHODS = {
-    "ppo_ptx": PpoConfig(**SHORT, value_learning_rate=6e-4, gamma_ptx=0.3),
+    "ppo_ptx": PpoConfig(**SHORT, value_learning_rate=1e-3, gamma_ptx=0.3),
     "ppo_ptx_adapters": PpoConfig(
-        **SHORT | {"learning_rate": 2e-3}, value_learning_rate=2e-3, gamma_ptx=0.3, lora_rank=8
+        **SHORT | {"learning_rate": 3e-3}, value_learning_rate=3e-3, gamma_ptx=0.3, lora_rank=8
     ),
     "rloo": RlooConfig(**SHORT, samples=4, gamma_ptx=0),
     "grpo": GrpoConfig(**SHORT, samples=8, gamma_ptx=0),

@@ -14,6 +14,7 @@ from biddable.learn.raft import RaftConfig
 from biddable.learn.reward import RewardConfig
 from biddable.records import AnyRecord, Labeler, Prompt, Ranking
 
+pytestmark = pytest.mark.whole_runs
 METHODS: dict[str, Settings] = {
     "dpo": DpoConfig(learning_rate=3e-4, batch=16, epochs=1),
     "dpo_adapters": DpoConfig(learning_rate=2e-3, batch=16, epochs=1, lora_rank=8),
@@ -22,7 +23,7 @@ METHODS: dict[str, Settings] = {
     "kto": DpoConfig(method="kto", learning_rate=3e-4, batch=16, epochs=1),
     "orpo": DpoConfig(method="orpo", beta=1.0, learning_rate=3e-4, batch=16, epochs=1),
     "simpo": DpoConfig(method="simpo", learning_rate=3e-4, batch=16, epochs=1),
-    "raft": RaftConfig(iterations=4, batch=64, k=8, minibatch=16, learning_rate=5e-4, answer_tokens=56),
+    "raft": RaftConfig(iterations=3, batch=64, k=8, minibatch=16, learning_rate=5e-4, answer_tokens=56),
 }
 
 

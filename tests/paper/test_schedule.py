@@ -40,7 +40,7 @@ def test_a_chain_is_as_long_as_all_that_wait_for_it(tmp_path):
     assert chains([d, c, b, a]) == {a.leaves: 10, b.leaves: 7, c.leaves: 4, d.leaves: 2}
 
 
-LONG = ("epochs=40", "checkpoint_every=4", "batch=2")
+LONG = ("epochs=20", "checkpoint_every=4", "batch=2")
 # Two models from one base, and one from the first of them: real stages, in processes of their own.
 SCRIPT = f"""
 import sys

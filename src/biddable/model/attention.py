@@ -96,7 +96,7 @@ def read(
 
 def check_sees_all(model: PreTrainedModel) -> None:
     """Refuse a model whose layers do not all see the whole past."""
-    kinds = set(model.config.to_dict().get("layer_types") or ["full_attention"])
+    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         raise ValueError(f"{model.config.model_type}: layers of kind {sorted(kinds)} are not supported yet")
 

@@ -68,7 +68,7 @@ def _context() -> BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biddable.learn.ppo", "biddable.sample.likelihood"])
+    context.set_forkserver_preload(["biddable.learn.ppo", "biddable.sample.likelihood", "biddable.quickstart"])
     forkserver.ensure_running()
     return context
 
