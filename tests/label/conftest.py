@@ -37,11 +37,17 @@ def where(tmp_path: Path, moulds: Moulds) -> str:
     return moulds.file(tmp_path / "store.db")
 
 
-# Of the package, and not of the session: what it changes is for these tests alone.
-@pytest.fixture(scope="package", autouse=True)
+# Of the module, and not of the session: the store's own tests see that it does wait.
+@pytest.fixture(scope="module", autouse=True)
+def spared() -> Iterator[None]:
+    with spared_the_disk():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def house() -> Iterator[None]:
     """A program makes its pages' templates once, however many apps these tests make."""
-    with spared_the_disk(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(application, "pages", functools.cache(desk.pages))
         yield
         served.see_off()
