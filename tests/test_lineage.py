@@ -132,6 +132,21 @@ def test_it_is_told_what_of_a_file_is_theirs(tracks: Tracks):
     assert lineage.forward(tracks, "ann").files[Path("demos-1.jsonl")] == "1 demonstration"
 
 
+def test_what_a_run_logged_leads_to_the_run_wherever_the_project_lies(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is no output, since it grows: a measurement names it by the folder from which it was called."""
+    metrics = Path("runs/sft/metrics.jsonl")
+    metrics.write_text('{"step": 1}\n')
+    run(Path(), "measure-2", "measure", {"sft metrics": metrics}, results=[])
+    shutil.move(project, tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    tracks = Tracks.below(Path("runs").absolute(), Path().absolute())
+    assert "run sft: sft" in road(tracks, "measure-2")
+    assert not lineage.forward(tracks, "ann").gone
+    assert "measure-2" in [made.id for made in lineage.forward(tracks, "ann").runs]
+
+
 def test_a_snapshot_that_is_gone_is_named_and_not_passed_over(project: Path):
     Path("demos-1.jsonl").unlink()
     tracks = Tracks.below(Path("runs"), Path())

@@ -14,7 +14,7 @@ from pathlib import Path
 from biddable import records
 from biddable.provenance import Artifact, artifact
 from biddable.records import BadRow, Completion, Likelihood, Prompt, Record, Score
-from biddable.runs import MANIFEST, RunManifest, read_manifest
+from biddable.runs import MANIFEST, METRICS, RunManifest, read_manifest
 
 WEIGHTS = (".safetensors", ".gguf")
 MANY = 6  # people or files that a line names, before it says how many more there are
@@ -59,7 +59,7 @@ class Tracks:
         folders = sorted(path.parent for path in runs.glob(f"*/{MANIFEST}"))
         made = sorted((Made(folder, read_manifest(folder)) for folder in folders), key=lambda run: run.manifest.started)
         there = sorted([*root.glob("*.jsonl"), *root.glob("files/*.jsonl")])  # a quickstart keeps its own in files/
-        files = {artifact(path).sha256: path for path in there}
+        files = {artifact(path).sha256: path for path in [*there, *sorted(runs.glob(f"*/{METRICS}"))]}
         for run in made:
             for name, left in run.manifest.outputs.items():
                 if (path := run.output(name)) is not None:
@@ -87,6 +87,11 @@ class Tracks:
             ),
             None,
         )
+
+    def logged_by(self, known: Artifact) -> Made | None:
+        """Whose metrics these are: they are no output, since they grow while a run does."""
+        path = self.files.get(known.sha256)
+        return next((run for run in self.made if path == run.folder / METRICS), None)
 
     def file(self, known: Artifact) -> Path | None:
         """An input as it was, if it is still anywhere."""
@@ -190,6 +195,8 @@ def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
     shown = f"{name}: {there or known.path} ({known.sha256[:8]})"
     if (maker := tracks.left_by(known)) is not None:
         return Step(shown, (_run(tracks, maker[0], told),))
+    if (run := tracks.logged_by(known)) is not None:
+        return Step(shown, (_run(tracks, run, told),))
     if known.sha256 in told:
         return Step(f"{shown}, as above")
     told.add(known.sha256)
@@ -346,6 +353,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
             and (found := contents(path)) is not None
         )
         outputs = {mark for made in run.manifest.outputs.values() for mark in _marks(made)}
+        outputs |= {sha256 for sha256, path in tracks.files.items() if path == run.folder / METRICS}
         if inputs & hashes or through or (run.manifest.kind == "gather" and outputs & hashes):
             touched.append(run)
             hashes |= outputs

@@ -170,7 +170,7 @@ def test_a_settled_split_outlives_the_seed_and_who_joins_two_is_dropped():
     [
         (["prefix_share=1.5"], "prefix_share: "),
         (["cap=0"], "cap: "),
-        (["valid=0.6", "test=0.5"], "leave nothing to train on"),
+        (["valid=0.6", "test=0.5"], "are more than all"),
         (["key=team"], "key: "),
         (["region=usa"], "region: "),
     ],

@@ -42,8 +42,8 @@ def inputs(tmp_path, monkeypatch) -> dict[str, Path]:
     }  # fmt: skip
 
 
-def counted(inputs: dict[str, Path], paid: Paid | None = None, world="real") -> ReportData:
-    settings = MeasureConfig(split="test")
+def counted(inputs: dict[str, Path], paid: Paid | None = None, world="real", baseline: str | None = None) -> ReportData:
+    settings = MeasureConfig(split="test", baseline=baseline)
     folder = Path("runs") / name_of_run(inputs, settings)
     with runs.start(folder, "measure", settings, inputs, 0) as run:
         return count(run, Ground(Path("runs"), Path(), inputs, settings, world, paid))
@@ -53,6 +53,13 @@ def test_pairs_stand_in_the_loops_order(inputs):
     rates = counted(inputs).results.human_win_rate
     assert list(rates) == ["sft_vs_base", "ppo_vs_base", "ppo_vs_sft", "zeta_vs_sft"]
     assert {rate.value for rate in rates.values()} == {1.0}
+
+
+def test_all_others_are_held_against_a_baseline_that_is_asked_for(inputs):
+    results = counted(inputs, baseline="zeta").results
+    assert {key: rate.value for key, rate in results.human_win_rate.items() if "zeta" in key} == {"sft_vs_zeta": 0.0}
+    assert results.preference is not None
+    assert {(one.model, one.against) for one in results.preference.pairings if "zeta" in one.key} == {("sft", "zeta")}
 
 
 def test_only_peoples_labels_are_counted_as_labels(inputs):

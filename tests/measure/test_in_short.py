@@ -44,6 +44,14 @@ def test_the_terminal_tells_what_the_cards_tell():
         assert "%" in line
 
 
+def test_who_names_a_baseline_asks_of_the_other():
+    rate = {"new_vs_old": about(0.62)}
+    asked = Results(seconds=60, models={}, human_win_rate=rate, preference=Preference(baseline="old"))
+    assert (in_short.subject(asked), in_short.rivals(asked)) == ("new", ["old"])
+    loop = results().model_copy(update={"preference": Preference(baseline="base")})
+    assert in_short.rivals(loop) == ["base", "sft"]
+
+
 def test_where_only_the_truth_was_asked_it_is_the_judge():
     lone = results().model_copy(update={"human_win_rate": {}})
     assert headlines(made(results=lone))[0].label == "PPO-ptx over SFT, by the truth"

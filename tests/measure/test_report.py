@@ -13,6 +13,7 @@ from biddable.measure.charts import ticks
 from biddable.measure.interval import Interval
 from biddable.measure.markup import Safe, el, escape, prose
 from biddable.measure.overoptimised import Followed
+from biddable.measure.preference import Preference
 from biddable.measure.report import page, write_report
 from biddable.measure.results import Gate, ReportData, Results, Source, pair, write_results
 from biddable.measure.reward import Bin, Calibration, Doubt
@@ -404,3 +405,41 @@ def test_a_pair_needs_two_names():
     assert pair("ppo_ptx_vs_sft") == ("ppo_ptx", "sft")
     with pytest.raises(ValueError, match="named like sft_vs_base"):
         Results(seconds=1, models={}, agreement=agreed(0.7), gold_win_rate={"sft": about(0.5)})
+
+
+def test_the_story_is_of_what_happened_here():
+    whole = made(machine={"sample": 3.0, "sft": 5.0, "reward": 5.0, "ppo": 9.0})
+    assert "A reward model learned what people prefer from 3,100 rankings" in captions.story(whole)
+    assert "PPO-ptx is the same" in captions.story(whole)
+    assert "<svg" in loop_of(whole)
+    other = captions.story(made(machine={"sft": 5.0, "dpo": 2.0, "raft": 2.0}))
+    assert "by DPO and RAFT." in other
+    assert "reward model" not in other
+    none = made(machine={"sample": 3.0})
+    assert captions.story(none) == "No model was trained in this project: what is told is what people said of answers."
+    assert "<svg" not in loop_of(none)
+
+
+def loop_of(data: ReportData) -> str:
+    return page(data).partition('id="loop"')[2].partition("</section>")[0]
+
+
+def test_behaviour_is_held_against_the_baseline_on_the_same_prompts():
+    """Intervals that overlap may belong to a difference that is clear on the same prompts, and the other way about."""
+    rate = {"base": about(0.5), "sft": about(0.2, half=0.1), "ppo_ptx": about(0.3, half=0.1)}
+    paired = Preference(baseline="sft", differences={"hallucination": {"ppo_ptx": about(0.1, half=0.04)}})
+    data = made(rates={"hallucination": rate}, results=results().model_copy(update={"preference": paired}))
+    [said] = captions.behaviour(data)
+    assert said.startswith("PPO-ptx invents facts more often than SFT: 30")
+    assert "a difference of 10.0 points (6.0–14.0) on the same prompts" in said.replace("\u00a0", " ")
+    wide = paired.model_copy(
+        update={"differences": {"hallucination": {"ppo_ptx": Interval(value=-0.1, low=-0.2, high=0.01, n=9)}}}
+    )
+    [said] = captions.behaviour(
+        made(rates={"hallucination": rate}, results=results().model_copy(update={"preference": wide}))
+    )
+    assert said.startswith("It is not clear that PPO-ptx invents facts less often than SFT: ")
+    [said] = captions.behaviour(
+        made(rates={"hallucination": rate}, results=results().model_copy(update={"preference": None}))
+    )
+    assert said.startswith("PPO-ptx invents facts less often than base: ")

@@ -65,6 +65,8 @@ def measure(
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data_text(data))
     _tell(folder / "report.json")
+    if not any(path.stem.startswith("verdicts") for path in inputs.values()):
+        say("no win rates: nobody was asked which of two models' answers is better; rankings teach a reward model")
     say(f"{folder}: these and more numbers; next: biddable report")
 
 

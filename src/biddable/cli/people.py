@@ -157,7 +157,7 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
 
 
 def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
-    shares = {"train": 1.0, "valid": settings.valid, "test": settings.test}
+    shares = {"train": 1 - settings.valid - settings.test, "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
         wanted = [split for split in get_args(records.Split) if shares[split] > 0]
         empty = [split for split in wanted if not store.holds("prompt", split)]
@@ -181,7 +181,8 @@ def import_labels(
     `{"prompt": …, "chosen": …, "rejected": …}`: a ranking of two; with `"label": true` beside a prompt and a
     completion, a judgement; `{"prompt": …, "answer": …, "model": …}`: what a model answered, for people to judge and
     rank; `{"prompt": …, "answers": […], "models": […], "ranks": […]}`: several answers, ranked where it says so; or one
-    of our own records. A prompt and an answer are texts or messages.
+    of our own records. A prompt and an answer are texts or messages. In each, `labeler` says who said it, and `user`
+    whose prompt it is.
 
     Example: `biddable import answers.csv`
     """

@@ -30,8 +30,8 @@ class GatherConfig(Settings):
     key: Annotated[
         Key, Field(description="whose a prompt is: paper 3.2 says user, A.2 organization; default the stricter")
     ] = "organization_or_user"
-    valid: Annotated[float, Field(ge=0, lt=1, description="share of owners in the valid split (ours)")] = 0.1
-    test: Annotated[float, Field(ge=0, lt=1, description="share of owners in the test split (ours)")] = 0.1
+    valid: Annotated[float, Field(ge=0, le=1, description="share of owners in the valid split (ours)")] = 0.1
+    test: Annotated[float, Field(ge=0, le=1, description="share of owners in the test split (ours)")] = 0.1
     seed: Annotated[int, Field(description="which owners fall into which split")] = 0
     pii: Annotated[
         Literal["train", "all", "off"],
@@ -43,8 +43,8 @@ class GatherConfig(Settings):
 
     @model_validator(mode="after")
     def _leaves_some(self) -> Self:
-        if self.valid + self.test >= 1:
-            raise ValueError(f"valid {self.valid} and test {self.test} leave nothing to train on")
+        if self.valid + self.test > 1:
+            raise ValueError(f"valid {self.valid} and test {self.test} are more than all")
         return self
 
 

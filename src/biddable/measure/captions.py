@@ -6,7 +6,7 @@ from typing import Literal
 from biddable.measure.agreement import Agreement
 from biddable.measure.curves import Curve, smooth
 from biddable.measure.interval import Interval
-from biddable.measure.results import RANKED_BY, ReportData, Results, in_order, name_of, pair
+from biddable.measure.results import LEARNT, RANKED_BY, ReportData, Results, in_order, name_of, pair
 from biddable.measure.reward import Folds
 
 GAP = "\u00a0"  # 87 % must not break before its sign
@@ -80,6 +80,29 @@ def plural(count: int, what: str) -> str:
 
 def listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def learned(data: ReportData) -> list[str]:
+    """By what models learned here."""
+    return [kind for kind in LEARNT if kind in data.machine]
+
+
+def story(data: ReportData) -> str:
+    """What happened, of what happened here alone."""
+    counts, kinds = data.counts, learned(data)
+    taught = plural(counts.demonstrations, "answer") if counts.demonstrations else "answers"
+    ranked = plural(counts.rankings, "ranking") if counts.rankings else "rankings"
+    mixed = "; PPO-ptx is the same, mixed with pretraining text so that it forgets less"
+    told = {
+        "sft": f"A base model was fine-tuned on {taught} that people wrote (SFT).",
+        "reward": f"A reward model learned what people prefer from {ranked} of sampled answers.",
+        "ppo": "PPO then trained the model to please the reward model"
+        + (f"{mixed}." if "ppo_ptx" in data.results.models else "."),
+    }
+    said = [told[kind] for kind in kinds if kind in told]
+    if others := [kind.upper() for kind in kinds if kind not in (*told, "start")]:
+        said.append(f"A model learned from what people prefer by {listed(others)}.")
+    return " ".join(said) or "No model was trained in this project: what is told is what people said of answers."
 
 
 def main_win_rates(results: Results) -> tuple[dict[str, Interval], str]:
@@ -262,20 +285,25 @@ def followed(data: ReportData) -> list[str]:
 
 
 def behaviour(data: ReportData) -> list[str]:
-    """For every rate: the first and the last model of the loop that it was measured for."""
+    """For every rate: the last model of the loop against the baseline on the same prompts, or else the first."""
     said = []
+    found = data.results.preference
     for rate, by_model in data.rates.items():
         models = in_order(by_model)
         if len(models) < 2:
             continue
         first, last = models[0], models[-1]
         verb = RATE_NAMES.get(rate, (rate, f"shows {rate}"))[1]
-        one, other = by_model[last], by_model[first]
-        more = "more often than" if one.value > other.value else "less often than"
-        clear = apart(one, other)
+        gap = found.differences.get(rate, {}).get(last) if found else None
+        if found and gap and found.baseline in by_model:
+            first, more, clear = found.baseline, gap.value > 0, direction(gap, 0.0) != "open"
+            told = f", a difference of {signed_points(gap.value)} ({between(gap, 1)}) on the same prompts."
+        else:
+            more, clear = by_model[last].value > by_model[first].value, apart(by_model[last], by_model[first])
+            told = "." if clear else "; the intervals overlap."
         said.append(
-            f"{'' if clear else 'It is not clear that '}{name_of(last)} {verb} {more} {name_of(first)}: "
-            f"{short(one)} against {short(other)}" + ("." if clear else "; the intervals overlap.")
+            f"{'' if clear else 'It is not clear that '}{name_of(last)} {verb} {'more' if more else 'less'} often than "
+            f"{name_of(first)}: {short(by_model[last])} against {short(by_model[first])}{told}"
         )
     return said
 

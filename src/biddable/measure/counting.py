@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -23,7 +23,9 @@ from biddable.measure.overoptimised import Followed
 from biddable.measure.preference import Asked, Evidence, Preference, preference
 from biddable.measure.results import (
     COUNTED_FROM,
+    LEARNT,
     NAMES,
+    TITLE,
     Counts,
     FigureName,
     Rates,
@@ -59,7 +61,7 @@ from biddable.records import (
 
 R = TypeVar("R", bound=Record)
 SHOWN_SAMPLES = 8
-EDITION = "2"  # to be raised where the same files come to other numbers: projects then count anew
+EDITION = "3"  # to be raised where the same files come to other numbers: projects then count anew
 BENCHMARKS = ("benchmarks", "marks")  # files of `evaluate` and `mark`
 # Inputs that are not pooled with what people said.
 APART = ("metrics", "scored", "demos", "folds", "followed", *BENCHMARKS)
@@ -90,7 +92,7 @@ def count(run: runs.Run, ground: Ground) -> ReportData:
     completions = {c.id: c for c in of(Completion, pool)}
     models = models_of(completions.values(), {c.run_id: c.run_id.partition(AT)[0] for c in completions.values()})
     written = [path for path in ground.inputs.values() if path.stem in BENCHMARKS]
-    asked = reckon(written, of(Item, pool), of(Likelihood, pool), place)
+    asked = reckon(written, of(Item, pool), of(Likelihood, pool), order_of(ground.settings))
     made = [runs.read_manifest(path.parent) for path in ground.runs.glob(f"*/{runs.MANIFEST}")]
     prompts = {p.id: p for p in of(Prompt, pool)}
     spent = cost([ground.inputs[name] for name in among(ground.inputs, COUNTED_FROM["cost"])], ground.paid)
@@ -99,6 +101,7 @@ def count(run: runs.Run, ground: Ground) -> ReportData:
     return ReportData(
         results=_numbers(ground, made, pool, models, asked, behaviour).model_copy(update={"cost": spent}),
         world=ground.world,
+        title=TITLE if any(one.kind in LEARNT for one in made) else "What people prefer",
         made=f"{here.started.day} {here.started:%B %Y}",
         version=__version__,
         counts=_counts(pool, ground.inputs.get("demos"), sum(spent.labelers.values())),
@@ -187,8 +190,9 @@ def _numbers(
     """results.json of a real project: nothing in it is gold, since nobody knows the truth."""
     rankings, groups = of(Ranking, pool), {labeler.id: labeler.group for labeler in of(Labeler, pool)}
     people = [v for v in by_lot(of(Verdict, pool)) if v.judge == "person"]
-    met = {tuple(sorted({models[v.a], models[v.b]}, key=place)) for v in people}
-    pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [place(model) for model in pair])
+    order = order_of(ground.settings)
+    met = {tuple(sorted({models[v.a], models[v.b]}, key=order)) for v in people}
+    pairs = sorted((pair for pair in met if len(pair) == 2), key=lambda pair: [order(model) for model in pair])
     return Results(
         seconds=sum(one.seconds for one in made),
         models={one.id: str(ground.runs / one.id / "model") for one in made if "model" in one.outputs},
@@ -250,7 +254,7 @@ def _preference(pool: set[AnyRecord], models: Mapping[str, str], ground: Ground)
     if not verdicts:
         return None
     asked = Asked(baseline=settings.baseline, each=settings.each, half=settings.half, power=settings.power)
-    return preference(found, place, asked)
+    return preference(found, order_of(settings), asked)
 
 
 def groups_of_owners(path: Path | None) -> dict[str, str]:
@@ -286,6 +290,11 @@ def place(model: str) -> tuple[int, str]:
     """In the order of the loop, others after it."""
     known = list(NAMES)
     return (known.index(model) if model in known else len(known), model)
+
+
+def order_of(settings: MeasureConfig) -> Callable[[str], tuple[int, str]]:
+    """Of two models the later is held against the earlier, so a baseline that was asked for comes before all."""
+    return lambda model: (-1, "") if model == settings.baseline else place(model)
 
 
 def _accuracy(pool: set[AnyRecord]) -> dict:

@@ -60,7 +60,8 @@ def rivals(results: Results) -> list[str]:
     model = subject(results)
     rates = {**results.human_win_rate, **results.gold_win_rate}
     met = {other: "" for one, other in map(pair, rates) if one == model}
-    there = [one for one in ("sft", "base") if one in met]
+    baseline = results.preference.baseline if results.preference else None
+    there = [one for one in dict.fromkeys((baseline, "sft", "base")) if one in met]
     there += [one for one in in_order(met) if one not in there]
     return there[:2] or [one for one in ("sft", "base") if one != model]
 

@@ -137,22 +137,15 @@ def value(said: str) -> Safe:
 
 def loop(data: ReportData) -> Safe:
     counts = data.counts
-    taught = captions.plural(counts.demonstrations, "answer") if counts.demonstrations else "answers"
-    ranked = captions.plural(counts.rankings, "ranking") if counts.rankings else "rankings"
-    told = (
-        f"A base model was fine-tuned on {taught} that people wrote (SFT). A reward model learned what people prefer "
-        f"from {ranked} of sampled answers. PPO then trained the model to please the reward model; PPO-ptx is the "
-        "same, mixed with pretraining text so that it forgets less."
-    )
     people = f"{captions.plural(counts.labelers, 'labeler')} took part." if counts.labelers else ""
     more = " ".join(part for part in (people, data.road) if part)
-    both = join(*(picture(counts, width) for width in (WIDE, NARROW)))
+    both = join(*(picture(counts, width) for width in (WIDE, NARROW))) if captions.learned(data) else None
     spent = [_work(data), _machine(data)]
     return section(
         "loop",
-        el("p", prose(told)),
+        el("p", prose(captions.story(data))),
         el("p", more) if more else None,
-        el("div", both, class_="picture"),
+        el("div", both, class_="picture") if both else None,
         *(one for one in spent if one is not None),
     )
 

@@ -25,6 +25,9 @@ from biddable.runs import RunManifest, read_manifest, write_aside
 # In the order in which the loop makes them; other models may be named too and come after.
 NAMES = {"base": "base", "sft": "SFT", "ppo": "PPO", "ppo_ptx": "PPO-ptx"}
 
+LEARNT = ("sft", "start", "reward", "dpo", "ppo", "rloo", "grpo", "reinforce", "raft")  # kinds of runs that train
+TITLE = "From prompts to an aligned model"
+
 # Of the reward model's accuracies, whose pairs were foreseen.
 RANKED_BY = {"train_labelers": "training labelers", "held_out_labelers": "held-out labelers"}
 
@@ -191,7 +194,7 @@ class ReportData(Record):
 
     results: Results
     world: World
-    title: str = "From prompts to an aligned model"
+    title: str = TITLE
     made: str = ""  # when, as it should be read
     seed: int | None = None
     version: str = ""
