@@ -52,6 +52,7 @@ class Tracks:
 
     made: list[Made]
     files: dict[str, Path] = field(default_factory=dict)  # by sha256
+    logged: dict[str, Made] = field(default_factory=dict)  # whose metrics: no output, since they grow while a run does
 
     @classmethod
     def below(cls, runs: Path, root: Path) -> "Tracks":
@@ -59,12 +60,14 @@ class Tracks:
         folders = sorted(path.parent for path in runs.glob(f"*/{MANIFEST}"))
         made = sorted((Made(folder, read_manifest(folder)) for folder in folders), key=lambda run: run.manifest.started)
         there = sorted([*root.glob("*.jsonl"), *root.glob("files/*.jsonl")])  # a quickstart keeps its own in files/
-        files = {artifact(path).sha256: path for path in [*there, *sorted(runs.glob(f"*/{METRICS}"))]}
+        logged = {artifact(path).sha256: run for run in made if (path := run.folder / METRICS).is_file()}
+        files = {artifact(path).sha256: path for path in there}
+        files |= {sha256: run.folder / METRICS for sha256, run in logged.items()}
         for run in made:
             for name, left in run.manifest.outputs.items():
                 if (path := run.output(name)) is not None:
                     files.setdefault(left.sha256, path)
-        return cls(made, files)
+        return cls(made, files, logged)
 
     def run(self, name: str) -> Made | None:
         return next((run for run in self.made if run.id == name), None)
@@ -87,11 +90,6 @@ class Tracks:
             ),
             None,
         )
-
-    def logged_by(self, known: Artifact) -> Made | None:
-        """Whose metrics these are: they are no output, since they grow while a run does."""
-        path = self.files.get(known.sha256)
-        return next((run for run in self.made if path == run.folder / METRICS), None)
 
     def file(self, known: Artifact) -> Path | None:
         """An input as it was, if it is still anywhere."""
@@ -195,7 +193,7 @@ def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
     shown = f"{name}: {there or known.path} ({known.sha256[:8]})"
     if (maker := tracks.left_by(known)) is not None:
         return Step(shown, (_run(tracks, maker[0], told),))
-    if (run := tracks.logged_by(known)) is not None:
+    if (run := tracks.logged.get(known.sha256)) is not None:
         return Step(shown, (_run(tracks, run, told),))
     if known.sha256 in told:
         return Step(f"{shown}, as above")
@@ -353,7 +351,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
             and (found := contents(path)) is not None
         )
         outputs = {mark for made in run.manifest.outputs.values() for mark in _marks(made)}
-        outputs |= {sha256 for sha256, path in tracks.files.items() if path == run.folder / METRICS}
+        outputs |= {sha256 for sha256, other in tracks.logged.items() if other is run}
         if inputs & hashes or through or (run.manifest.kind == "gather" and outputs & hashes):
             touched.append(run)
             hashes |= outputs

@@ -248,3 +248,11 @@ def test_what_is_gone_through_again_gives_the_same_as_a_list():
     assert report == whole.report
     assert sorted(fell) == sorted((rule, one.id) for rule, those in whole.dropped.items() for one in those)
     assert fell
+
+
+def test_all_of_it_may_be_for_evaluation_and_no_more_than_all():
+    """As `biddable import --test 1` says it."""
+    assert {prompt.split for prompt in gather(prompts(50), GatherConfig(valid=0, test=1)).prompts} == {"test"}
+    assert {prompt.split for prompt in gather(prompts(50), GatherConfig(valid=1, test=0)).prompts} == {"valid"}
+    with pytest.raises(ConfigError, match=r"valid 0\.6 and test 0\.5 are more than all"):
+        load(GatherConfig, ["valid=0.6", "test=0.5"])

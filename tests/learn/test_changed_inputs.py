@@ -19,11 +19,6 @@ def quiet(monkeypatch):
     monkeypatch.setenv("BIDDABLE_QUIET", "1")
 
 
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> dict[str, torture.Job]:
-    return torture.jobs(tmp_path_factory.mktemp("jobs"))
-
-
 def said(config: BaseModel) -> list[str]:
     """Settings as words."""
     words = []

@@ -1,13 +1,11 @@
 """A run that was stopped at any instant ends with the same bytes as one that was left alone (docs/design/exact.md)."""
 
-import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,24 +61,6 @@ def test_the_kills_came_everywhere(tallies):
     """Or the test above says less than it seems to."""
     for phase in ("begin", "learn", "sample", "save", "end"):
         assert sum(tally["in_phase"].get(phase, 0) for tally in tallies.values()) > 0, phase
-
-
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> dict[str, torture.Job]:
-    return torture.jobs(tmp_path_factory.mktemp("jobs"))
-
-
-@pytest.fixture(scope="module")
-def whole(jobs, tmp_path_factory) -> Callable[[str], dict[str, str]]:
-    """What a stage leaves that nothing happened to."""
-
-    @functools.cache
-    def prints(stage: str) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp("whole") / stage
-        torture.carry_out(jobs[stage], folder)
-        return torture.prints(folder)
-
-    return prints
 
 
 @pytest.mark.parametrize("stage", torture.STAGES)

@@ -11,11 +11,6 @@ import torture
 from biddable import runs
 
 
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> dict[str, torture.Job]:
-    return torture.jobs(tmp_path_factory.mktemp("jobs"))
-
-
 @pytest.fixture(autouse=True)
 def frozen() -> Iterator[None]:
     """What other tests left is neither collected nor looked through: after thousands of them that takes ten seconds."""

@@ -32,11 +32,6 @@ def quiet(monkeypatch):
     monkeypatch.setenv("BIDDABLE_QUIET", "1")
 
 
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> dict[str, torture.Job]:
-    return torture.jobs(tmp_path_factory.mktemp("jobs"))
-
-
 def poisoned(inner: Callable, bad: float, at: int, harm: Callable | None = None) -> Callable:
     """A function whose call number `at` gives a number that is none."""
     calls = itertools.count(1)
@@ -168,23 +163,10 @@ PLACES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sound(jobs, tmp_path_factory) -> Callable[[str], dict[str, str]]:
-    """What a stage leaves in whose run nothing went wrong."""
-
-    @functools.cache
-    def prints(stage: str) -> dict[str, str]:
-        folder = tmp_path_factory.mktemp("sound") / stage
-        torture.carry_out(jobs[stage], folder)
-        return torture.prints(folder)
-
-    return prints
-
-
 @pytest.mark.parametrize(("bad", "at"), CASES)
 @pytest.mark.parametrize(("stage", "spoil"), PLACES, ids=lambda x: getattr(x, "__name__", x))
 def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(
-    tmp_path, jobs, sound, monkeypatch, stage, spoil, at, bad
+    tmp_path, jobs, whole, monkeypatch, stage, spoil, at, bad
 ):
     """And the run goes on from what it had kept, as one that it never came to."""
     job, folder = jobs[stage], tmp_path / stage
@@ -207,7 +189,7 @@ def test_a_number_that_is_none_is_named_in_its_step_and_never_saved(
     assert all(finite)
     if math.isnan(bad):  # what is on disk is the same after an Inf
         torture.carry_out(job, folder)
-        assert torture.prints(folder) == sound(stage)
+        assert torture.prints(folder) == whole(stage)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)

@@ -48,7 +48,7 @@ def measure(
     Example: `biddable measure --split test`
     """
     from biddable.measure import counting
-    from biddable.measure.results import data_text, write_results
+    from biddable.measure.results import COUNTED_FROM, among, data_text, write_results
 
     here = project.find()
     settings = config.load(
@@ -65,7 +65,7 @@ def measure(
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data_text(data))
     _tell(folder / "report.json")
-    if not any(path.stem.startswith("verdicts") for path in inputs.values()):
+    if not among(inputs, COUNTED_FROM["human_win_rate"]):
         say("no win rates: nobody was asked which of two models' answers is better; rankings teach a reward model")
     say(f"{folder}: these and more numbers; next: biddable report")
 

@@ -157,7 +157,7 @@ def _shown(text: str, spans: Sequence["Span"]) -> str:
 
 
 def _warn_of_empty_splits(here: Project, settings: "GatherConfig", cure: str) -> None:
-    shares = {"train": 1 - settings.valid - settings.test, "valid": settings.valid, "test": settings.test}
+    shares = {"train": 1 - (settings.valid + settings.test), "valid": settings.valid, "test": settings.test}
     with project.open_store(here) as store:
         wanted = [split for split in get_args(records.Split) if shares[split] > 0]
         empty = [split for split in wanted if not store.holds("prompt", split)]

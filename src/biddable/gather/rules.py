@@ -42,7 +42,7 @@ class GatherConfig(Settings):
     ] = "US"
 
     @model_validator(mode="after")
-    def _leaves_some(self) -> Self:
+    def _at_most_all(self) -> Self:
         if self.valid + self.test > 1:
             raise ValueError(f"valid {self.valid} and test {self.test} are more than all")
         return self
