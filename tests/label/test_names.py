@@ -1,5 +1,7 @@
 """A name is one, however it is written: maria signs in as Maria, and nobody else can be MARIA."""
 
+import html
+import re
 import sqlite3
 
 import pytest
@@ -51,6 +53,37 @@ def test_another_name_leaves_its_person_at_work(store, person):
     assert other.labeler != account.labeler
     with store.reading() as connection:
         assert accounts.named(connection, "ANN LEE").labeler == account.labeler
+
+
+def listed(page: str) -> list[str]:
+    return re.findall(r'aria-label="Name of ([^"]+)"', page)
+
+
+def test_a_thousand_people_are_shown_by_the_hundred_and_found_by_a_word(store, person):
+    owner, _ = person("olga", "owner", "researcher")
+    with store.writing() as connection:
+        made = [accounts.make(connection, f"w{n:03}", "labeler", "training", store.clock(), None) for n in range(99)]
+    assert len(listed(owner.get("/manage/people").text)) == 99
+    assert 'role="search"' not in owner.get("/manage/people").text, "a hundred are seen at a look"
+    with store.writing() as connection:
+        for n in range(99, 150):
+            group = "held_out" if n % 2 else "training"
+            made.append(accounts.make(connection, f"w{n:03}", "labeler", group, store.clock(), None))
+        accounts.give_skills(connection, made[120].labeler, ("welsh",), store.clock(), None)
+    first = owner.get("/manage/people").text
+    assert "1 to 100 of 151." in first
+    [more] = re.findall(r'href="([^"]+)">More', first)
+    rest = owner.get(f"/manage/people{html.unescape(more)}").text
+    assert "101 to 151 of 151." in rest
+    assert listed(first) + listed(rest) == [one.name for one in made]  # the owner's own row has no such field
+    assert ">More" not in rest
+    for said, names in (("W12", [f"w12{n}" for n in range(10)]), ("WELSH", ["w120"]), (made[7].labeler, ["w007"])):
+        assert listed(owner.get("/manage/people", params={"q": said}).text) == names
+    assert len(listed(owner.get("/manage/people", params={"q": "held out"}).text)) == 26
+    assert "None of 151 is like that." in owner.get("/manage/people", params={"q": "nobody"}).text
+    changed = owner.post(f"/manage/people/{made[140].labeler}", data={"skills": "law"}, follow_redirects=True).text
+    assert "Changed." in changed
+    assert listed(changed) == ["w140"]
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -38,23 +38,37 @@ ROLES: dict[Role, str] = {
 }
 
 MOST = 200  # people who are invited at once
+ROWS = 100  # people on a page: a browser takes long over the forms of a thousand
 Told = Sequence[tuple[Account, dict[str, str]]]  # whom a secret of theirs is shown of
 
 
 @router.get("/manage/people")
-def page(request: Request, desk: Here):
-    return _page(request, desk)
+def page(
+    request: Request, desk: Here, q: Annotated[str, Query(max_length=200), Plain] = "",
+    start: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+):  # fmt: skip
+    return _page(request, desk, q=q.strip(), start=start)
 
 
-def _page(request: Request, desk: Desk, told: Told = (), status: int = 200) -> Response:
+def _page(
+    request: Request, desk: Desk, told: Told = (), status: int = 200, q: str = "", start: int = 0
+) -> Response:  # fmt: skip
     people = desk.read(accounts.everyone)
+    found = [one for one in people if _like(one, q)]
     here = desk.url or str(request.base_url).rstrip("/")
     secrets = [(one, said["key"] if "key" in said else f"{here}{said['invite']}") for one, said in told]
     return desk.page(
-        request, "people.html", status, people=people, secrets=secrets, groups=GROUPS, roles=ROLES,
+        request, "people.html", status, people=found[start : start + ROWS], secrets=secrets, groups=GROUPS, roles=ROLES,
+        every=len(people), found=len(found), rows=ROWS, start=start, q=q,
         asked=desk.read(_asked, people), hours=int(accounts.LASTS["invite"].total_seconds() // 3600),
         days=accounts.LASTS["service"].days, only_here=loopback(urlsplit(here).hostname or ""),
     )  # fmt: skip
+
+
+def _like(one: Account, q: str) -> bool:
+    """Whether a word of theirs, as the page shows them, holds what is looked for."""
+    shown = (one.name, one.labeler, one.role, one.group.replace("_", " "), one.state, *one.skills)
+    return any(accounts.key(q) in accounts.key(word) for word in shown)
 
 
 class Asked(NamedTuple):
@@ -142,4 +156,5 @@ def change(
             accounts.change(connection, labeler, desk.now(), who.labeler, **values)
 
     desk.write(put)
-    return done("/manage/people", "changed")
+    many = len(desk.read(accounts.everyone)) > ROWS  # then back to this one
+    return done(f"/manage/people?q={quote(labeler)}" if many else "/manage/people", "changed")
