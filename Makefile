@@ -88,17 +88,17 @@ $(VENV)/.python:
 
 # torch comes first and alone, so that nothing that needs it can bring another build of it along.
 $(VENV)/.torch: $(VENV)/.python
-	@echo "installing torch 2.13.0 (the largest part; once)"
+	@echo "installing torch 2.13.0 (the largest part, a minute or so; once)"
 	@$(PIP) torch==2.13.0
 	@touch $@
 
 $(VENV)/.learn: $(VENV)/.torch pyproject.toml constraints.txt
-	@echo "installing biddable and what its loop needs"
+	@echo "installing biddable and what its loop needs (half a minute or so)"
 	@$(PIP) --editable '.[learn,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
-	@echo "installing biddable and what its tests need"
+	@echo "installing biddable and what its tests need (a minute or so)"
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.learn
 

@@ -275,6 +275,9 @@ def test_a_policy_that_was_kept_along_the_way_is_asked_by_its_name(base):
     said = [one for one in records.read(folder / "completions.jsonl") if isinstance(one, Completion)]
     assert {one.run_id.partition("@")[0] for one in said} == {"ppo-0", "ppo-40"}
     assert complain("sample", "ppo/kept/7", "--k", 4).startswith("model: ppo/kept/7: no such model folder")
+    for run in ("sft", "reward"):
+        shutil.copytree(base, f"runs/{run}/model")
+    assert complain("sample", "dpo", "--k", 4).endswith("no run of that name has left a model; these have: reward, sft")
 
 
 def test_a_model_folder_without_weights_is_named(base, tmp_path):

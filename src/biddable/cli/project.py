@@ -138,7 +138,9 @@ def model_folder(name: str, key: str = "model") -> Path:
             return from_hub(name)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error
-    raise ConfigError(f"{key}: {name}: no such model folder, and no run of that name has left a model")
+    left = sorted(path.parent.name for path in run_folder(None, ".").glob("*/model"))
+    there = f"; these have: {', '.join(left)}" if left else ""
+    raise ConfigError(f"{key}: {name}: no such model folder, and no run of that name has left a model{there}")
 
 
 def _shown(folder: Path) -> Path:
