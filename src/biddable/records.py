@@ -9,6 +9,7 @@ import codecs
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ Propensity = Annotated[float, Field(gt=0, le=1)]
 # It was asked for because others disagreed, so it says nothing of how often people do. None: it was not.
 Extra = Literal[True] | None
 
+SOMEONE = "someone"  # who said what nobody signed; the second thing said of the same is someone-2's, and so on
+
 EPOCH = datetime(2022, 1, 1, tzinfo=UTC)  # for records whose time is made, not lived (Hamlet's)
 
 
@@ -41,6 +44,10 @@ def digest(*parts: str) -> str:
     """A short name that follows from the content, so that the same thing imported twice is one thing."""
     # A lone surrogate (half an emoji, cut by somebody's spreadsheet) must reach pydantic, which names its row and key.
     return hashlib.blake2b("\x1f".join(parts).encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def is_someone(labeler: str) -> bool:
+    return re.fullmatch(rf"{SOMEONE}(-\d+)?", labeler) is not None
 
 
 class Record(BaseModel):
