@@ -22,6 +22,7 @@ Split = Literal["train", "valid", "test"]
 Group = Literal["researcher", "candidate", "training", "held_out"]
 Judge = Literal["person", "model", "gold"]
 Side = Literal["a", "b", "tie"]
+Shown = Literal["ab", "ba", "unknown"]  # in which order a judge saw two
 Aspect = Literal["overall", "helpful", "truthful", "harmless"]  # of a judgement
 UseCase = Literal[  # paper, Table 1
     "generation", "open_qa", "brainstorming", "chat", "rewrite",
@@ -263,7 +264,7 @@ class Continuation(Record):
 
 
 class Verdict(Record):
-    """Which of two completions is better. `shown` is the order in which the judge saw them."""
+    """Which of two completions is better. `shown` is the order in which the judge saw them, where that is known."""
 
     kind: Literal["verdict"] = "verdict"
     prompt_id: Name
@@ -272,7 +273,7 @@ class Verdict(Record):
     better: Side
     judge: Judge
     labeler: Name | None = None  # who, when the judge is a person; which run, when it is a model
-    shown: Literal["ab", "ba"] = "ab"
+    shown: Shown = "ab"
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
@@ -283,6 +284,8 @@ class Verdict(Record):
     def _lawful(self) -> Self:
         if self.a == self.b:
             raise ValueError(f"completion {self.a} is compared with itself")
+        if self.judge == "model" and self.shown == "unknown":
+            raise ValueError("shown: is unknown; a model is asked in both orders, and its verdict says in which")
         return self
 
 
