@@ -157,10 +157,24 @@ def test_what_the_page_on_own_data_types_prints_what_it_shows(tmp_path, monkeypa
         else:
             assert verb == "biddable"
             result = CliRunner().invoke(app, [str(hamlet.BASE) if word == "BASE" else word for word in words])
-            told = re.sub("(?<=made in ).*|(?<=sample-dpo-sft-)[0-9a-f]{8}", "…", result.output)
+            told = re.sub(
+                "(?<=made in ).*|(?<=sample-dpo-sft-)[0-9a-f]{8}|(?<=runs/measure-)[0-9a-f]{8}", "…", result.output
+            )
             assert told.splitlines() == shown, command
             ran.append(words[0])
-    assert {"init", "import", "snapshot", "sft", "reward", "ppo", "dpo", "sample", "export"} <= set(ran)
+    assert {
+        "init",
+        "import",
+        "snapshot",
+        "sft",
+        "reward",
+        "ppo",
+        "dpo",
+        "sample",
+        "measure",
+        "report",
+        "export",
+    } <= set(ran)
 
 
 def test_the_table_of_settings_is_what_the_code_has():

@@ -118,6 +118,13 @@ def test_a_verdict_needs_two_completions():
         Verdict(prompt_id="p", a="x", b="x", better="a", judge="person")
 
 
+def test_in_which_order_a_model_saw_two_answers_is_known():
+    both = {"prompt_id": "p", "a": "x", "b": "y", "better": "a", "shown": "unknown"}
+    assert Verdict(judge="person", labeler="ann", **both).shown == "unknown"
+    with pytest.raises(ValidationError, match="shown: is unknown; a model is asked in both orders"):
+        Verdict(judge="model", labeler="run-7", **both)
+
+
 def test_an_item_has_its_answer_among_its_choices():
     with pytest.raises(ValidationError, match="answer 2 of 2 choices"):
         Item(task="t", id="i", context="", choices=("yes", "no"), answer=2)

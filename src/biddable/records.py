@@ -9,6 +9,7 @@ import codecs
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ Split = Literal["train", "valid", "test"]
 Group = Literal["researcher", "candidate", "training", "held_out"]
 Judge = Literal["person", "model", "gold"]
 Side = Literal["a", "b", "tie"]
+Shown = Literal["ab", "ba", "unknown"]  # in which order a judge saw two
 Aspect = Literal["overall", "helpful", "truthful", "harmless"]  # of a judgement
 UseCase = Literal[  # paper, Table 1
     "generation", "open_qa", "brainstorming", "chat", "rewrite",
@@ -34,6 +36,8 @@ Propensity = Annotated[float, Field(gt=0, le=1)]
 # It was asked for because others disagreed, so it says nothing of how often people do. None: it was not.
 Extra = Literal[True] | None
 
+SOMEONE = "someone"  # who said what nobody signed; the second thing said of the same is someone-2's, and so on
+
 EPOCH = datetime(2022, 1, 1, tzinfo=UTC)  # for records whose time is made, not lived (Hamlet's)
 
 
@@ -41,6 +45,10 @@ def digest(*parts: str) -> str:
     """A short name that follows from the content, so that the same thing imported twice is one thing."""
     # A lone surrogate (half an emoji, cut by somebody's spreadsheet) must reach pydantic, which names its row and key.
     return hashlib.blake2b("\x1f".join(parts).encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def is_someone(labeler: str) -> bool:
+    return re.fullmatch(rf"{SOMEONE}(-\d+)?", labeler) is not None
 
 
 class Record(BaseModel):
@@ -256,7 +264,7 @@ class Continuation(Record):
 
 
 class Verdict(Record):
-    """Which of two completions is better. `shown` is the order in which the judge saw them."""
+    """Which of two completions is better. `shown` is the order in which the judge saw them, where that is known."""
 
     kind: Literal["verdict"] = "verdict"
     prompt_id: Name
@@ -265,7 +273,7 @@ class Verdict(Record):
     better: Side
     judge: Judge
     labeler: Name | None = None  # who, when the judge is a person; which run, when it is a model
-    shown: Literal["ab", "ba"] = "ab"
+    shown: Shown = "ab"
     seconds: Annotated[float, Field(ge=0)] = 0.0
     at: datetime = EPOCH
     guidelines: Name | None = None  # which version its author had before them
@@ -276,6 +284,8 @@ class Verdict(Record):
     def _lawful(self) -> Self:
         if self.a == self.b:
             raise ValueError(f"completion {self.a} is compared with itself")
+        if self.judge == "model" and self.shown == "unknown":
+            raise ValueError("shown: is unknown; a model is asked in both orders, and its verdict says in which")
         return self
 
 

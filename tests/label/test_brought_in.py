@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from served import settled
 
 from biddable.records import Demonstration, Labeler, Prompt, to_line
 from biddable.store import history
@@ -109,3 +110,34 @@ def test_personal_data_in_prompts_to_evaluate_is_told_of(app, max_):
     assert f"{len(kept)} prompts for evaluation hold personal data: they are kept; look at them." in page
     assert f"{60 - len(kept)} with personal data" in page
     assert set(re.findall(r'one\?id=([^"]+)">phone<', page)) <= kept
+
+
+def test_votes_come_in_and_nobody_leans_by_them(app, max_):
+    client, _ = max_
+    header = "prompt,answer_a,answer_b,model_a,model_b,winner"
+    table = f"{header}\nSay a thing.,A thing.,Some.,ours,theirs,ours\nSay more.,More.,No.,ours,theirs,tie\n"
+    sent = {"file": ("votes.csv", table.encode())}
+    page = client.post("/manage/data/import", data={"valid": "", "test": ""}, files=sent).text
+    assert "votes.csv: 1 new labeler, 2 new prompts, 4 new completions, 2 new verdicts<" in page
+    assert "In this file no row names who said it" in page
+    store = app.state.desk.store
+    assert {one.split for one in store.prompts()} == {"test"}, "votes teach nothing"
+    runs = {one.id: one.run_id for one in store.completions()}
+    assert {(runs[one.a], runs[one.b], one.better, one.shown) for one in store.verdicts()} == {
+        ("ours", "theirs", "a", "unknown"), ("ours", "theirs", "tie", "unknown"),
+    }  # fmt: skip
+    assert "Where two answers are compared" not in settled(client, "/manage/quality")
+    signed = f"{header},labeler\nSay it.,It.,Some.,ours,theirs,b,ann\n".encode()
+    page = client.post("/manage/data/import", data={"test": "0"}, files={"file": ("v.csv", signed)}).text
+    assert "no row names who said it" not in page
+    assert {one.text: one.split for one in store.prompts()}["Say it."] == "train", "as was said"
+
+
+def test_a_vote_that_is_wrong_is_told_and_none_of_its_file_is_taken(app, max_):
+    client, _ = max_
+    table = b"prompt,answer_a,answer_b,model_a,model_b,winner\na,x,y,m,n,a\na,x,y,m,n,c\n"
+    page = client.post("/manage/data/import", files={"file": ("v.csv", table)}, headers=BROWSER)
+    assert page.status_code == 400
+    says = "v.csv, row 3: winner: is &quot;c&quot;; it should be a, b, tie, or the name of one of the two models"
+    assert page.text.count(says) == 1
+    assert not list(app.state.desk.store.completions())

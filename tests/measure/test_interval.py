@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from scipy.special import stdtrit
 
 from biddable.measure.interval import FREE, Bootstrap, Interval, _two_way, bootstrap, codes, resamples, spread
+from biddable.measure.planning import parts
+from biddable.measure.weighted import mean
 
 FAST = Bootstrap(draws=400)
 
@@ -160,6 +162,20 @@ def test_laws(rows, random):
 
 def test_codes_follow_the_names_not_their_order():
     assert codes(["b", "a", "b"])[0].tolist() == [1, 0, 1]
+
+
+def test_words_that_nobody_signed_are_no_peoples():
+    """Twenty prompts have a second word. Drawn as one of two people's, they alone would be a quarter of the draws."""
+    rng = np.random.default_rng(0)
+    value, prompt = rng.integers(2, size=220).astype(float), [*range(200), *range(20)]
+    unsigned = ["someone"] * 200 + ["someone-2"] * 20
+    assert bootstrap(value, prompt, unsigned) == bootstrap(value, prompt)
+    equal, likelier = np.ones(220), np.array([2.0] + [1.0] * 219)
+    for weight in (equal, likelier):
+        assert mean(value, weight, prompt, unsigned) == mean(value, weight, prompt)
+    assert parts(value, prompt, unsigned) == parts(value, prompt, ["ann"] * 220)
+    ann_too = ["ann", *unsigned[1:]]
+    assert bootstrap(value, prompt, ann_too) == bootstrap(value, prompt, ["ann"] + ["ben"] * 219)
 
 
 def test_ten_thousand_prompts_take_seconds_not_memory():

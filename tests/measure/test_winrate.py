@@ -78,6 +78,7 @@ def test_first_shown():
         verdict(2, "x", "y", "b", "person", "bob", "ba"),
         verdict(3, "x", "y", "b", "person", "bob", "ba"),
         verdict(4, "x", "y", "tie", "person", "bob", "ba"),
+        verdict(5, "x", "y", "a", "person", "bob", "unknown"),
     ]
     assert first_shown_rate(said, FAST).value == 0.75
 

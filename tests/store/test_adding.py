@@ -109,6 +109,10 @@ def test_a_verdict_turned_round_is_the_same_verdict(peopled: Store):
         peopled.add_verdict(turned.model_copy(update={"better": "a"}))
     assert peopled.add_verdict(verdict(better="b", shown="ba"))  # shown the other way: how position bias is measured
     assert peopled.counts()["verdicts"] == 2
+    unseen = verdict(better="b", shown="unknown")
+    assert peopled.add_verdict(unseen)
+    assert not peopled.add_verdict(unseen.model_copy(update={"a": one.b, "b": one.a, "better": "a"}))
+    assert unseen in [*peopled.verdicts()]
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ def test_comparisons_are_summed_over_the_prompts_of_a_person(store):
     store.add_many([
         verdict(0, "a", "ab"), verdict(0, "a", "ba"),  # first, second
         verdict(1, "b", "ba"), verdict(2, "tie", "ab"),  # first, neither
+        verdict(1, "a", "unknown"),
         verdict(2, "a", "ab", judge="model", labeler="run-7"), verdict(2, "a", "ab", judge="gold", labeler=None),
     ])  # fmt: skip
     with store.reading() as connection:

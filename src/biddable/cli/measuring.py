@@ -65,7 +65,10 @@ def measure(
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data_text(data))
     _tell(folder / "report.json")
-    if not among(inputs, COUNTED_FROM["human_win_rate"]):
+    counted = among(inputs, COUNTED_FROM["human_win_rate"])
+    if others := _voted_elsewhere(here, split):
+        say(f"{'not counted are' if counted else 'no win rates, for there are'} {others}")
+    elif not counted:
         say("no win rates: nobody was asked which of two models' answers is better; rankings teach a reward model")
     say(f"{folder}: these and more numbers; next: biddable report")
 
@@ -117,17 +120,16 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
             "judgements": store.holds("judgement", chosen),
             "rankings": store.holds("ranking"),
         }
-        others = [] if any(said.values()) else [one for one in get_args(records.Split) if store.holds("verdict", one)]
         wrote = store.holds("demonstration")
     there = [what for what, any_of in said.items() if any_of]
     judged = [path for path in here.runs.glob("judge-*/verdicts.jsonl") if _on(path, split)]
     written = [*here.runs.glob("evaluate-*/benchmarks.jsonl"), *here.runs.glob("*/marks.jsonl")]
     written += here.runs.glob("follow-*/followed.jsonl")
     if not (there or judged or written):
-        other = f"; there are verdicts on {others[0]} prompts: --split {others[0]}" if others else ""
+        others = _voted_elsewhere(here, split)
         raise ConfigError(
             f"{here.store}: no verdicts or judgements on {split} prompts, rankings or benchmarks: nothing to measure"
-            + other
+            + (f"; there are {others}" if others else "")
         )
     # Agreement is a matter of all who ranked, on whichever prompts.
     found = {what: take(here, what, "all" if what == "rankings" else split, "all") for what in there}
@@ -139,6 +141,17 @@ def evidence(here: Project, split: Split) -> dict[str, Path]:
     return {str(what): path for what, path in found.items()} | {
         f"{path.parent.name} {path.stem}": path for path in done
     }
+
+
+def _voted_elsewhere(here: Project, split: Split) -> str:
+    """On which other prompts there are verdicts, and the command that counts these; nothing where all are counted."""
+    with project.open_store(here) as store:
+        there = [one for one in get_args(records.Split) if split != "all" and store.holds("verdict", one)]
+    others = [one for one in there if one != split]
+    if not others:
+        return ""
+    which = others[0] if [others[0]] == there else "all"
+    return f"verdicts on {' and '.join(others)} prompts: biddable measure --split {which}"
 
 
 def paid_until_now(here: Project) -> "Paid | None":

@@ -171,8 +171,12 @@ def import_labels(
         list[Path],
         typer.Argument(help="What people said or models answered elsewhere: .jsonl, .json, .csv.", metavar="FILES..."),
     ],
-    valid: Annotated[float, typer.Option(min=0, max=1, help="Share of users whose prompts are held out.")] = 0.0,
-    test: Annotated[float, typer.Option(min=0, max=1, help="And of those that are kept for the last test.")] = 0.0,
+    valid: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of users whose prompts are held out.")
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(min=0, max=1, help="And of those that are kept for the last test.")
+    ] = None,
 ) -> None:
     """Put into the store what people said and models answered elsewhere. All of a file, or nothing; records of more
     than 20,000 rows are taken in parts, so that people who label meanwhile need not wait for them.
@@ -180,22 +184,29 @@ def import_labels(
     A row is `{"messages": […]}`, `{"conversations": […]}` or `{"prompt": …, "completion": …}`: a demonstration;
     `{"prompt": …, "chosen": …, "rejected": …}`: a ranking of two; with `"label": true` beside a prompt and a
     completion, a judgement; `{"prompt": …, "answer": …, "model": …}`: what a model answered, for people to judge and
-    rank; `{"prompt": …, "answers": […], "models": […], "ranks": […]}`: several answers, ranked where it says so; or one
-    of our own records. A prompt and an answer are texts or messages. In each, `labeler` says who said it, and `user`
-    whose prompt it is.
+    rank; `{"prompt": …, "answers": […], "models": […], "ranks": […]}`: several answers, ranked where it says so;
+    `{"prompt": …, "answer_a": …, "answer_b": …, "model_a": …, "model_b": …, "winner": "a"}`, or as Chatbot Arena and
+    Kaggle have it: a vote, of which `biddable measure` counts win rates; or one of our own records. A prompt and an
+    answer are texts or messages. In each, `labeler` says who said it, and `user` whose prompt it is.
+
+    New prompts are for training, as far as valid and test say nothing else; those of a file of votes are for the last
+    test, where neither is said.
 
     Example: `biddable import answers.csv`
     """
     from biddable import gather as room
 
     here = project.find()
-    settings = config.load(room.GatherConfig, [f"valid={valid}", f"test={test}"])
+    asked = valid is not None or test is not None
+    settings = config.load(room.GatherConfig, [f"valid={valid or 0.0}", f"test={test or 0.0}"]) if asked else None
     for file in files:
         with project.open_store(here) as store:
             brought = room.bring(store, file, settings)
         say(f"{file}: {brought.told()}")
+        if brought.unnamed:
+            warn(f"{file}: {room.UNNAMED}")
         _warn_of_personal_data(file, brought.personal)
-    if valid or test:
+    if settings and (valid or test):
         _warn_of_empty_splits(here, settings, "import more users' rows, or say a row's with its own split")
 
 

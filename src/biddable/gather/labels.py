@@ -1,5 +1,5 @@
 """What people and models said, as others keep it: chats, chosen and rejected answers, thumbs up and down, models'
-answers. One a row, and in addition, where known, "labeler", "user", "organization" and "split".
+answers, votes. One a row, and in addition, where known, "labeler", "user", "organization" and "split".
 
 {"messages": […]} or {"conversations": […]}, the assistant last, or {"prompt": …, "completion": …}: a demonstration.
 {"prompt": …, "chosen": …, "rejected": …}: a ranking of two.
@@ -8,6 +8,8 @@ answers. One a row, and in addition, where known, "labeler", "user", "organizati
 demonstration, for that is what people write.
 {"prompt": …, "answers": […], "models": […], "ranks": [2, 1, 1]}: several answers, ranked (1 is best, equals are ties)
 where it says so.
+{"prompt": …, "answer_a": …, "answer_b": …, "model_a": "m", "model_b": "n", "winner": "a"}: a verdict, which of two
+models' answers is better; other shapes of it stand in `votes`.
 
 A prompt is a text or messages, so is an answer; an answer may also be the whole conversation, with its prompt. A table
 (.csv, .tsv) has the same columns, but for lists.
@@ -21,11 +23,13 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from biddable.gather.answers import IMPORTED, MANY, ONE, SHAPES, TALKS, answered, column_of, yes_or_no
 from biddable.gather.owners import owners
-from biddable.gather.reading import COLUMNS, Row, cell, columns_of, refuse_misspelt, rows_of
+from biddable.gather.reading import COLUMNS, Row, cell, refuse_misspelt, rows_of
 from biddable.gather.rules import GatherConfig, settled, split_of
-from biddable.gather.talk import FORM, transcript, turns
+from biddable.gather.votes import VOTING, Vote, is_vote, vote
 from biddable.records import (
+    SOMEONE,
     AnyRecord,
     BadRow,
     Completion,
@@ -35,44 +39,22 @@ from biddable.records import (
     Prompt,
     Ranking,
     Split,
-    Turn,
+    Verdict,
     complaint,
 )
 
-SOMEONE = "someone"  # who said it, where no row says who
-IMPORTED = "imported"  # which run it is of, where no row says which model
 ABOUT = ("user", "organization")
-TALKS = COLUMNS["messages"]
-ONE = ("completion", "answer", "response")  # an answer
-MANY = ("completions", "answers", "responses")
-KNOWN = {
-    "prompt",
-    "text",
-    "chosen",
-    "rejected",
-    "label",
-    "labeler",
-    "split",
-    "model",
-    "models",
-    "ranks",
-    *ONE,
-    *MANY,
-    *TALKS,
-}
+KNOWN = {"prompt", "text", "chosen", "rejected", "label", "labeler", "split", "model", "models", "ranks"}
+KNOWN |= {*ONE, *MANY, *TALKS, *VOTING}
 KNOWN |= {name for ours in ABOUT for name in COLUMNS[ours]}
-SHAPES = (
-    "wanted are messages; prompt and completion; prompt, chosen and rejected; or prompt, answer and model. "
-    "Prompts alone come by `biddable gather`, or on the page Prompts"
-)
-THUMBS: dict[Any, bool] = {"true": True, "1": True, "false": False, "0": False}  # in a table all is text
 TOLD = 3  # of the rows that are wrong
 
 Order = tuple[tuple[int, ...], ...]  # tiers of places among the answers, best first
 
 
 class Said(NamedTuple):
-    """A row: a `demonstration` is of no model; if it is `good` or not, a judgement; with an `order`, a ranking."""
+    """A row: a `demonstration` is of no model; if it is `good` or not, a judgement; with an `order`, a ranking; with a
+    `vote`, a verdict."""
 
     row: int
     where: str
@@ -82,9 +64,12 @@ class Said(NamedTuple):
     order: Order
     good: bool | None
     labeler: str | None
+    vote: Vote | None
 
     @property
     def kind(self) -> str:
+        if self.vote:
+            return "verdict"
         if self.order:
             return "ranking"
         return "judgement" if self.good is not None else "answers" if self.models else "demonstration"
@@ -110,23 +95,38 @@ def read_labels(
     """Labelers, prompts, completions and labels, each with its row and before what names it; a bad row raises BadRow.
 
     What is `known` stays as it is. A prompt without a split goes where its owner's prompts are, or is placed by
-    `config`'s valid, test and seed; without these, to train. A person says one thing about a prompt: where no labeler
-    is named, the second thing is put down to "someone-2", and so on.
+    `config`'s valid, test and seed; without these, to train, or where all rows are votes, from which nothing is learnt,
+    to test. A person says one thing about a prompt (of votes: about two answers): where no labeler is named, the second
+    thing is put down to "someone-2", and so on.
     """
     there = {record.id: record for record in known}
     said = _known_prompts(_read(path), there)
     if not said:
         raise BadRow(f"{path}: holds nothing; {SHAPES}")
-    prompts = _placed(said, there, config or GatherConfig(valid=0, test=0))
+    prompts = _placed(said, there, config or GatherConfig(valid=0, test=all(one.vote for one in said)))
+    minds: dict[Any, tuple[int, Any]] = {}
     told: set[AnyRecord] = set()
     count: Counter[Any] = Counter()
     found = []
     for one in said:
         for record in _records(one, prompts[one.prompt.id], there, count):
+            if isinstance(record, Verdict):
+                _refuse_two_minds(one, record, minds)
             if record not in told:
                 told.add(record)
                 found.append((one.row, record))
     return found
+
+
+def _refuse_two_minds(one: Said, verdict: Verdict, minds: dict[Any, tuple[int, Any]]) -> None:
+    """Two votes of one person on the same answers, seen in the same order, are one thing said: it cannot be two."""
+    of = {"a": verdict.a, "b": verdict.b}
+    about = verdict.labeler, frozenset(of.values()), of.get(verdict.shown[0])  # which one was first, or not known
+    row, better = minds.setdefault(about, (one.row, of.get(verdict.better)))
+    if better != of.get(verdict.better):
+        raise BadRow(
+            f"{one.where}: winner: {verdict.labeler} said otherwise of these two answers in row {row}; leave one out"
+        )
 
 
 def _read(path: Path) -> list[Said]:
@@ -173,7 +173,8 @@ def _known_prompts(said: Sequence[Said], there: Mapping[str, Any]) -> list[Said]
 
 def _said(path: Path, row: Row) -> Said:
     where, cells = f"{path}, row {row.number}", row.cells
-    talks, models = _answers(path, row)
+    voted = vote(path, row) if is_vote(cells) else None
+    talks, models = (voted.talks, voted.models) if voted else answered(path, row)
     if any(talk[:-1] != talks[0][:-1] for talk in talks):
         raise BadRow(f"{where}: chosen and rejected answer different prompts; leave the row out")
     *before, asked, _ = talks[0]
@@ -183,62 +184,28 @@ def _said(path: Path, row: Row) -> Said:
         raise BadRow(f"{where}: split: {str(split)[:40]!r} is none of {', '.join(get_args(Split))}")
     if not asked.text.strip():
         raise BadRow(f"{where}: the prompt is empty; leave the row out")
+    order, good = ((), None) if voted else _valued(where, cells, answers, models)
+    about = {ours: x for ours in ABOUT if (x := cell(path, row, ours, COLUMNS[ours]))}
+    more = about | ({"before": tuple(before)} if before else {}) | ({"split": split} if split else {})
+    labeler = voted.labeler if voted else cell(path, row, "labeler", ["labeler"])
+    for what, names in (("labeler", [labeler or ""]), ("model", models)):
+        if any(len(name) > 200 for name in names):
+            raise BadRow(f"{where}: {what}: is longer than 200 characters")
+    return Said(row.number, where, Prompt.make(asked.text, **more), answers, models, order, good, labeler, voted)
+
+
+def _valued(
+    where: str, cells: Mapping[str, Any], answers: Sequence[str], models: Sequence[str]
+) -> tuple[Order, bool | None]:  # fmt: skip
+    """What a row says of its answers: their order, or of one whether it is good."""
     order = ((0,), (1,)) if "chosen" in cells else _order(where, cells, len(answers))
-    good = _thumb(where, cells) if len(answers) == 1 else None
+    good = yes_or_no(where, cells, "label") if len(answers) == 1 else None
     if order and len({*zip(answers, models or answers, strict=True)}) < len(answers):
         twice = "rejected: is the same text as chosen" if "chosen" in cells else "two answers are the same text"
         raise BadRow(f"{where}: {twice}; leave the row out")
     if not order and good is None and not all(answer.strip() for answer in answers):
-        raise BadRow(f"{where}: {_column(where, cells)}: the answer is empty; leave the row out")
-    about = {ours: x for ours in ABOUT if (x := cell(path, row, ours, COLUMNS[ours]))}
-    more = about | ({"before": tuple(before)} if before else {}) | ({"split": split} if split else {})
-    labeler = cell(path, row, "labeler", ["labeler"])
-    for what, names in (("labeler", [labeler or ""]), ("model", models)):
-        if any(len(name) > 200 for name in names):
-            raise BadRow(f"{where}: {what}: is longer than 200 characters")
-    return Said(row.number, where, Prompt.make(asked.text, **more), answers, models, order, good, labeler)
-
-
-def _answers(path: Path, row: Row) -> tuple[list[Sequence[Turn]], tuple[str, ...]]:
-    """The answers, each with what it answers, and of each the model that wrote it; no models where people did."""
-    where, cells = f"{path}, row {row.number}", row.cells
-    name = _column(where, cells)
-    model = cell(path, row, "model", ["model"])
-    if "model" in cells and not model:
-        raise BadRow(f"{where}: model: is empty; say which model wrote it, or leave the column out where people did")
-    if name in MANY:
-        return _several(where, cells, name, model)
-    if name in ("answer", "response") and not model:
-        raise BadRow(
-            f"{where}: {name}: by whom? a column model says which model, and what people wrote is called completion"
-        )
-    names = ("chosen", "rejected") if name == "chosen" else (name,)
-    talks = [_talk(where, cells, one) for one in names]
-    return talks, (model,) * len(names) if model else ()
-
-
-def _several(
-    where: str, cells: Mapping[str, Any], name: str, model: str | None
-) -> tuple[list[Sequence[Turn]], tuple[str, ...]]:  # fmt: skip
-    some = cells[name]
-    if not isinstance(some, list) or not some:
-        raise BadRow(f"{where}: {name}: is {json.dumps(some)[:40]}; it should be a list of answers")
-    models = cells.get("models") or [model or IMPORTED] * len(some)
-    if not isinstance(models, list) or len(models) != len(some) or not all(isinstance(m, str) and m for m in models):
-        raise BadRow(f"{where}: models: should name as many models as {name} has answers, {len(some)}")
-    return [_talk(where, {**cells, name: one}, name) for one in some], tuple(models)
-
-
-def _column(where: str, cells: Mapping[str, Any]) -> str:
-    """The column of the answer."""
-    # What a chat has beside its messages is not its answer.
-    for some in (("chosen",), ("completion",), TALKS, ("answer", "response"), MANY):
-        there = [name for name in some if name in cells]
-        if len(there) > 1 and some is not TALKS:
-            raise BadRow(f"{where}: has {' and '.join(there)}; leave one of them out")
-        if there:
-            return there[0]
-    raise BadRow(f"{where}: has {columns_of(Row(0, cells))}; {SHAPES}")
+        raise BadRow(f"{where}: {column_of(where, cells)}: the answer is empty; leave the row out")
+    return order, good
 
 
 def _order(where: str, cells: Mapping[str, Any], count: int) -> Order:
@@ -249,49 +216,6 @@ def _order(where: str, cells: Mapping[str, Any], count: int) -> Order:
     if not isinstance(ranks, list) or len(ranks) != count or not all(type(rank) is int for rank in ranks) or count < 2:
         raise BadRow(f"{where}: ranks: should be a number for each of two or more answers, 1 for the best")
     return tuple(tuple(n for n in range(count) if ranks[n] == rank) for rank in sorted(set(ranks)))
-
-
-def _talk(where: str, cells: Mapping[str, Any], name: str) -> Sequence[Turn]:
-    """A conversation that ends with an answer, whether the row gives it whole or beside its prompt."""
-    said = cells.get(name)
-    if isinstance(said, str):
-        said = transcript(said) or [{"role": "assistant", "content": said}]
-    if not isinstance(said, list):
-        has = f"is {json.dumps(said)[:40]}" if name in cells else "is missing"
-        raise BadRow(f"{where}: {name}: {has}; it should be a text or messages like {FORM}")
-    talk = turns(f"{where}: {name}", said)
-    if talk[0].role == "assistant":
-        talk = (*_asked(where, cells, name), *talk)
-    if [turn.role for turn in talk[-2:]] != ["user", "assistant"]:
-        had = ", ".join(turn.role for turn in talk[-6:])
-        raise BadRow(
-            f"{where}: {name}: should end with a user's turn and the answer to it, and has: {had}; leave the row out"
-        )
-    return talk
-
-
-def _asked(where: str, cells: Mapping[str, Any], answer: str) -> Sequence[Turn]:
-    """The prompt's turns, if it stands in a column of its own."""
-    name = next((name for name in ("prompt", "text", *TALKS) if name != answer and cells.get(name)), None)
-    if name is None:
-        return ()
-    said = cells[name]
-    if isinstance(said, str):
-        said = transcript(said) or [{"role": "user", "content": said}]
-        if said[-1] == {"role": "assistant", "content": ""}:  # HH's prompts end with a bare "Assistant:"
-            said.pop()
-    return turns(f"{where}: {name}", said)
-
-
-def _thumb(where: str, cells: Mapping[str, Any]) -> bool | None:
-    label = cells.get("label")
-    if label in (None, ""):
-        return None
-    if isinstance(label, str):
-        label = THUMBS.get(label.strip().lower(), label)
-    if label not in (0, 1):
-        raise BadRow(f"{where}: label: is {json.dumps(label)[:40]}; it should be true or false")
-    return bool(label)
 
 
 def _placed(said: Sequence[Said], there: Mapping[str, Any], config: GatherConfig) -> dict[str, Prompt]:
@@ -327,7 +251,8 @@ def _records(one: Said, prompt: Prompt, there: Mapping[str, Any], count: Counter
         yield prompt
         yield from completions
         return
-    about = one.kind, completions[0].id if one.kind == "judgement" else prompt.id
+    ids = tuple(sorted(made.id for made in completions))
+    about = one.kind, ids if one.kind in ("judgement", "verdict") else prompt.id
     count[about] += 1
     name = one.labeler or (f"{SOMEONE}-{count[about]}" if count[about] > 1 else SOMEONE)
     yield there.get(name) or Labeler(id=name, group="training")
@@ -337,7 +262,10 @@ def _records(one: Said, prompt: Prompt, there: Mapping[str, Any], count: Counter
         yield Demonstration(text=one.answers[0], **said)
         return
     yield from completions
-    if one.kind == "ranking":
+    if one.vote:
+        a, b = (made.id for made in completions)
+        yield Verdict(a=a, b=b, better=one.vote.better, judge="person", shown=one.vote.shown, **said)
+    elif one.kind == "ranking":
         yield Ranking(order=tuple(tuple(completions[n].id for n in tier) for tier in one.order), **said)
     else:
         yield Judgement(completion_id=completions[0].id, labeler=name, fails_task=not one.good)

@@ -3,6 +3,7 @@ and value (ShareGPT), and one text of "Human:" and "Assistant:" (Bai et al. 2022
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,6 +34,13 @@ def transcript(text: str) -> list[dict[str, str]]:
         {"role": roles[who], "content": said.removeprefix(" ")}
         for who, said in zip(parts[::2], parts[1::2], strict=True)
     ]
+
+
+def written(talk: Sequence[Turn]) -> str:
+    """The same text of what was said; the answer with which it begins stands without a name before it."""
+    names = {"user": "Human", "assistant": "Assistant"}
+    text = "".join(f"\n\n{names.get(turn.role, turn.role)}: {turn.text}" for turn in talk)
+    return text.removeprefix("\n\nAssistant: ")
 
 
 def check_text(where: str, value: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from biddable.gather import Brought, GatherConfig, bring
+from biddable.gather import UNNAMED, Brought, GatherConfig, bring
 from biddable.label.desk import Desk, Here, Who
 from biddable.label.upload import Upload, received
 from biddable.records import Group, Split, complaint
@@ -37,8 +37,9 @@ def page(request: Request, desk: Here):
 
 def _page(request: Request, desk: Desk, brought: Brought | None = None, name: str = "") -> Response:
     return desk.page(
-        request, "data.html", names=NAMES, training=TRAINING, counts=desk.store.counts(), brought=brought, name=name
-    )
+        request, "data.html", names=NAMES, training=TRAINING, counts=desk.store.counts(), brought=brought, name=name,
+        unnamed=UNNAMED,
+    )  # fmt: skip
 
 
 @router.get("/manage/data/{what}.jsonl")
@@ -64,7 +65,7 @@ def export(
     )
 
 
-def _bring(desk: Desk, who: Account, file: Upload, config: GatherConfig) -> Brought:
+def _bring(desk: Desk, who: Account, file: Upload, config: GatherConfig | None) -> Brought:
     """Each record is a line of the history under its author's name; this one says who brought them."""
     with file.path.open("rb") as opened:
         said = f"sha256 {hashlib.file_digest(opened, 'sha256').hexdigest()}"
@@ -85,8 +86,9 @@ async def take(request: Request, desk: Here, who: Who):
     with tempfile.TemporaryDirectory(prefix="biddable-") as aside:
         file = await received(request, Path(aside))
         shares = [_share(file.fields.get(name, ""), name) for name in ("valid", "test")]
+        said = any(share is not None for share in shares)
         try:
-            config = GatherConfig(valid=shares[0], test=shares[1])
+            config = GatherConfig(valid=shares[0] or 0.0, test=shares[1] or 0.0) if said else None
             brought = await run_in_threadpool(_bring, desk, who, file, config)
         except ValidationError as error:
             raise HTTPException(400, complaint(error)) from error
@@ -95,9 +97,9 @@ async def take(request: Request, desk: Here, who: Who):
     return await run_in_threadpool(_page, request, desk, brought, file.name)
 
 
-def _share(text: str, name: str) -> float:
+def _share(text: str, name: str) -> float | None:
     """Percent, as a form has them."""
     try:
-        return float(text or 0) / 100
+        return float(text) / 100 if text else None
     except ValueError as error:
         raise HTTPException(400, f"{name}: {text[:40]!r} is no number") from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri, stdtrit
 
-from biddable.records import Record
+from biddable.records import SOMEONE, Record, is_someone
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -57,6 +57,13 @@ def codes(names: Sequence[Hashable]) -> tuple[Ints, int]:
     """Names as numbers 0…G−1 in sorted order, so that the order of the records changes no draw."""
     place = {name: code for code, name in enumerate(sorted(set(names), key=str))}
     return np.array([place[name] for name in names], dtype=np.intp), len(place)
+
+
+def persons(labelers: Sequence[Hashable]) -> tuple[Ints, int]:
+    """Labelers as numbers. What nobody signed is all one's: someone-2, who holds the second words that were brought in,
+    is no person, and drawn as one would make an interval that says nothing."""
+    one = {name: SOMEONE if isinstance(name, str) and is_someone(name) else name for name in set(labelers)}
+    return codes([one[name] for name in labelers])
 
 
 def resamples(groups: int, draws: int, rng: np.random.Generator) -> Floats:
@@ -185,7 +192,7 @@ def bootstrap(
     value_N = np.asarray(values, dtype=float)
     value = float(value_N.mean())
     prompt_N, prompt_count = codes(prompts)
-    labeler_N, labeler_count = codes(labelers) if labelers is not None else (None, 0)
+    labeler_N, labeler_count = persons(labelers) if labelers is not None else (None, 0)
     if np.ptp(value_N) == 0:
         low, high = unanimous(value, prompt_count, how.level, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.special import stdtrit
 
 from biddable.measure.alike import agreed
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, resampled, spread
+from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, persons, resampled, spread
 from biddable.measure.lengths import Lengths, controlled, longer_preferred
 from biddable.measure.said import PAIR, Said
 from biddable.measure.weighted import weights
@@ -282,7 +282,7 @@ def helped_by(
     of_people = share_N * (y_off_N - lam * f_off_N)
     pull = np.concatenate([lam * (f_all - f_all.mean()) / len(own), of_people])
     prompt_N, prompts = codes([b.pair[0] for b, _ in own] + [v.prompt_id for v, _, _ in told])
-    who_N, people_count = codes([v.labeler or v.judge for v, _, _ in told])
+    who_N, people_count = persons([v.labeler or v.judge for v, _, _ in told])
     whole = spread(len(pull) * pull, prompt_N, prompts, None, 0)
     own_N, own_prompts = codes([v.prompt_id for v, _, _ in told])
     pull_N = len(told) * of_people

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from biddable.measure.interval import Floats, codes, spread
+from biddable.measure.interval import Floats, codes, persons, spread
 from biddable.records import Record
 
 
@@ -67,7 +67,7 @@ def parts(values: Sequence[float] | Floats, prompts: Sequence[Hashable], people:
     own verdicts, V_labeler − V_cell, stays when the same people are asked about more prompts."""
     value_N = np.asarray(values, dtype=float)
     prompt_N, prompt_count = codes(prompts)
-    labeler_N, people_count = codes(people)
+    labeler_N, people_count = persons(people)
     alone = float(value_N.var(ddof=1)) / len(value_N) if len(value_N) > 1 else 0.0
     if prompt_count < 2 or alone == 0:
         return Parts(0.0, 0.0, 1.0)

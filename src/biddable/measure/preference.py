@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from biddable.measure.davidson import Scale, scales
-from biddable.measure.interval import DEFAULT, Bootstrap, Interval
+from biddable.measure.interval import DEFAULT, Bootstrap, Interval, persons
 from biddable.measure.judges import Judged, Tally, judged, of_scores, pair_of
 from biddable.measure.lengths import Lengths, controlled
 from biddable.measure.looks import Looks, looks
@@ -136,7 +136,7 @@ def _pairing(
         tied=count[0.5],
         lost=count[0.0],
         prompts=len({v.prompt_id for v in some}),
-        labelers=len(set(people)) if who == "people" else 0,
+        labelers=persons(people)[1] if who == "people" else 0,
         rates=by_rule(some, found.models, *pair, how),
         by={name: rates for name, rates in by.items() if rates},
         looks=looks(some, found.models, *pair, asked.each, how.level),

@@ -10,7 +10,17 @@ from typing import Protocol, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from biddable.measure.interval import DEFAULT, Bootstrap, Floats, Interval, bootstrap, codes, one_prompt, spread
+from biddable.measure.interval import (
+    DEFAULT,
+    Bootstrap,
+    Floats,
+    Interval,
+    bootstrap,
+    codes,
+    one_prompt,
+    persons,
+    spread,
+)
 
 
 class Chosen(Protocol):
@@ -63,7 +73,7 @@ def weighted_mean(
     """
     value_N = np.asarray(values, dtype=float)
     prompt_N, count = codes(prompts)
-    labeler_N, people = codes(labelers) if labelers is not None else (None, 0)
+    labeler_N, people = persons(labelers) if labelers is not None else (None, 0)
     value = float(weight_N @ value_N / weight_N.sum())
     if count < 2:
         low, high = one_prompt(value_N, bounds)

@@ -108,8 +108,8 @@ def outcome(verdict: Verdict, models: Mapping[str, str], model: str, against: st
 
 
 def first_shown_rate(verdicts: Iterable[Verdict], how: Bootstrap = DEFAULT) -> Interval:
-    """Position bias: how often people prefer what they saw first, ties left out. Fair is ½."""
-    seen = [v for v in verdicts if v.judge == "person" and v.better != "tie"]
+    """Position bias: how often people prefer what they saw first, where that is known, ties left out. Fair is ½."""
+    seen = [v for v in verdicts if v.judge == "person" and v.better != "tie" and v.shown != "unknown"]
     if not seen:
         raise ValueError("no person has preferred one answer to another yet")
     first = [float(v.better == v.shown[0]) for v in seen]

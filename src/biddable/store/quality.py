@@ -132,7 +132,7 @@ MOST_SHOWN = 9
 
 
 class Compared(NamedTuple):
-    """One person's comparisons of two answers."""
+    """One person's comparisons of two answers, of which it is known which was shown first."""
 
     labeler: str
     comparisons: int
@@ -145,7 +145,7 @@ def compared(connection: Connection) -> list[Compared]:
     hits, tries = (func.sum(case((condition, 1), else_=0)) for condition in (first, decided))
     each = (
         select(verdicts.c.labeler, func.count().label("n"), hits.label("hits"), tries.label("tries"))
-        .where(verdicts.c.labeler.is_not(None))  # a person
+        .where(verdicts.c.labeler.is_not(None), verdicts.c.shown != "unknown")  # a person
         .group_by(verdicts.c.labeler, verdicts.c.prompt_id)
         .subquery()
     )

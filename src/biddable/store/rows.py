@@ -105,7 +105,7 @@ def upright(verdict: Verdict) -> Verdict:
         "a": verdict.b,
         "b": verdict.a,
         "better": {"a": "b", "b": "a", "tie": "tie"}[verdict.better],
-        "shown": {"ab": "ba", "ba": "ab"}[verdict.shown],
+        "shown": {"ab": "ba", "ba": "ab", "unknown": "unknown"}[verdict.shown],
     }
     return verdict.model_copy(update=turned)
 
