@@ -274,3 +274,13 @@ def test_a_bad_vote_is_named(tmp_path, row, says):
     with pytest.raises(BadRow, match=re.escape(f"{path}, row 2: {says}")) as caught:
         read_labels(path)
     assert "\n" not in str(caught.value)
+
+
+def test_two_versions_that_would_be_counted_as_one_model_are_refused(tmp_path):
+    """What follows an @ names a sampling (sft@1f09a3c2)."""
+    other = VOTE | {"prompt": "say blue", "model_a": "ours@20240229"}
+    with pytest.raises(BadRow, match="row 2: ours and ours@20240229 would be counted as one model"):
+        taken(tmp_path / "v.jsonl", VOTE, other)
+    named = [VOTE | {"model_a": "ours@20240229"}, other]
+    models = {one.run_id for one in all_of(Completion, taken(tmp_path / "v.jsonl", *named))}
+    assert models == {"ours@20240229", "theirs"}

@@ -103,6 +103,7 @@ def read_labels(
     said = _known_prompts(_read(path), there)
     if not said:
         raise BadRow(f"{path}: holds nothing; {SHAPES}")
+    _refuse_one_name(said)
     prompts = _placed(said, there, config or GatherConfig(valid=0, test=all(one.vote for one in said)))
     minds: dict[Any, tuple[int, Any]] = {}
     told: set[AnyRecord] = set()
@@ -116,6 +117,19 @@ def read_labels(
                 told.add(record)
                 found.append((one.row, record))
     return found
+
+
+def _refuse_one_name(said: Sequence[Said]) -> None:
+    """What follows an @ tells samplings of one model apart, and is cut where models are counted."""
+    named: dict[str, str] = {}
+    for one in said:
+        for name in one.models if one.vote else ():
+            first = named.setdefault(name.partition("@")[0], name)
+            if first != name:
+                raise BadRow(
+                    f"{one.where}: {first} and {name} would be counted as one model, since what follows an @ tells "
+                    "its samplings apart; write another sign for the @"
+                )
 
 
 def _refuse_two_minds(one: Said, verdict: Verdict, minds: dict[Any, tuple[int, Any]]) -> None:
