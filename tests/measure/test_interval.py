@@ -178,6 +178,16 @@ def test_words_that_nobody_signed_are_no_peoples():
     assert bootstrap(value, prompt, ann_too) == bootstrap(value, prompt, ["ann"] + ["ben"] * 219)
 
 
+@pytest.mark.parametrize("said", [(200, 1), (200, 20), (195, 1, 1, 1, 1, 1)], ids=str)
+def test_where_one_said_nearly_all_another_s_few_words_make_nothing_surer(said):
+    """A quarter of the draws of two people are the second's one label alone, and the rest was drawn together for it."""
+    people = [f"ann {n}" for n, count in enumerate(said) for _ in range(count)]
+    value = np.random.default_rng(0).integers(2, size=len(people)).astype(float)
+    both, alone = bootstrap(value, range(len(people)), people), bootstrap(value, range(len(people)))
+    assert both.low <= alone.low + 1e-9
+    assert both.high >= alone.high - 1e-9
+
+
 def test_ten_thousand_prompts_take_seconds_not_memory():
     rng = np.random.default_rng(0)
     value = rng.random(10_000)

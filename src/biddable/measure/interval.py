@@ -142,6 +142,14 @@ def _two_way(value_N: Floats, prompt_N: Ints, prompts: int, labeler_N: Ints, lab
     return np.concatenate(parts)
 
 
+def one_said_most(labeler_N: Ints) -> bool:
+    """Fewer than two people by Kish's count, (Σ n)² / Σ n² over what each said. Drawing people again then puts one who
+    said little in the place of all (of 200 labels and another's one, a quarter of the draws are that one label), and
+    the rest is drawn together for it: prompts drawn alone say more."""
+    said_L = np.bincount(labeler_N)
+    return float(said_L.sum() ** 2 / np.sum(said_L**2)) < 2
+
+
 def ends(draw_D: Floats, value: float, influence_G: Floats, how: Bootstrap) -> tuple[float, float]:
     """The interval's ends out of the draws: their plain quantiles, or BCa's (Efron 1987)."""
     tails = np.array([(1 - how.level) / 2, (1 + how.level) / 2])
@@ -199,16 +207,16 @@ def bootstrap(
     if prompt_count < 2:
         low, high = one_prompt(value_N, bounds)
         return Interval(value=value, low=low, high=high, n=len(value_N))
-    if labeler_N is None or labeler_count < 2:
-        draw_D = _one_way(value_N, prompt_N, prompt_count, how)
-        noise = spread(value_N, prompt_N, prompt_count, None, 0)
-    else:
-        draw_D = _two_way(value_N, prompt_N, prompt_count, labeler_N, labeler_count, how)
-        noise = spread(value_N, prompt_N, prompt_count, labeler_N, labeler_count)
+    alone = labeler_N is None or labeler_count < 2
+    noise = spread(value_N, prompt_N, prompt_count, None if alone else labeler_N, labeler_count)
     if noise.variance < 1e-20 * np.ptp(value_N) ** 2:  # people differ, but of each prompt the same comes
         low, high = unanimous(value, prompt_count, how.level, bounds)
-    else:
-        low, high = np.clip(ends(stretched(draw_D, value, noise, how.level), value, noise.influence, how), *bounds)
+        return Interval(value=value, low=low, high=high, n=len(value_N))
+    ways = [] if alone else [_two_way(value_N, prompt_N, prompt_count, labeler_N, labeler_count, how)]
+    if alone or one_said_most(labeler_N):
+        ways.append(_one_way(value_N, prompt_N, prompt_count, how))
+    found = [ends(stretched(draw_D, value, noise, how.level), value, noise.influence, how) for draw_D in ways]
+    low, high = np.clip([min(low for low, _ in found), max(high for _, high in found)], *bounds)
     return Interval(value=value, low=float(low), high=float(high), n=len(value_N))
 
 
