@@ -300,6 +300,17 @@ def test_export_writes_a_file_that_goes_round(tmp_path):
     assert (Path("back") / "model.safetensors").stat().st_size == (Path("mine") / "model.safetensors").stat().st_size
 
 
+def test_the_shipped_model_has_a_name(tmp_path):
+    from biddable import hamlet
+
+    assert ask("export", "hamlet", "mine").exit_code == 0
+    assert (Path("mine") / "model.safetensors").read_bytes() == (hamlet.BASE / "model.safetensors").read_bytes()
+    demonstrations(Path("demos.jsonl"), [("name two jobs.", "a baker")])
+    carried("sft", "model=hamlet", "data=demos.jsonl", *SMALL)
+    Path("hamlet").mkdir()  # what lies here under that name is meant
+    assert complain("export", "hamlet", "other").startswith("hamlet: not a model folder")
+
+
 def test_what_cannot_be_exported_is_one_line(base):
     assert complain("export", base, "m.gguf", "--gguf").endswith("cannot be written as GGUF: it knows BPE only")
     assert complain("export", base, "model", "--gguf") == "model: a GGUF file's name ends in .gguf"

@@ -115,8 +115,11 @@ def test_the_report_stands_alone(walked):
 
 def test_it_ends_with_where_the_report_is_and_five_numbers(walked):
     out, told = walked
-    *five, last = [line for line in told.strip().splitlines() if "[" in line or "report:" in line][-6:]
+    *five, numbers, last = told.strip().splitlines()[-7:]
+    assert str(out / "results.json") in numbers
     assert str(out / "report.html") in last
+    assert str(out / "model-card.md") in last
+    assert f"cd {out}" in last
     assert len(five) == 5
     assert all("%" in line for line in five)
 
