@@ -303,6 +303,17 @@ def test_export_writes_a_file_that_goes_round(tmp_path):
     assert (Path("back") / "model.safetensors").stat().st_size == (Path("mine") / "model.safetensors").stat().st_size
 
 
+def test_the_shipped_model_has_a_name(tmp_path):
+    from biddable import hamlet
+
+    assert ask("export", "hamlet", "mine").exit_code == 0
+    assert (Path("mine") / "model.safetensors").read_bytes() == (hamlet.BASE / "model.safetensors").read_bytes()
+    demonstrations(Path("demos.jsonl"), [("name two jobs.", "a baker")])
+    carried("sft", "model=hamlet", "data=demos.jsonl", *SMALL)
+    Path("hamlet").mkdir()  # what lies here under that name is meant
+    assert complain("export", "hamlet", "other").startswith("hamlet: not a model folder")
+
+
 def test_what_cannot_be_exported_is_one_line(base):
     assert complain("export", base, "m.gguf", "--gguf").endswith("cannot be written as GGUF: it knows BPE only")
     assert complain("export", base, "model", "--gguf") == "model: a GGUF file's name ends in .gguf"
@@ -539,7 +550,7 @@ def test_the_loop_from_a_file_of_prompts_to_a_report(base):
     records.write(Path("items.jsonl"), [Item(task="t", id="1", context="the red ", choices=("dog", "cat"), answer=0)])
     carried("sample", "base", "sft", "--items", "items.jsonl")
     out = carried("measure", "--split", "all")
-    assert re.search(r"SFT over base, by people\s+100\s%  \[", out)  # these people always prefer sft
+    assert re.search(r"SFT over base, by 2 people\s+100\s%  \[", out)  # these people always prefer sft
     carried("report")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "<svg" in page
@@ -801,6 +812,58 @@ def test_measure_and_report_do_without_a_prompt_that_two_people_ranked():
     assert complain("measure", "--owners", "none.csv") == "none.csv: cannot be read: No such file or directory"
     carried("report")
     assert none in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_two_people_who_compared_are_enough_for_a_report_that_says_so():
+    """No rankings, no model of ours: what is spoken of was compared, by two, who agree on verdicts."""
+    carried("init", "p")
+    os.chdir("p")
+    rows = [Labeler(id=name, group="training") for name in ("anna", "ben")]
+    for n in range(10):
+        prompt = Prompt.make(f"say {n}", split="test")
+        old, new = (Completion.make(prompt.id, f"{name} {n}", name) for name in ("old", "new"))
+        rows += [prompt, old, new]
+        rows += [
+            Verdict(
+                prompt_id=prompt.id, a=new.id, b=old.id, better="a" if n > odd else "b", judge="person", labeler=who
+            )
+            for odd, who in enumerate(("anna", "ben"))
+        ]
+    records.write(Path("said.jsonl"), rows)
+    carried("import", "said.jsonl")
+    told = carried("measure").replace("\u00a0", " ")
+    assert re.search(r"\nold over new, by 2 people +15 %", told)  # 9 and 8 of 10 were for the new one
+    assert re.search(r"\nLabelers agree on verdicts +90 %", told)  # on all but one of the ten
+    assert "\nheld against new, the first by name; against another: biddable measure --baseline NAME\n" in told
+    told = carried("measure", "--baseline", "old").replace("\u00a0", " ")
+    assert re.search(r"\nnew over old, by 2 people +85 %", told)
+    assert "the first by name" not in told
+    assert "PPO" not in told
+    carried("report")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "Only 2 people were asked, too few to speak for others." in page
+    assert "PPO" not in page
+
+
+def test_a_page_that_tells_more_is_not_taken_away():
+    """Rankings are taken back out of what is measured: the page that has them stays, and another place is free."""
+    carried("init", "p")
+    os.chdir("p")
+    prompt = Prompt.make("say red", split="test")
+    red, blue = (Completion.make(prompt.id, text, "sft") for text in ("red", "blue"))
+    said = Ranking(prompt_id=prompt.id, labeler="anna", order=((red.id,), (blue.id,)))
+    records.write(Path("said.jsonl"), [prompt, red, blue, Labeler(id="anna", group="training"), said])
+    carried("import", "said.jsonl")
+    carried("measure")
+    richer = '<section id="gates"><h2>Gates</h2></section>'
+    Path("report.html").write_text(richer, encoding="utf-8")
+    Path("model-card.md").write_text("a card", encoding="utf-8")
+    assert complain("report").startswith("report.html: stays as it is, since it tells more than runs/measure-")
+    assert carried("report", "--out", "other.html").startswith("other.html: the report of")
+    assert Path("report.html").read_text(encoding="utf-8") == richer
+    assert Path("model-card.md").read_text(encoding="utf-8") == "a card"
+    Path("report.html").unlink()
+    carried("report")  # moved away, it may be written
 
 
 def test_rankings_by_hand_teach_a_reward(base):

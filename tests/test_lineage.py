@@ -1,6 +1,7 @@
 """From a model back to the people below it, and from a person forward: over hashes, and over the store between them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from biddable import lineage, records, runs
 from biddable.config import Settings
+from biddable.contents import contents
 from biddable.lineage import Tracks
 from biddable.records import Completion, Demonstration, Labeler, Prompt, Ranking, Record, Verdict
 
@@ -95,8 +97,8 @@ def test_answers_that_went_through_the_store_lead_on_to_who_gave_them(tracks: Tr
     told = road(tracks, "reward")
     assert "labels of cat (1)" in told
     lines = told.splitlines()
-    depth = {line.strip().split(":")[0]: len(line) - len(line.lstrip()) for line in lines}
-    assert depth["run reward"] < depth["run sample-sft-1f09"] < depth["run sft"]
+    depth = {m[1]: len(line) - len(line.lstrip()) for line in lines if (m := re.search(r"run ([\w-]+): ", line))}
+    assert depth["reward"] < depth["sample-sft-1f09"] < depth["sft"]
     assert "labels of ann (1), ben (1)" in told  # below the sft whose answers cat ranked
 
 
@@ -178,6 +180,62 @@ def test_a_folder_that_was_copied_and_added_to_is_known_by_its_weights(project: 
     assert "run sft: sft" in "\n".join(lineage.lines(lineage.of_file(tracks, alone)))
     Path("other.safetensors").write_text("another's")
     assert "was not made here" in "\n".join(lineage.lines(lineage.of_file(tracks, Path("other.safetensors"))))
+
+
+def test_a_road_is_short_enough_to_be_read(tracks: Tracks):
+    """A thing and its run stand in one line, and all that was told before in one more. By hand: `measure-1` counts what
+    dan said of answers of sft, whose demonstrations ann and ben wrote; the prompts came from one gathering."""
+    told = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "WHEN", road(tracks, "measure-1"))
+    told = re.sub(r", seed 0, biddable [\w. ]+$", ", CODE", re.sub(r"\([0-9a-f]{8}\)", "(SHA)", told), flags=re.M)
+    assert told.splitlines() == [
+        "run measure-1: measure, done, WHEN, CODE",
+        "  verdicts: verdicts-1.jsonl (SHA): 1 labeler, 1 prompt, 2 completions, 2 verdicts (1 by people, 1 by models)"
+        "; labels of dan (1); prompts of u1 (1)",
+        "    run sample-sft-1f09: sample, done, WHEN",
+        "      model sft: run sft: sft, done, WHEN",
+        "        demos: demos-1.jsonl (SHA): 2 labelers, 2 prompts, 2 demonstrations; labels of ann (1), ben (1)"
+        "; prompts of u0 (1), u1 (1)",
+        "          run gather-1: gather, done, WHEN",
+        "            prompts: prompts.csv (SHA): was not made here",
+        "        model: base (SHA): was not made here",
+        "      as above: run gather-1",
+        "    as above: run gather-1",
+    ]
+
+
+def test_many_people_are_a_number(tmp_path: Path):
+    people = [Labeler(id=f"l{n}", group="training") for n in range(7)]
+    prompts = [Prompt(id=f"p{n}", text="?", user=f"u{n}") for n in range(1200)]
+    said = [Demonstration(prompt_id=f"p{n}", text="yes", labeler=f"l{n % 7}") for n in range(1200)]
+    held = contents(snapshot(tmp_path, "demos", [*people, *prompts, *said]))
+    assert str(held) == "7 labelers, 1,200 prompts of 1,200 users or organizations, 1,200 demonstrations"
+    held = contents(snapshot(tmp_path, "alone", [*people[:2], *said]))
+    assert str(held) == "2 labelers, 1,200 demonstrations; labels of 7 people"
+
+
+def test_verdicts_are_told_by_whose_they_are(tmp_path: Path):
+    """A card and a page count people's alone."""
+    said = [Verdict(prompt_id=f"p{n}", a="c0", b="c1", better="a", judge="person", labeler="dan") for n in range(3)]
+    gold = [Verdict(prompt_id=f"p{n}", a="c0", b="c1", better="a", judge="gold") for n in range(2)]
+    both = contents(snapshot(tmp_path, "both", [*said, *gold]))
+    assert str(both) == "5 verdicts (3 by people, 2 by the truth); labels of dan (3)"
+    assert str(contents(snapshot(tmp_path, "people", said))) == "3 verdicts; labels of dan (3)"
+
+
+def test_what_hands_weights_on_did_not_make_them(project: Path):
+    """An export of a base has its weights byte for byte: the base does not come of it, nor does what learned from the
+    base before."""
+    with runs.start(Path("runs/export-1"), "export", Settings(), {"model": Path("base")}, 0) as made:
+        shutil.copytree("base", "mine")
+        Path("mine/README.md").write_text("a card")
+        made.output("exported", Path("mine").absolute())
+    tracks = Tracks.below(Path("runs"), Path())
+    first, *rest = lineage.lines(lineage.of_file(tracks, Path("mine")))
+    assert first.startswith(f"file: {Path('mine').absolute()}, of run export-1: export, done, ")
+    assert [line.split(" (")[0] for line in rest] == ["  model: base"]
+    assert "was not made here" in "\n".join(lineage.lines(lineage.of_file(tracks, Path("base"))))
+    assert "export-1" not in road(tracks, "sft")
+    assert [run.id for run in lineage.trained(tracks, tracks.run("sft"))] == ["sft"]
 
 
 def test_two_samplings_of_one_model_are_two(project: Path):

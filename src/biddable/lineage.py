@@ -5,19 +5,16 @@ names in it go on: an answer says which run gave it, and a prompt which gatherin
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-from biddable import records
+from biddable.contents import Contents, contents
 from biddable.provenance import Artifact, artifact
-from biddable.records import BadRow, Completion, Likelihood, Prompt, Record, Score
 from biddable.runs import MANIFEST, METRICS, RunManifest, read_manifest
 
 WEIGHTS = (".safetensors", ".gguf")
-MANY = 6  # people or files that a line names, before it says how many more there are
+SHIPPED = ("biddable", "hamlet", "base")  # where the package keeps Hamlet's base
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Step:
 
     what: str
     of: tuple["Step", ...] = ()
+    again: bool = False  # what it was made of was told before
 
 
 @dataclass
@@ -87,6 +85,8 @@ class Tracks:
                 for run in self.made
                 for name, made in run.manifest.outputs.items()
                 if (mine := weights(known)) and mine <= weights(made)
+                # An export hands on what it was given.
+                if not any(mine <= weights(given) for given in run.manifest.inputs.values())
             ),
             None,
         )
@@ -179,25 +179,40 @@ def below(tracks: Tracks, run: Made) -> frozenset[str]:
 def _run(tracks: Tracks, run: Made, told: set[str], inputs: Sequence[str] | None = None) -> Step:
     there = run.manifest
     if run.id in told and inputs is None:
-        return Step(f"run {run.id}, as above")
-    told.add(run.id)
+        return Step(f"run {run.id}", again=True)
+    what = f"run {run.id}: {there.kind}, {there.status}, {there.started:%Y-%m-%d %H:%M}"
     code = there.code.version + (f" at {there.code.revision[:8]}" if there.code.revision else "")
-    when = f"{there.started:%Y-%m-%d %H:%M}"
-    what = f"run {run.id}: {there.kind}, {there.status}, {when}, seed {there.seed}, biddable {code}"
+    how = f"seed {there.seed}, biddable {code}"
+    if how not in told:  # one walk's runs have it in common
+        what += f", {how}"
+    told |= {run.id, how}
     chosen = {name: made for name, made in there.inputs.items() if inputs is None or name in inputs}
-    return Step(what, tuple(_input(tracks, name, made, told) for name, made in sorted(chosen.items())))
+    return Step(what, _below([_input(tracks, name, made, told) for name, made in sorted(chosen.items())]))
+
+
+def _below(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """What is new, each on its own; what was told before in one line."""
+    before = [step.what for step in steps if step.again]
+    last = Step(f"as above: {', '.join(dict.fromkeys(before))}", again=True)
+    return (*(step for step in steps if not step.again), *([last] if before else []))
 
 
 def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
-    there = tracks.files.get(known.sha256)
-    shown = f"{name}: {there or known.path} ({known.sha256[:8]})"
-    if (maker := tracks.left_by(known)) is not None:
-        return Step(shown, (_run(tracks, maker[0], told),))
-    if (run := tracks.logged.get(known.sha256)) is not None:
-        return Step(shown, (_run(tracks, run, told),))
+    there = tracks.files.get(known.sha256) or Path(known.path)
+    maker = tracks.left_by(known)
+    if (run := maker[0] if maker else tracks.logged.get(known.sha256)) is not None:
+        made = _run(tracks, run, told)
+        if made.again:
+            return made
+        # Its path says no more than the run does, unless it was copied.
+        copied = "" if there.resolve().is_relative_to(run.folder.resolve()) else f"{there}, of "
+        return Step(f"{name}: {copied}{made.what}", made.of)
     if known.sha256 in told:
-        return Step(f"{shown}, as above")
+        return Step(there.name, again=True)
     told.add(known.sha256)
+    shown = f"{name}: {there} ({known.sha256[:8]})"
+    if Path(known.path).parts[-3:] == SHIPPED:
+        return Step(f"{shown}: Hamlet's base, shipped with biddable: was not made here")
     path = tracks.file(known)
     if path is None:
         return Step(f"{shown}: is not there any more, so who is in it cannot be told")
@@ -206,7 +221,7 @@ def _input(tracks: Tracks, name: str, known: Artifact, told: set[str]) -> Step:
     found = contents(path)
     if found is None:
         return Step(f"{shown}: was not made here, and is not in the form of our records")
-    return Step(f"{shown}: {found}", tuple(_run(tracks, run, told) for run in _through_store(tracks, found)))
+    return Step(f"{shown}: {found}", _below([_run(tracks, run, told) for run in _through_store(tracks, found)]))
 
 
 def _through_store(tracks: Tracks, found: "Contents | None") -> list[Made]:
@@ -216,79 +231,6 @@ def _through_store(tracks: Tracks, found: "Contents | None") -> list[Made]:
     gave = [run for run in tracks.made if _gave(run, found)]
     kept = [run for run in tracks.made if run.manifest.kind == "gather" and _prompts(run) & found.prompts]
     return [*gave, *kept]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file of records holds, and whose it is."""
-
-    kinds: Counter[str]
-    labels: Counter[str]  # by labeler
-    owners: Counter[str]  # prompts by user or organization
-    prompts: frozenset[str]
-    answers: frozenset[str]  # completions by name
-    marked_by: frozenset[str]  # runs that gave scores or likelihoods
-    labels_of: dict[str, Counter[str]]  # labeler: how many of each kind
-    prompts_of: dict[str, frozenset[str]]  # user or organization
-    on: dict[str, frozenset[str]]  # prompt: who labeled it
-
-    def __str__(self) -> str:
-        counted = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in self.kinds.items())
-        people = f"; labels of {_named(self.labels)}" if self.labels else ""
-        owned = f"; prompts of {_named(self.owners)}" if self.owners else ""
-        return counted + people + owned
-
-
-def _named(count: Counter[str]) -> str:
-    first = ", ".join(f"{name} ({many})" for name, many in count.most_common(MANY))
-    return first + (f" and {len(count) - MANY} more" if len(count) > MANY else "")
-
-
-def contents(path: Path) -> Contents | None:
-    """Nothing for a file that holds something else than records."""
-    seen = path.stat()
-    return _read(path.resolve(), seen.st_mtime_ns, seen.st_size)
-
-
-@cache
-def _read(path: Path, _time: int, _size: int) -> Contents | None:
-    """Once, as long as the file is what it was."""
-    kinds, labels, owners = Counter[str](), Counter[str](), Counter[str]()
-    labels_of: dict[str, Counter[str]] = {}
-    prompts_of: dict[str, set[str]] = {}
-    on: dict[str, set[str]] = {}
-    prompts, marked_by, asked = set[str](), set[str](), dict[str, str]()
-    try:
-        for record in records.read(path):
-            kinds[record.kind] += 1
-            match record:
-                case Prompt():
-                    prompts.add(record.id)
-                    for owner in filter(None, {record.user, record.organization}):
-                        owners[owner] += 1
-                        prompts_of.setdefault(owner, set()).add(record.id)
-                case Completion():
-                    asked[record.id] = record.prompt_id
-                case Score() | Likelihood():
-                    marked_by.add(record.run_id)
-            if (labeler := labeler_of(record)) is not None:
-                labels[labeler] += 1
-                labels_of.setdefault(labeler, Counter())[record.kind] += 1
-                prompt = getattr(record, "prompt_id", None) or asked.get(getattr(record, "completion_id", ""), "")
-                on.setdefault(prompt, set()).add(labeler)
-    except BadRow:
-        return None
-    frozen = {owner: frozenset(names) for owner, names in prompts_of.items()}
-    who = {prompt: frozenset(names) for prompt, names in on.items()}
-    names = frozenset(asked), frozenset(marked_by)
-    return Contents(kinds, labels, owners, frozenset(prompts), *names, labels_of, frozen, who)
-
-
-def labeler_of(record: Record) -> str | None:
-    """The person whose word a record is; a judge that is a model is none."""
-    if getattr(record, "judge", "person") != "person":
-        return None
-    return vars(record).get("labeler")
 
 
 def _gave(run: Made, found: Contents) -> bool:
@@ -328,7 +270,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
     files: dict[Path, str] = {}
     hashes, gone = set[str](), []
     for sha256, path in [*tracks.files.items()]:
-        if path.suffix == ".jsonl" and (found := contents(path)) is not None and (theirs := _theirs(found, person)):
+        if path.suffix == ".jsonl" and (found := contents(path)) is not None and (theirs := found.of(person)):
             files[path] = theirs
             hashes.add(sha256)
     for sha256, made in known.items():
@@ -337,7 +279,7 @@ def forward(tracks: Tracks, person: str) -> Touched:
         path = tracks.file(made)
         if path is None:
             gone.append(made.path)
-        elif path.suffix == ".jsonl" and (found := contents(path)) is not None and (theirs := _theirs(found, person)):
+        elif path.suffix == ".jsonl" and (found := contents(path)) is not None and (theirs := found.of(person)):
             files[path] = theirs
             hashes.add(sha256)
     touched: list[Made] = []
@@ -361,18 +303,6 @@ def forward(tracks: Tracks, person: str) -> Touched:
 def _marks(known: Artifact) -> set[str]:
     """By what it is known again, when it is an input: itself, or its weights in another folder."""
     return {known.sha256} | weights(known)
-
-
-def _theirs(found: Contents, person: str) -> str:
-    """What of a file is theirs, in words; nothing where nothing is."""
-    labels = found.labels_of.get(person, Counter())
-    parts = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in labels.items()]
-    if own := found.prompts_of.get(person):
-        parts.append(f"{len(own)} prompt{'s' if len(own) > 1 else ''}")
-        others = {name for prompt in own for name in found.on.get(prompt, frozenset())} - {person}
-        if others:
-            parts[-1] += f", labeled by {len(others)} other{'s' if len(others) > 1 else ''}"
-    return ", ".join(parts)
 
 
 def lines(step: Step, depth: int = 0) -> Iterator[str]:

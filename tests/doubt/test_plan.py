@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 import beside
 import tiny
 from biddable.cli import app
-from biddable.doubt import memory, work
+from biddable.doubt import arithmetic, memory, work
 from biddable.doubt.memory import Pass, Read
 from biddable.learn.sft import SftConfig
 from biddable.model import causal, reward
 from biddable.model.forest import Turns
 from biddable.model.reward import RewardModel
+from biddable.runs import read_metrics
 
 NOUNS = ["dog", "cat", "cow", "name"]
 PAIRS = [(f"say {noun} {nth}", " ".join([noun, "the big red"] * 8)) for nth in range(8) for noun in NOUNS]
@@ -157,13 +158,43 @@ def test_the_lines_of_a_plan(files, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     # 20 episodes are 3 iterations of 8, each of 2 minibatches twice
     assert (
-        "an iteration: 8 prompts × 1 answer = 8 episodes = 2 minibatches of 4, 2 times; 3 iterations = 24 episodes = "
-        "12 updates"
+        "an iteration: 8 prompts × 1 answer = 8 episodes = 2 minibatches of 4, 2 times; 3 iterations × 8 episodes = "
+        "24 episodes; 3 iterations × 2 minibatches × 2 times = 12 updates"
     ) in done.output
     assert "data: 32 prompts fit; 0.8 passes over them" in done.output
     assert "end of an answer: '<|end|>' (token 2), which is learnt; padding is '<|pad|>'" in done.output
     assert re.search(r"reward scale: 32 answers of the start model score -?[\d.]+ ± [\d.]+ \(deviation\)", done.output)
     assert re.search(r"time, by trying: .* for 3 iterations \(.*\): 2 real ones took", done.output)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "times", "line"),
+    [
+        (4, 32, 16, "4 rows = 1 batch of 4; 16 epochs × 1 update = 16 updates"),  # not 64 examples in 2 updates of 32
+        (64, 32, 1, "64 rows = 2 batches of 32; 1 epoch × 2 updates = 2 updates"),
+        (70, 32, 3, "70 rows = 2 batches of 32 and 1 of 6; 3 epochs × 3 updates = 9 updates"),
+        (1, 1, 1, "1 row = 1 batch of 1; 1 epoch × 1 update = 1 update"),
+    ],
+)
+def test_each_equation_of_the_epochs_is_one(count, size, times, line):
+    assert arithmetic.epochs(count, "row", size, times) == f"an epoch: {line}"
+
+
+def test_sft_and_start_do_as_many_updates_as_their_plans_say(files, tmp_path, monkeypatch):
+    """Ten demonstrations, three epochs: no batch goes on into the next epoch."""
+    monkeypatch.chdir(tmp_path)
+    given = [f"model={files['small']}", f"data={tiny.demonstrations(tmp_path / 'd.jsonl', PAIRS[:10])}", "epochs=3"]
+    mixed = ["batch=8", "mix=0.25", f"pages={files['pages']}"]  # 6 demonstrations and 2 pages
+    epoch = "an epoch: 10 demonstrations = "
+    for stage, words, said in (
+        ("sft", ["batch=4"], "2 batches of 4 and 1 of 2; 3 epochs × 3 updates = 9 updates\n"),
+        ("start", mixed, "1 batch of 6 and 1 of 4; 3 epochs × 2 updates = 6 updates, each with 2 pages: 12 in all\n"),
+    ):
+        planned = CliRunner().invoke(app, ["plan", stage, *given, *words, "--steps", "0"])
+        assert epoch + said in planned.output
+        done = CliRunner().invoke(app, [stage, *given, *words])
+        assert done.exit_code == 0, done.output
+        assert len(read_metrics(tmp_path / "runs" / stage)) == (9 if stage == "sft" else 6)
 
 
 def test_the_lines_of_a_plan_for_raft_and_dpo(files, tmp_path, monkeypatch):
@@ -172,10 +203,10 @@ def test_the_lines_of_a_plan_for_raft_and_dpo(files, tmp_path, monkeypatch):
     words = ["batch=8", "k=3", "minibatch=3", "iterations=5", "answer_tokens=4", "--steps", "1"]
     done = CliRunner().invoke(app, ["plan", "raft", *given, *words])
     assert done.exit_code == 0, done.output
-    # 8 are kept of 24; 3 minibatches hold them
+    # 8 are kept of 24; 3 minibatches hold them, the last of which is not full
     assert (
-        "an iteration: 8 prompts × 3 answers = 24 episodes, of which the best 8 are learnt = 3 minibatches of 3, 1 "
-        "time; 5 iterations = 120 episodes = 15 updates"
+        "an iteration: 8 prompts × 3 answers = 24 episodes, of which the best 8 are learnt: 2 minibatches of 3 and 1 "
+        "of 2, 1 time; 5 iterations × 24 episodes = 120 episodes; 5 iterations × 3 minibatches × 1 time = 15 updates"
     ) in done.output
     assert "beta=" not in done.output  # RAFT's is 0: no scale is meant
     assert re.search(r"time, by trying: .* for 5 iterations", done.output)
@@ -185,7 +216,7 @@ def test_the_lines_of_a_plan_for_raft_and_dpo(files, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     # tiers of two and of one: two are better than the third
     assert "data: 32 of 32 rankings fit and say something; 3.0 answers each, 64 strict pairs" in done.output
-    assert "32 rankings × 1 epoch = 3 updates of 12" in done.output
+    assert ("an epoch: 32 rankings = 2 batches of 12 and 1 of 8; 1 epoch × 3 updates = 3 updates\n") in done.output
     assert "64 answers are desirable, 32 undesirable, 0 neither" in done.output
     assert re.search(r"time, by trying: .* for 3 steps", done.output)
     free = CliRunner().invoke(app, ["plan", "dpo", *given, "method=simpo"])
@@ -194,6 +225,7 @@ def test_the_lines_of_a_plan_for_raft_and_dpo(files, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["plan", "dpo", given[0], thumbs, *given[2:], "method=kto"])
     assert done.exit_code == 0, done.output
     assert "data: judged answers to 32 of 32 prompts fit, 3.0 each" in done.output
+    assert "an epoch: 32 prompts = 2 batches of 12 and 1 of 8; " in done.output
     assert "64 answers are desirable, 32 undesirable, 0 neither" in done.output
 
 

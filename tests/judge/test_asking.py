@@ -263,7 +263,10 @@ def test_other_prompts_than_those_asked_for_do_not_count(project, served):
 def test_the_terminal_tells_a_judges_worth_before_its_rates(project, served):
     judge(served, "longer")
     told = ask("measure").output.replace("\u00a0", " ")
-    worth, rates = told.index("is no better than chance: it agrees with a person on"), told.index("its win rates:")
+    worth, rates = (
+        told.index("is not shown to be better than chance: it agrees with a person on"),
+        told.index("its win rates:"),
+    )
     assert worth < rates
     assert "its win rates: PPO over SFT 0 % (0–" in told
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,8 +69,8 @@ def results(walked) -> dict:
 def test_results_have_the_shape_that_others_read(results):
     assert results.keys() == {
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax", "hallucination",
-        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "agreements", "alone", "followed",
-        "cost",
+        "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds", "agreements", "alone",
+        "verdict_agreement", "followed", "cost",
     }  # fmt: skip
     assert results["models"].keys() == MODELS
     assert results["gold_win_rate"].keys() >= PAIRS
@@ -115,8 +116,11 @@ def test_the_report_stands_alone(walked):
 
 def test_it_ends_with_where_the_report_is_and_five_numbers(walked):
     out, told = walked
-    *five, last = [line for line in told.strip().splitlines() if "[" in line or "report:" in line][-6:]
+    *five, numbers, last = told.strip().splitlines()[-7:]
+    assert str(out / "results.json") in numbers
     assert str(out / "report.html") in last
+    assert str(out / "model-card.md") in last
+    assert f"cd {out}" in last
     assert len(five) == 5
     assert all("%" in line for line in five)
 
@@ -127,13 +131,31 @@ def test_its_folder_is_a_project_in_which_every_number_leads_back(walked, monkey
         told = CliRunner().invoke(app, ["trace", what])
         assert told.exit_code == 0, told.output
         assert "run ppo_ptx: ppo, done" in told.output, what
-        assert re.search(r"demonstrations; labels of labeler-\d+", told.output), what
+        assert re.search(r"\d+ labelers, [\d,]+ prompts.*, [\d,]+ demonstrations", told.output), what
     labels = CliRunner().invoke(app, ["trace", "report.html#figure-labels"]).output
-    assert "rankings; labels of" in labels
+    assert re.search(r"\d+ labelers, .*, [\d,]+ rankings", labels)
     assert "run ppo_ptx" not in labels  # what was ranked was sampled before it was trained
     before = (walked[0] / "report.html").read_bytes()
     assert CliRunner().invoke(app, ["report"]).exit_code == 0
     assert (walked[0] / "report.html").read_bytes() == before
+
+
+def test_what_is_measured_later_does_not_take_the_place_of_its_report(walked, tmp_path, monkeypatch):
+    """`measure` knows of no gates, no truth and no tax of a walk."""
+    shutil.copytree(walked[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    before = {path.name: path.read_bytes() for path in Path().iterdir() if path.suffix in (".html", ".md", ".json")}
+    assert before.keys() == {"report.html", "model-card.md", "results.json"}
+    assert CliRunner().invoke(app, ["measure"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["report"])
+    assert refused.exit_code == 2
+    assert "report.html: stays as it is, since it tells more than runs/measure-" in refused.output
+    assert "(The tax, Gates); write beside it (biddable report --out measured.html)" in refused.output
+    told = CliRunner().invoke(app, ["report", "--out", "measured.html"])
+    assert told.exit_code == 0, told.output
+    assert {name: Path(name).read_bytes() for name in before} == before
+    assert "ppo_ptx" in Path("measured-model-card.md").read_text(encoding="utf-8")
+    assert CliRunner().invoke(app, ["report", "--out", "measured.html"]).exit_code == 0  # its own may be written again
 
 
 def test_no_real_project_is_walked_into(tmp_path, recipe):

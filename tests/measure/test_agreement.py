@@ -1,13 +1,42 @@
 import itertools
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from biddable.measure.agreement import agreement, agreement_if_any, chance_level, meetings, word
+from biddable.measure.agreement import agreement, agreement_if_any, chance_level, meetings, of_two, word
 from biddable.measure.interval import Bootstrap, Interval
-from biddable.records import Ranking
+from biddable.records import Ranking, Verdict
 
 FAST = Bootstrap(draws=300)
+
+
+def test_verdicts_are_rankings_of_two():
+    """By hand: of p0's pair ann and ben say the same, in another order of the sides; of p1's they differ; p2's was
+    judged by ann alone, twice; the truth and a hidden check are nobody's opinion. One of two, and a coin without ties
+    reaches half."""
+
+    def said(prompt: str, who: str | None, better: str, turned: bool = False, day: int = 1, **more) -> Verdict:
+        a, b = (f"{prompt}-a", f"{prompt}-b")
+        judge = "person" if who else "gold"
+        sides = {"a": b, "b": a, "better": {"a": "b", "b": "a"}.get(better, better)} if turned else {
+            "a": a, "b": b, "better": better
+        }  # fmt: skip
+        return Verdict(
+            prompt_id=prompt, judge=judge, labeler=who, at=datetime(2026, 11, day, tzinfo=UTC), **sides, **more
+        )
+
+    verdicts = [
+        said("p0", "ann", "a"), said("p0", "ben", "a", turned=True), said("p1", "ann", "a"), said("p1", "ben", "b"),
+        said("p2", "ann", "a"), said("p2", "ann", "b", day=2), said("p2", None, "a"),
+        said("p0", "cat", "b", extra=True),
+    ]  # fmt: skip
+    assert len(of_two(verdicts)) == 6  # ann's first word on p2, and the truth's, are not there
+    found = agreement_if_any(of_two(verdicts))
+    assert found is not None
+    assert (found.value, found.chance, found.n, found.prompts) == (0.5, 0.5, 2, 2)
+    assert agreement_if_any(of_two([said("p0", "ann", "tie"), said("p0", "ben", "a")])).value == 0.5
+    assert agreement_if_any(of_two(verdicts[:1])) is None
 
 
 def rank(prompt: str, labeler: str, *tiers: str) -> Ranking:

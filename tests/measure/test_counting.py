@@ -62,6 +62,18 @@ def test_all_others_are_held_against_a_baseline_that_is_asked_for(inputs):
     assert {(one.model, one.against) for one in results.preference.pairings if "zeta" in one.key} == {("sft", "zeta")}
 
 
+def test_people_who_compared_the_same_are_held_against_one_another(inputs):
+    """Ann says of all 24 pairs that the first is better; ben of two of them, once as she does."""
+    assert counted(inputs).results.verdict_agreement is None
+    path = inputs["verdicts"]
+    first, second = [v for v in records.read(path) if isinstance(v, Verdict) and v.judge == "person"][:2]
+    ben = [first.model_copy(update={"labeler": "ben"}), second.model_copy(update={"labeler": "ben", "better": "b"})]
+    records.write(path, [*records.read(path), Labeler(id="ben", group="training"), *ben])
+    found = counted(inputs).results.verdict_agreement
+    assert found is not None
+    assert (found.value, found.n) == (0.5, 2)
+
+
 def test_only_peoples_labels_are_counted_as_labels(inputs):
     data = counted(inputs)
     assert data.counts.verdicts == 24  # six prompts, four pairs; the truth's are not people's

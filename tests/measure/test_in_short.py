@@ -3,7 +3,7 @@
 import pytest
 from report_demo import about, agreed, made, results, some_cost
 
-from biddable.measure import in_short
+from biddable.measure import captions, in_short
 from biddable.measure.cost import Paid, Work
 from biddable.measure.in_short import answers, headlines, lines, time
 from biddable.measure.interval import Interval
@@ -27,7 +27,7 @@ def test_five_numbers_people_first():
     assert [(h.label, plain(h.value), plain(h.interval)) for h in headlines(made())] == [
         ("PPO-ptx over SFT, by people", "62 %", "57–67"),
         ("PPO-ptx over base, by people", "88 %", "84–92"),
-        ("Labelers agree", "73 %", "71–75"),
+        ("Training labelers agree", "73 %", "71–75"),
         ("Reward model is right", "69 %", "67–71"),
         ("Tax of PPO-ptx", "2.2 points", "0.2–4.2"),
     ]
@@ -60,8 +60,10 @@ def test_where_only_the_truth_was_asked_it_is_the_judge():
 
 def test_what_was_not_measured_says_so():
     bare = ReportData(results=Results(seconds=60, models={}), world="real")
-    assert [h.value for h in headlines(bare)] == ["–"] * 5
-    assert [h.interval for h in headlines(bare)] == [""] * 5
+    assert [h.label for h in headlines(bare)] == ["Win rate", "Labelers agree", "Reward model is right", "Tax"]
+    assert [h.value for h in headlines(bare)] == ["–"] * 4
+    assert [h.interval for h in headlines(bare)] == [""] * 4
+    assert "PPO" not in page(bare)
     found = {one.question: one.short for one in answers(bare)}
     assert found["Is it better for people?"] == found["By how much?"] == found["How sure are we?"] == "Not measured"
     assert "the tax): not measured" in answers(bare)[-1].more
@@ -116,7 +118,7 @@ def test_failed_gates_and_agreement_stand_under_how_sure():
     gate = Gate(question="?", needed="much", found="little", passed=False)
     sure = plain(next(one.more for one in answers(made(gates=(gate,))) if one.question == "How sure are we?"))
     assert "1 of 1 gates failed." in sure
-    assert "Two labelers agree on 73 % (71–75) of pairs; guessing: 51 %." in sure
+    assert "Two training labelers agree on 73 % (71–75) of pairs; guessing: 51 %." in sure
 
 
 def test_the_cost_is_labels_hours_pay_machines_and_tax():
@@ -147,6 +149,99 @@ def test_a_tax_is_lost_gained_or_not_shown(value, low, high, shown, word):
     tax = headlines(made(results=results().model_copy(update={"tax_paid": paid})))[-1]
     assert tax.value == shown
     assert tax.meaning.startswith(word)
+
+
+def pairing(key: str, labelers: int, value: float = 0.8, half: float = 0.1) -> Pairing:
+    """What some people said of two models, without a look or a tie."""
+    model, against = key.split("_vs_")
+    rate = about(value, half)
+    return Pairing(
+        model=model, against=against, judge="people", won=8, tied=0, lost=2, prompts=10, labelers=labelers,
+        rates={"half": rate},
+    )  # fmt: skip
+
+
+def real(labelers: int, value: float = 0.8, **changes) -> ReportData:
+    """New against old by so many people."""
+    mine = pairing("new_vs_old", labelers, value)
+    found = Results(
+        seconds=60, models={}, human_win_rate={mine.key: mine.rates["half"]},
+        preference=Preference(baseline="old", pairings=(mine,)), **changes,
+    )  # fmt: skip
+    return made("real", results=found, rates={}, gates=())
+
+
+@pytest.mark.parametrize(
+    ("labelers", "label", "first", "much"),
+    [
+        (1, "new over old, by one person", "The one person who was asked prefers new to old.",
+         "Of 100 answers the one person who was asked prefers 80"),
+        (2, "new over old, by 2 people", "The 2 people who were asked prefer new to old.",
+         "Of 100 answers the 2 people who were asked prefer 80"),
+        (5, "new over old, by people", "People prefer new to old.", "Of 100 answers people prefer 80"),
+    ],
+)  # fmt: skip
+def test_few_people_are_counted_and_do_not_speak_for_all(labelers, label, first, much):
+    data = real(labelers)
+    better, how_much, sure, _ = answers(data)
+    assert headlines(data)[0].label == label
+    assert better.more == first
+    assert how_much.more.startswith(much)
+    few = labelers < 5
+    assert better.short == ("Yes, but not beyond doubt" if few else "Yes")
+    assert ("too few to speak for others." in sure.more) is few
+    # Of one person alone an interval is of prompts: it cannot hold for other people.
+    assert ("other prompts and other people" in sure.more) is (labelers > 1)
+    assert captions.preference(data)[0].endswith(label.split(", ")[1] + ".")
+
+
+def test_a_no_of_few_is_not_beyond_doubt_either():
+    better = answers(real(2, value=0.2))[0]
+    assert (better.short, better.more) == (
+        "No, but not beyond doubt", "The 2 people who were asked do not prefer new to old.",
+    )  # fmt: skip
+
+
+def test_where_no_model_of_ours_was_compared_the_strongest_is_spoken_of():
+    """Against the baseline, and not the first by name; one that never met it comes after those that did."""
+    rate = {"a_vs_old": about(0.6), "b_vs_old": about(0.8), "c_vs_a": about(0.99)}
+    asked = Results(seconds=60, models={}, human_win_rate=rate, preference=Preference(baseline="old"))
+    assert (in_short.subject(asked), in_short.rivals(asked)) == ("b", ["old"])
+    assert in_short.subject(asked.model_copy(update={"preference": None})) == "c"
+    shown = headlines(made("real", results=asked))
+    assert [one.label for one in shown if "PPO" in one.label or "SFT" in one.label] == []
+    assert shown[0].label == "b over old, by people"
+
+
+def test_agreement_is_named_for_whom_and_what_it_is_of():
+    """Of training labelers, where held-out ones were counted apart; of those who compared, where nobody ranked."""
+    assert headlines(made())[2].label == "Training labelers agree"
+    alone = results().model_copy(update={"agreements": results().agreements[:1]})
+    assert headlines(made(results=alone))[2].label == "Labelers agree"
+    data = real(2, verdict_agreement=agreed(0.71, 0.04))
+    card = headlines(data)[1]
+    assert (card.label, plain(card.value), plain(card.interval)) == ("Labelers agree on verdicts", "71 %", "67–75")
+    assert plain(card.meaning) == "above chance, which is 51 %"
+    assert "Two who compared the same agree on 71 % (67–75); guessing: 51 %." in plain(answers(data)[2].more)
+    assert "Two who compared the same answers say the same of 71 % (67–75) of these" in plain(
+        captions.preference(data)[-1]
+    )
+    assert "On verdicts two of them do in 71 % (67–75)." in plain(" ".join(captions.labels(data)))
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "says"),
+    [(0.6, 0.3, "It is not shown that labelers agree better than chance"), (0.52, 0.03, "agree no better than chance")],
+)
+def test_few_labels_do_not_show_that_labelers_guess(value, half, says):
+    """Guessing reaches 51 %: 30 to 90 holds that and nearly full agreement, 49 to 55 nothing that is of use."""
+    data = made(results=results(agreed(value, half, "at chance")))
+    [alert] = [text for text in in_short.alerts(data) if "chance" in text]
+    assert says in alert
+    wide = half > 0.1
+    assert ("mean nothing" in alert) is not wide
+    assert ("so no reward model can learn from them" in " ".join(captions.labels(data))) is not wide
+    assert ("not shown to be above chance" in headlines(data)[2].meaning) is wide
 
 
 def test_the_models_of_a_real_project_are_named_as_they_are():

@@ -183,9 +183,10 @@ def test_the_answer_that_hangs_on_ties_is_told():
 def test_what_holds_for_one_look_alone_is_told():
     # 100 prompts, 63 won and 37 lost: ±9.7 by one look, and 1.9 times that by many
     once = sentences(plainly(*["a", "b"] * 37, *["a"] * 26))
-    assert any("Shown to whoever looks once" in text for text in once)
+    assert any("Shown only if nobody looked at the numbers before" in text for text in once)
     sure = sentences(plainly(*["a"] * 90, *["b"] * 10))
-    assert any("Settled, however often somebody looked: PPO over SFT (after" in text for text in sure)
+    [told] = [text for text in sure if text.startswith("Shown for the people who were asked, even if somebody looked")]
+    assert "at the first clear look: PPO over SFT (after" in told
 
 
 def test_a_scale_without_an_end_is_told():

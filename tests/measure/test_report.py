@@ -134,7 +134,8 @@ def test_what_was_not_measured_is_left_out():
     for word in ("tax, task", "Proxy against", "Prompt 1", "Gates", "is preferred"):
         assert word not in shown
     cards = [said(card) for card in tree(text).iter("li") if card.find("span[@class='number']") is not None]
-    assert [card.count("not measured") for card in cards] == [1, 1, 0, 1, 1]
+    assert [card.count("not measured") for card in cards] == [1, 0, 1, 1]
+    assert "PPO" not in shown  # nobody trained one
 
 
 def test_where_no_two_people_ranked_the_same_prompt_it_says_so():
@@ -226,6 +227,8 @@ def test_the_tax_sentences_follow_the_interval():
 
 def test_a_lost_preference_is_not_called_kept():
     lost = results().model_copy(update={"gold_win_rate": {"ppo_ptx_vs_sft": about(0.5)}})
+    assert "But PPO-ptx is not shown to be preferred to SFT" in captions.tax(made(results=lost))[-1]
+    lost = lost.model_copy(update={"gold_win_rate": {"ppo_ptx_vs_sft": about(0.4)}})
     assert "But PPO-ptx is not preferred to SFT" in captions.tax(made(results=lost))[-1]
 
 
@@ -268,6 +271,27 @@ def test_apart_means_that_intervals_do_not_touch():
 def test_a_reward_model_no_better_than_a_coin_is_called_that():
     coin = results().model_copy(update={"reward_accuracy": {"train_labelers": about(0.51)}})
     assert "no better than a coin" in " ".join(captions.labels(made(results=coin)))
+
+
+def test_few_pairs_do_not_show_that_a_reward_model_is_a_coin():
+    wide = results().model_copy(update={"reward_accuracy": {"train_labelers": about(0.6, 0.3)}})
+    told = " ".join(captions.labels(made(results=wide)))
+    assert "That it is better than a coin is not shown: do not optimise against it." in told
+    assert "no better than a coin" not in told
+
+
+def test_without_a_model_no_heading_stands_alone():
+    bare = page(ReportData(results=Results(seconds=60, models={}), world="real"))
+    assert "The models" not in bare
+    assert "The models" in page(made())
+
+
+def test_what_an_answer_is_worth_is_explained_where_it_stands():
+    samples = page(made()).split('id="answers"')[1]
+    assert "what it is truly worth in the practice world" in samples
+    assert samples.index("truly worth in the practice world") < samples.index("worth 0.20")
+    bare = made(samples=tuple(one.model_copy(update={"worth": {}}) for one in made().samples))
+    assert "truly worth" not in page(bare)
 
 
 def test_overoptimisation_is_told_only_when_gold_fell_while_the_other_rose():
@@ -391,7 +415,7 @@ def test_results_have_the_promised_shape(tmp_path):
     assert list(found) == [
         "seconds", "models", "gold_win_rate", "human_win_rate", "agreement", "reward_accuracy", "tax",
         "hallucination", "toxicity", "preference", "benchmarks", "repair", "tax_paid", "folds",
-            "agreements", "alone", "followed", "cost",
+        "agreements", "alone", "verdict_agreement", "followed", "cost",
     ]  # fmt: skip
     for key in ("sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"):
         assert set(found["gold_win_rate"][key]) == set(found["human_win_rate"][key]) == {"value", "low", "high", "n"}

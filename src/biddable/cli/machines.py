@@ -15,7 +15,7 @@ from biddable.runs import Run
 
 
 class SftPlaces(Places):
-    model: str = Field(description="base model: a folder, a GGUF file, a run's name, or owner/name on the hub")
+    model: str = Field(description="base model: a folder, a GGUF file, a run's name, owner/name on the hub, or hamlet")
     data: Path | None = Field(None, description="snapshot of demonstrations; the newest one when not said")
     valid: Path | None = Field(None, description="held-out demonstrations, to choose the epoch by")
     reward_model: str | None = Field(None, description="a reward model, to choose the epoch by its score")

@@ -15,6 +15,7 @@ from biddable.lineage import Tracks
 from biddable.records import Prompt
 
 FIRST_DAY = date(2000, 1, 1)  # before any store
+PAGE = "report.html"
 ONLINE = ("ppo", "rloo", "grpo", "reinforce", "raft")  # stages that log a score and a KL
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def measure(
             data = counting.count(run, ground)
             write_results(data.results, run.output("results", folder / "results.json"))
             runs.write_aside(run.output("data", folder / "report.json"), data_text(data))
-    _tell(folder / "report.json")
+    _tell(folder / "report.json", baseline)
     counted = among(inputs, COUNTED_FROM["human_win_rate"])
     if others := _voted_elsewhere(here, split):
         say(f"{'not counted are' if counted else 'no win rates, for there are'} {others}")
@@ -78,13 +79,13 @@ def report(
 ) -> None:
     """Write the latest measurement as one self-contained page with every figure, and the model's card beside it.
 
-    A card that somebody has edited is left as it is.
+    A page that tells more, and a card that somebody has edited, are left as they are.
 
-    Example: `biddable report --out report.html`
+    Example: `biddable report` or `biddable report --out march.html`, whose card is march-model-card.md
     """
     from biddable.measure.card import NAME
     from biddable.measure.in_short import subject
-    from biddable.measure.report import write_report
+    from biddable.measure.report import lacking, write_report
     from biddable.measure.results import ReportData
 
     here = project.find()
@@ -93,15 +94,24 @@ def report(
         raise ConfigError(f"{here.runs}: nothing is measured yet; say first: biddable measure")
     latest = max(measured, key=lambda path: runs.read_manifest(path.parent).started)
     data = ReportData.model_validate_json(latest.read_bytes())
-    page = write_report(data, out or here.root / "report.html")
+    page = out or here.root / PAGE
+    if missed := lacking(data, page):
+        raise ConfigError(
+            f"{page}: stays as it is, since it tells more than {latest.parent} counted ({', '.join(missed)}); write "
+            "beside it (biddable report --out measured.html), or move it away"
+        )
+    write_report(data, page)
     say(f"{page}: the report of {latest.parent}")
-    say(_card(here, subject(data.results), latest.parent, page.with_name(NAME)))
+    card = NAME if page.name == PAGE else f"{page.stem}-{NAME}"
+    say(_card(here, subject(data.results), latest.parent, page.with_name(card)))
 
 
-def _card(here: Project, model: str, measured: Path, place: Path) -> str:
+def _card(here: Project, model: str | None, measured: Path, place: Path) -> str:
     """Write the card of the model that the report speaks of."""
     from biddable.measure.card import write_card
 
+    if model is None:
+        return "no model card: the report speaks of no model"
     tracks = Tracks.below(here.runs, here.root)
     run = tracks.run(model)
     if run is None or run.output("model") is None:
@@ -171,20 +181,19 @@ def _on(verdicts: Path, split: Split) -> bool:
     return split == "all" or any(isinstance(one, Prompt) and one.split == split for one in records.read(verdicts))
 
 
-def _tell(path: Path) -> None:
-    """The numbers that a person wants at once: those of the page's first screen, then those beside them."""
-    from biddable.measure.captions import followed, span
+def _tell(path: Path, asked: str | None) -> None:
+    """The numbers that a person wants at once: those of the page's first screen, then those beside them. `asked` is the
+    baseline that was named."""
+    from biddable.measure.captions import followed, people, span, versus
     from biddable.measure.in_short import headlines, lines
     from biddable.measure.preferred import in_short
-    from biddable.measure.results import RANKED_BY, ReportData, name_of, pair
+    from biddable.measure.results import NAMES, RANKED_BY, ReportData
 
     data = ReportData.model_validate_json(path.read_bytes())
     results, told = data.results, {one.label for one in headlines(data)}
     for line in lines(data):
         say(line)
-    wins = {
-        " over ".join(map(name_of, pair(key))) + ", by people": rate for key, rate in results.human_win_rate.items()
-    }
+    wins = {f"{versus(key)}, by {people(results, key)}": rate for key, rate in results.human_win_rate.items()}
     rates = {
         **{label: rate for label, rate in wins.items() if label not in told},
         **{f"reward model, {RANKED_BY[key]}": rate for key, rate in results.reward_accuracy.items()},
@@ -195,6 +204,9 @@ def _tell(path: Path) -> None:
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")
     if results.preference is not None:
+        baseline = results.preference.baseline
+        if asked is None and baseline not in (None, *NAMES):
+            say(f"held against {baseline}, the first by name; against another: biddable measure --baseline NAME")
         for line in in_short(results.preference):
             say(line)
     if results.followed:

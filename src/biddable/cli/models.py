@@ -19,7 +19,12 @@ class ExportConfig(Settings):
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A run, a folder, a GGUF file, or owner/name on the hub.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, a folder, a GGUF file, owner/name on the hub, or hamlet: the small one that is shipped."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="The folder to write, or with --gguf the file.")],
     gguf: Annotated[bool, typer.Option("--gguf", help="One file for llama.cpp; Llama's family only.")] = False,
     precision: Annotated[Literal["f16", "f32"], typer.Option(help="Of a GGUF file's matrices.")] = "f16",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from biddable.store import Store
 
 NAME = "biddable.toml"
+SHIPPED = "hamlet"  # the model of the practice world, where a model is named
 
 
 class ProjectSettings(Settings):
@@ -120,7 +121,8 @@ def needed_snapshot(given: Path | None, key: str, what: str) -> Path:
 
 def model_folder(name: str, key: str = "model") -> Path:
     """A model that is named by its run (`sft`), as one that a run kept (`ppo/kept/40`), by the path of its folder or
-    GGUF file, by the hub's owner/name, or as `base`: what the project's first fine-tuning started from."""
+    GGUF file, by the hub's owner/name, as `base`: what the project's first fine-tuning started from, or as `hamlet`:
+    the small one that is shipped."""
     of_run = run_folder(None, name) / "model"
     if re.fullmatch(r"[\w.-]+", name) and of_run.is_dir():
         return of_run
@@ -131,6 +133,10 @@ def model_folder(name: str, key: str = "model") -> Path:
         return Path(runs.read_manifest(manifest.parent).inputs["model"].path)
     if Path(name).is_dir() or (name.endswith(".gguf") and Path(name).is_file()):
         return Path(name)
+    if name == SHIPPED:
+        from biddable import hamlet
+
+        return hamlet.BASE
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) and not Path(name).exists() and not name.endswith(".gguf"):
         from biddable.model.places import from_hub
 

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from biddable.config import ConfigError, Settings
-from biddable.doubt import memory
+from biddable.doubt import arithmetic, memory
 from biddable.doubt.memory import Need, Network, Part, Pass, Read
 from biddable.learn import dpo, episodes, group, loop, ppo, raft, sft, tuning
 from biddable.learn import reward as ranking
@@ -81,8 +81,7 @@ def of_sft(config: SftConfig, inputs: Mapping[str, Path], seed: int) -> Work:
         *of_model("model", lm, tokenizer),
         f"data: {len(kept):,} of {len(every):,} demonstrations fit; {tokens_of(turns):,} tokens, of which "
         f"{turns.predicted:,} are learnt",
-        f"{len(kept):,} demonstrations × {config.epochs} epochs = {len(kept) * config.epochs:,} examples = {steps:,} "
-        f"updates of {config.batch}",
+        arithmetic.epochs(len(kept), "demonstration", config.batch, config.epochs),
     )
     most, read = largest(turns, config, config.batch), config.epochs * tokens_of(turns)
     passes = [Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, most, max(steps, read / most))]
@@ -111,8 +110,8 @@ def of_start(config: StartConfig, inputs: Mapping[str, Path], seed: int) -> Work
     says = (
         *of_model("model", lm, tokenizer),
         f"data: {len(kept):,} of {len(every):,} demonstrations fit; {len(text):,} pages",
-        f"a batch of {config.batch} = {demos} demonstrations + {pages} pages; {len(kept):,} demonstrations × "
-        f"{config.epochs} epochs = {steps:,} updates, which read {steps * pages:,} pages",
+        arithmetic.epochs(len(kept), "demonstration", demos, config.epochs)
+        + f", each with {pages} pages: {steps * pages:,} in all",
     )
     most, read = largest(turns, config, config.batch), config.epochs * tokens_of(turns)
     passes = [Pass("model", lm, lambda piece: causal.nll_of(lm, piece), turns, most, max(steps, read / most))]
@@ -140,8 +139,7 @@ def of_reward(config: RewardConfig, inputs: Mapping[str, Path], seed: int) -> Wo
     says = (
         *of_model("model", lm, tokenizer),
         ranked(every, kept, turns),
-        f"{len(kept):,} rankings × {config.epochs} epochs = {steps:,} updates of {config.batch}, each ranking with all "
-        "its pairs",
+        arithmetic.epochs(len(kept), "ranking", config.batch, config.epochs) + ", each ranking with all its pairs",
     )
     most, read = largest_ranking(kept, config), config.epochs * tokens_of(turns)
     passes = [Pass("reward model", net, lambda piece: net(piece).sum(), turns, most, max(steps, read / most))]
@@ -173,8 +171,8 @@ def of_dpo(config: DpoConfig, inputs: Mapping[str, Path], seed: int) -> Work:
     says = (
         *of_model("model", lm, tokenizer),
         ranked(every, kept, turns),
-        f"{len(kept):,} rankings × {config.epochs} epoch{'s' if config.epochs > 1 else ''} = {steps:,} updates of "
-        f"{config.batch}" + (f", each with {mixed} pages" if mixed else ""),
+        arithmetic.epochs(len(kept), "prompt" if kept[0].liked else "ranking", config.batch, config.epochs)
+        + (f", each with {mixed} pages" if mixed else ""),
         of_method(config, kept, turns),
     )
     most, read = largest_ranking(kept, config), config.epochs * tokens_of(turns)
@@ -221,7 +219,7 @@ def of_episodes(config: EpisodeSettings, inputs: Mapping[str, Path], seed: int) 
         *of_model("reward model" + (" and value network" if value and not actors.read else ""), actors.judge.lm, None),
         *([] if actors.read is None else ["the reward model has another tokenizer: it is told each answer as text"]),
         f"data: {len(pool):,} prompts fit; {iterations * prompts / len(pool):.1f} passes over them",
-        arithmetic(config, mixed),
+        arithmetic.iterations(config, mixed),
     )
     rows = [prompt for prompt in pool[:64] for _ in range(together)]
     fake = Turns(rows, [[actors.tokenizer.eos_token_id] * config.answer_tokens] * len(rows))
@@ -278,18 +276,6 @@ def learning(config: EpisodeSettings, policy: PreTrainedModel) -> Callable[[Fore
     if isinstance(config, RaftConfig):
         return lambda forest: causal.nll_of(policy, forest)
     return lambda forest: causal.logp_and_entropy(policy, forest, config.temperature)[0].sum()
-
-
-def arithmetic(config: EpisodeSettings, pages: int) -> str:
-    iterations, prompts, samples = config.rounds
-    parts, asked = -(-config.batch // config.minibatch), prompts * samples
-    line = f"an iteration: {prompts} prompts × {samples} answer{'s' if samples > 1 else ''} = {asked} episodes"
-    line += f", of which the best {config.batch} are learnt" if config.batch < asked else ""
-    times = f"{config.inner_epochs} time{'s' if config.inner_epochs > 1 else ''}"
-    line += f" = {parts} minibatch{'es' if parts > 1 else ''} of {config.minibatch}, {times}"
-    line += f", with {pages} pages" if pages else ""
-    updates = iterations * parts * config.inner_epochs
-    return f"{line}; {iterations:,} iterations = {iterations * asked:,} episodes = {updates:,} updates"
 
 
 def of_model(name: str, lm: PreTrainedModel, tokenizer: Tokenizer | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from biddable.measure.interval import DEFAULT, Bootstrap, Finite, Floats, Interval
 from biddable.measure.weighted import mean
-from biddable.records import Group, Ranking
+from biddable.records import Group, Ranking, Verdict
 
 Ties = Literal["half", "strict", "decided"]
 Word = Literal["above chance", "at chance", "below chance"]
@@ -98,6 +98,22 @@ def chance_level(tie_share: float, ties: Ties) -> float:
 def asked_by_lot(rankings: Iterable[Ranking]) -> list[Ranking]:
     """Without those who were asked because others disagreed: they say nothing of how often people do."""
     return [ranking for ranking in rankings if not ranking.extra]
+
+
+def of_two(verdicts: Iterable[Verdict]) -> list[Ranking]:
+    """People's verdicts as rankings of two answers, a person's last word on each: what agreement is counted of."""
+    last: dict[tuple[str, ...], Ranking] = {}
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.at):
+        if verdict.judge == "person" and verdict.labeler is not None:
+            a, b = (verdict.a, verdict.b) if verdict.better != "b" else (verdict.b, verdict.a)
+            last[verdict.labeler, verdict.prompt_id, *sorted((a, b))] = Ranking(
+                prompt_id=verdict.prompt_id,
+                labeler=verdict.labeler,
+                order=((a, b),) if verdict.better == "tie" else ((a,), (b,)),
+                propensity=verdict.propensity,
+                extra=verdict.extra,
+            )
+    return list(last.values())
 
 
 def agreement_if_any(rankings: Iterable[Ranking]) -> Agreement | None:

@@ -11,6 +11,8 @@ from biddable.measure.reward import Folds
 
 GAP = "\u00a0"  # 87 % must not break before its sign
 UNMEASURED = "not measured: no prompt was ranked by two people"
+NEAR = 0.1  # what cannot lie ten points above chance is called no better; a wider interval shows neither
+FEW = 5  # people: fewer are counted where they are spoken of, and are called few
 Direction = Literal["above", "below", "open"]
 
 RATE_NAMES = {  # the rate, and the verb of an answer that has it
@@ -73,6 +75,23 @@ def apart(one: Interval, other: Interval) -> bool:
     return one.low > other.high or other.low > one.high
 
 
+def no_better(interval: Interval, chance: float) -> bool:
+    """Surely at chance, or so near that it does not matter. Of few labels neither this nor its contrary is shown."""
+    return interval.high < chance + NEAR
+
+
+def asked(results: Results, *keys: str) -> int | None:
+    """How many people compared these pairs, at the fewest; None where nobody counted."""
+    pairings = results.preference.pairings if results.preference else ()
+    return min((one.labelers for one in pairings if one.judge == "people" and one.key in keys), default=None)
+
+
+def people(results: Results, *keys: str) -> str:
+    """People; of few their number."""
+    count = asked(results, *keys)
+    return "people" if not count or count >= FEW else "one person" if count == 1 else f"{count} people"
+
+
 def plural(count: int, what: str) -> str:
     """3 labelers, 1 labeler."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
@@ -110,6 +129,11 @@ def main_win_rates(results: Results) -> tuple[dict[str, Interval], str]:
     return (results.gold_win_rate, "the truth") if results.gold_win_rate else (results.human_win_rate, "people")
 
 
+def versus(key: str) -> str:
+    """PPO over SFT."""
+    return " over ".join(map(name_of, pair(key)))
+
+
 def comparison(key: str, interval: Interval, judge: str) -> str:
     """One pair of models in a sentence."""
     model, against = (name_of(each) for each in pair(key))
@@ -131,19 +155,27 @@ def preference(data: ReportData) -> list[str]:
     said = []
     for key in dict.fromkeys((*gold, *human)):
         if key in gold and key in human:
-            said.append(_both(key, gold[key], human[key]))
+            said.append(_both(key, gold[key], human[key], people(data.results, key)))
+        elif key in gold:
+            said.append(comparison(key, gold[key], "the truth"))
         else:
-            said.append(comparison(key, *((gold[key], "the truth") if key in gold else (human[key], "people"))))
+            said.append(comparison(key, human[key], people(data.results, key)))
+    found = data.results.verdict_agreement
+    if found is not None:
+        said.append(
+            f"Two who compared the same answers say the same of {span(found)} of these pairs; guessing would reach "
+            f"{percent(found.chance)}."
+        )
     return said
 
 
-def _both(key: str, gold: Interval, human: Interval) -> str:
+def _both(key: str, gold: Interval, human: Interval, who: str) -> str:
     if direction(gold) == direction(human):
-        return comparison(key, gold, "the truth").removesuffix(".") + f", {span(human)} by people."
+        return comparison(key, gold, "the truth").removesuffix(".") + f", {span(human)} by {who}."
     model, against = (name_of(each) for each in pair(key))
     return (
         f"On {model} against {against} the judges differ: {span(gold)} by the truth ({_plain(gold)}), "
-        f"{span(human)} by people ({_plain(human)})."
+        f"{span(human)} by {who} ({_plain(human)})."
     )
 
 
@@ -153,13 +185,21 @@ def _plain(interval: Interval) -> str:
 
 def labels(data: ReportData) -> list[str]:
     agreement, accuracy = data.results.agreement, data.results.reward_accuracy
+    both = data.results.verdict_agreement
     if agreement is None:
-        said = [f"Whether labelers agree is {UNMEASURED}."]
+        said = [f"Whether labelers agree{' on rankings' if both else ''} is {UNMEASURED}."]
+        said += [f"On verdicts two of them do in {span(both)}."] if both else []
     else:
         chance = percent(agreement.chance)
-        said = [f"Two labelers say the same of {span(agreement)} of pairs; guessing would reach {chance}."]
+        said = [
+            f"Two {who_agree(data.results)} say the same of {span(agreement)} of pairs; guessing would reach {chance}."
+        ]
         if agreement.word != "above chance":
-            said.append("That is no better than chance, so no reward model can learn from them.")
+            said.append(
+                "That is no better than chance, so no reward model can learn from them."
+                if no_better(agreement, agreement.chance)
+                else "That they agree better than chance is not shown: more prompts ranked by two people would tell."
+            )
     for key, who in RANKED_BY.items():
         if key in accuracy:
             said.append(f"The reward model foresees {who} on {span(accuracy[key])} of pairs.")
@@ -175,16 +215,24 @@ def labels(data: ReportData) -> list[str]:
     return said
 
 
+def who_agree(results: Results) -> str:
+    """Whom the one number of agreement is of, where several groups were counted."""
+    groups = [one.who for one in results.agreements if one.half == results.agreement]
+    return groups[0] if groups and len(results.agreements) > 1 else "labelers"
+
+
 def _against_agreement(agreement: Agreement | None, accuracy: Interval | None) -> list[str]:
     if accuracy is None or (agreement is not None and agreement.word != "above chance"):
         return []
     if direction(accuracy) != "above":
-        return ["That is no better than a coin: do not optimise against it."]
+        firm = no_better(accuracy, 0.5)
+        told = "That is no better than a coin" if firm else "That it is better than a coin is not shown"
+        return [f"{told}: do not optimise against it."]
     if agreement is None:
         return []
     gap = accuracy.value - agreement.value
     if not apart(accuracy, agreement):
-        return ["It foresees a labeler about as well as another labeler does."]
+        return ["Whether it foresees a labeler better or worse than another labeler does is not clear."]
     return [f"That is {points(gap)} {'above' if gap > 0 else 'below'} what labelers reach with one another."]
 
 
@@ -229,7 +277,8 @@ def calibrated(data: ReportData) -> list[str]:
     coin = 0.6931
     loss = found.log_loss
     rank = "better than" if loss.high < coin else "worse than" if loss.low > coin else "not clearly different from"
-    said.append(f"Log loss {number(loss.value)} ({number(loss.low)}–{number(loss.high)}), {rank} a coin's 0.69.")
+    told = f"{number(loss.value)} ({number(loss.low)}–{number(loss.high)}), {rank} a coin's 0.69"
+    said.append(f"Log loss, which is large where it was sure and wrong: {told}.")
     return said
 
 
@@ -240,7 +289,7 @@ def training(data: ReportData) -> list[str]:
         moved = "rose" if proxy[-1] > proxy[0] else "fell"
         said.append(
             f"{name_of(curve.model)}: the reward model's score {moved} from {number(proxy[0])} to {number(proxy[-1])}, "
-            f"and the KL from the start model reached {number(kl[-1])} nats an answer."
+            f"and how far its answers are from the start model's (KL) reached {number(kl[-1])} nats an answer."
         )
     return [*said, "One run of each, so these curves carry no interval."]
 
@@ -335,7 +384,8 @@ def tax(data: ReportData) -> list[str]:
     if kept is not None and direction(kept) == "above":
         said.append(f"It keeps the preference gain: {span(kept)} against SFT, by {judge}.")
     elif kept is not None:
-        said.append(f"But PPO-ptx is not preferred to SFT: {span(kept)}, by {judge}.")
+        shown = "is not preferred" if direction(kept) == "below" else "is not shown to be preferred"
+        said.append(f"But PPO-ptx {shown} to SFT: {span(kept)}, by {judge}.")
     if data.tax_rule == "sampled":
         said.append("Counted is the chance that an answer sampled at temperature 1 is right.")
     return said

@@ -12,7 +12,7 @@ from biddable import __version__, records, runs
 from biddable.benchmarks.nouns import AT
 from biddable.config import ConfigError, Settings
 from biddable.measure.agreed import agreed, alone
-from biddable.measure.agreement import agreement_if_any
+from biddable.measure.agreement import agreement_if_any, of_two
 from biddable.measure.cost import Paid, cost
 from biddable.measure.curves import curve
 from biddable.measure.followed import followed
@@ -200,6 +200,7 @@ def _numbers(
         agreement=agreement_if_any(rankings),
         agreements=tuple(agreed(rankings, groups)),
         alone=alone(rankings, groups),
+        verdict_agreement=agreement_if_any(of_two(people)),
         reward_accuracy=_accuracy(pool),
         tax={model: task.mean for model, task in asked.tasks.items()},
         hallucination=behaviour.get("hallucination", {}),

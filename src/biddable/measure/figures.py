@@ -23,7 +23,7 @@ from biddable.measure.markup import Safe, el, join, prose, table
 from biddable.measure.overoptimised import Followed
 from biddable.measure.plots import cells as plot_cells
 from biddable.measure.plots import plot
-from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of, pair
+from biddable.measure.results import FigureName, ReportData, Source, in_order, name_of
 
 HEAD = ["value", "95 % interval", "n"]
 SHORT = 8  # hexadecimal digits of a sha256 that a line can bear; the whole is in the table of runs
@@ -72,7 +72,7 @@ def preference(data: ReportData, number: int) -> Safe:
     gold, human = data.results.gold_win_rate, data.results.human_win_rate
     rows, numbers = [], []
     for key in dict.fromkeys((*gold, *human)):
-        label = " over ".join(name_of(model) for model in pair(key))
+        label = captions.versus(key)
         both = [(judge, rates[key]) for judge, rates in (("gold", gold), ("people", human)) if key in rates]
         rows.append(Row(label, tuple(mark(judge, interval) for judge, interval in both)))
         numbers += [[label, {"gold": "truth"}.get(judge, judge), *cells(interval)] for judge, interval in both]

@@ -5,18 +5,24 @@ from collections.abc import Container
 from typing import Literal, NamedTuple
 
 from biddable.measure import preferred
+from biddable.measure.agreement import Agreement
 from biddable.measure.captions import (
     GAP,
     RATE_NAMES,
     UNMEASURED,
+    asked,
     between,
     direction,
     listed,
+    no_better,
+    people,
     percent,
     plural,
     points,
     signed_points,
     span,
+    versus,
+    who_agree,
 )
 from biddable.measure.cost import Cost
 from biddable.measure.interval import Interval
@@ -46,24 +52,33 @@ class Answer(NamedTuple):
 # Of whom is spoken
 
 
-def subject(results: Results) -> str:
-    """The model that the loop was run for: its last, or whichever stands after SFT where others were compared."""
+def subject(results: Results) -> str | None:
+    """The model that the loop was run for: its last; where others were compared, the one that did best against the
+    baseline. None where there is no such model."""
+    compared = {pair(key)[0] for key in (*results.gold_win_rate, *results.human_win_rate)}
+    named = compared or {*results.tax, *results.hallucination, *results.models}
+    others = sorted(named - set(NAMES) - {"reward", "start"}, key=lambda model: (_strength(results, model), model))
+    return next((model for model in ("ppo_ptx", "ppo", *others, "sft") if model in named), None)
+
+
+def _strength(results: Results, model: str) -> tuple[bool, float]:
+    """By which models are sorted, the best first: met the baseline, and how it did there; or else against anybody."""
     rates = {**results.gold_win_rate, **results.human_win_rate}
-    named = [pair(key)[0] for key in rates] or [*results.tax, *results.hallucination, *results.models]
-    others = sorted(set(named) - set(NAMES) - {"reward", "start"})
-    order = ["ppo_ptx", "ppo", *others, "sft"]
-    return next((model for model in order if model in named), "ppo_ptx")
+    baseline = results.preference.baseline if results.preference else None
+    met = {other: rate.value for key, rate in rates.items() for one, other in [pair(key)] if one == model}
+    return baseline not in met, -met.get(baseline or "", max(met.values(), default=0.0))
 
 
 def rivals(results: Results) -> list[str]:
-    """Against whom it is held: SFT and base, or the first two that it was compared with."""
+    """Against whom it is held: the baseline, SFT and base, or the first two that it was compared with."""
     model = subject(results)
     rates = {**results.human_win_rate, **results.gold_win_rate}
     met = {other: "" for one, other in map(pair, rates) if one == model}
     baseline = results.preference.baseline if results.preference else None
     there = [one for one in dict.fromkeys((baseline, "sft", "base")) if one in met]
     there += [one for one in in_order(met) if one not in there]
-    return there[:2] or [one for one in ("sft", "base") if one != model]
+    known = {*results.tax, *results.hallucination, *results.models} - {model}
+    return there[:2] or [one for one in ("sft", "base") if one in known]
 
 
 def judges(data: ReportData) -> dict[Judge, dict[str, Interval]]:
@@ -75,8 +90,14 @@ def judges(data: ReportData) -> dict[Judge, dict[str, Interval]]:
     return {judge: rates for judge, rates in both.items() if rates}
 
 
-def folk(data: ReportData) -> str:
-    return "simulated people" if data.world == "hamlet" else "people"
+def folk(data: ReportData) -> tuple[str, bool]:
+    """Who compared the model with its rivals, of few how many they are; and whether it is one alone."""
+    model = subject(data.results)
+    who = people(data.results, *(f"{model}_vs_{rival}" for rival in rivals(data.results)))
+    if who == "people":
+        return "simulated people" if data.world == "hamlet" else "people", False
+    one = who == "one person"
+    return f"the {who} who {'was' if one else 'were'} asked", one
 
 
 # Five numbers
@@ -86,17 +107,18 @@ def headlines(data: ReportData) -> list[Headline]:
     """The numbers that matter; those that were not measured say so."""
     results = data.results
     wins = [_win(data, rival) for rival in rivals(results)]
-    return [*wins, _agree(data), _foreseen(results), _tax(results)]
+    nobody = Headline("Win rate", "–", "", "not measured: nobody compared two models")
+    return [*(wins or [nobody]), _agree(data), _foreseen(results), _tax(results)]
 
 
 def _win(data: ReportData, rival: str) -> Headline:
     key = f"{subject(data.results)}_vs_{rival}"
-    asked = {judge: rates[key] for judge, rates in judges(data).items() if key in rates}
-    judge: Judge = next(iter(asked), "people")
-    label = f"{name_of(subject(data.results))} over {name_of(rival)}, by {judge}"
-    if not asked:
+    told = {judge: rates[key] for judge, rates in judges(data).items() if key in rates}
+    judge: Judge = next(iter(told), "people")
+    label = f"{versus(key)}, by {people(data.results, key) if judge == 'people' else judge}"
+    if not told:
         return Headline(label, "–", "", "not measured")
-    interval, *others = asked.values()
+    interval, *others = told.values()
     also = f"; by the truth {span(others[0])}" if others else ""
     return Headline(label, percent(interval.value), between(interval), WORDS[direction(interval)] + also)
 
@@ -105,10 +127,19 @@ WORDS = {"above": "preferred", "below": "preferred less", "open": "no difference
 
 
 def _agree(data: ReportData) -> Headline:
-    found, label = data.results.agreement, "Labelers agree"
+    """On rankings; or on verdicts, where no two people ranked the same."""
+    results = data.results
+    found, label = results.agreement, f"{who_agree(results).capitalize()} agree"
     if found is None:
-        return Headline(label, "–", "", UNMEASURED)
-    return Headline(label, percent(found.value), between(found), f"{found.word}, which is {percent(found.chance)}")
+        found, label = results.verdict_agreement, "Labelers agree on verdicts"
+    if found is None:
+        return Headline("Labelers agree", "–", "", UNMEASURED)
+    word = "not shown to be above chance" if _unclear(found) else found.word
+    return Headline(label, percent(found.value), between(found), f"{word}, which is {percent(found.chance)}")
+
+
+def _unclear(found: Agreement) -> bool:
+    return found.word == "at chance" and not no_better(found, found.chance)
 
 
 def _foreseen(results: Results) -> Headline:
@@ -123,6 +154,8 @@ def _foreseen(results: Results) -> Headline:
 
 def _tax(results: Results) -> Headline:
     model = subject(results)
+    if model is None:
+        return Headline("Tax", "–", "", "not measured")
     label, paid = f"Tax of {name_of(model)}", results.tax_paid.get(model)
     if paid is None:
         return Headline(label, "–", "", "not measured")
@@ -159,14 +192,17 @@ def _asked(data: ReportData) -> tuple[Judge, dict[str, Interval]]:
 
 
 def _better(data: ReportData) -> Answer:
-    question, model = "Is it better for people?", name_of(subject(data.results))
+    question, subject_ = "Is it better for people?", subject(data.results)
     judge, found = _asked(data)
+    if subject_ is None:
+        return Answer(question, "Not measured", "Nobody compared two models.")
+    model = name_of(subject_)
     if not found:
         return Answer(question, "Not measured", f"Nobody compared {model} with what was there before it.")
     said = {rival: direction(interval) for rival, interval in found.items()}
-    who = folk(data).capitalize() if judge == "people" else "The truth"
+    who, one = folk(data) if judge == "people" else ("the truth", True)
     verb = {"above": "prefer", "below": "do not prefer", "open": "are not shown to prefer"}
-    if judge == "the truth":
+    if one:
         verb = {"above": "prefers", "below": "does not prefer", "open": "is not shown to prefer"}
     parts = [
         f"{verb[way]} {model} to {listed([name_of(rival) for rival, its in said.items() if its == way])}"
@@ -175,9 +211,9 @@ def _better(data: ReportData) -> Answer:
     ]
     ways = set(said.values())
     short = {"above": "Yes", "below": "No", "open": "Not shown"}[ways.pop()] if len(ways) == 1 else "In part"
-    if short == "Yes" and judge == "people" and preferred.caveats(_pairings(data, found)):
-        short = "Yes, but not beyond doubt"
-    return Answer(question, short, " ".join([f"{who} {', but '.join(parts)}.", *_worse(data)]))
+    if short in ("Yes", "No") and judge == "people" and preferred.caveats(_pairings(data, found)):
+        short += ", but not beyond doubt"
+    return Answer(question, short, " ".join([f"{who[0].upper()}{who[1:]} {', but '.join(parts)}.", *_worse(data)]))
 
 
 def _worse(data: ReportData) -> list[str]:
@@ -185,7 +221,7 @@ def _worse(data: ReportData) -> list[str]:
     more = data.results.preference
     if more is None or more.baseline is None:
         return []
-    gaps = {fault: more.differences.get(fault, {}).get(subject(data.results)) for fault in FAULTS}
+    gaps = {fault: more.differences.get(fault, {}).get(subject(data.results) or "") for fault in FAULTS}
     return [
         f"But it {RATE_NAMES[fault][1]} more often than {name_of(more.baseline)}, by {points(gap.value)} "
         f"({between(gap, 1)})."
@@ -213,7 +249,9 @@ def _much(data: ReportData) -> Answer:
     real = [_of_100(truth[key].value) for rival in found if (key := f"{model}_vs_{rival}") in truth]
     also = f" By the truth of the practice world: {listed(real)}." if real and judge == "people" else ""
     (first, interval), *_ = found.items()
-    many = f"Of 100 answers people prefer {listed(shares)}" if judge == "people" else f"Of 100, {listed(shares)}"
+    who, one = folk(data)
+    verb = "prefers" if one else "prefer"
+    many = f"Of 100 answers {who} {verb} {listed(shares)}" if judge == "people" else f"Of 100, {listed(shares)}"
     return Answer(
         question,
         f"{_of_100(interval.value)} of 100, against {name_of(first)}",
@@ -229,13 +267,17 @@ def _sure(data: ReportData) -> Answer:
     question, (judge, found) = "How sure are we?", _asked(data)
     if not found:
         return Answer(question, "Not measured", "")
-    others = "other prompts and other people" if judge == "people" else "other prompts"
+    alone = asked(data.results, *(f"{subject(data.results)}_vs_{rival}" for rival in found)) == 1
+    others = "other prompts and other people" if judge == "people" and not alone else "other prompts"
     ends = [f"{between(interval)}{GAP}% against {name_of(rival)}" for rival, interval in found.items()]
     said = [f"95{GAP}% intervals, for {others}: {listed(ends)}."]
     said += preferred.caveats(_pairings(data, found)) if judge == "people" else []
     agreement = data.results.agreement
     if agreement is not None:
-        said.append(f"Two labelers agree on {span(agreement)} of pairs; guessing: {percent(agreement.chance)}.")
+        who = who_agree(data.results)
+        said.append(f"Two {who} agree on {span(agreement)} of pairs; guessing: {percent(agreement.chance)}.")
+    elif (both := data.results.verdict_agreement) is not None:
+        said.append(f"Two who compared the same agree on {span(both)}; guessing: {percent(both.chance)}.")
     failed = sum(not gate.passed for gate in data.gates)
     if data.gates:
         many = len(data.gates)
@@ -248,7 +290,7 @@ def _cost(data: ReportData) -> Answer:
     spent, question = data.results.cost, "What did it cost?"
     said = [labels_and_hours(spent, data.world == "hamlet"), _pay(spent)] if spent else []
     said.append(f"Machines: {time(data.results.seconds)}.")
-    paid, tax = data.results.tax_paid.get(subject(data.results)), _tax(data.results)
+    paid, tax = data.results.tax_paid.get(subject(data.results) or ""), _tax(data.results)
     if paid is None:
         said.append("Skills lost since base (the tax): not measured.")
     else:
@@ -289,7 +331,13 @@ def alerts(data: ReportData) -> list[str]:
     """What a reader must know before any number: labels that mean nothing, gates that failed."""
     found = []
     agreement = data.results.agreement
-    if agreement is not None and agreement.word != "above chance":
+    if agreement is not None and _unclear(agreement):
+        found.append(
+            f"It is not shown that labelers agree better than chance: {span(agreement)} of pairs, where guessing would "
+            f"reach {percent(agreement.chance)}. Until it is, what was learned from these rankings may be noise, and "
+            "the win rates that people gave may be, too. More prompts ranked by two people would tell."
+        )
+    elif agreement is not None and agreement.word != "above chance":
         found.append(
             f"The labelers agree no better than chance: {span(agreement)} of pairs, where guessing would reach "
             f"{percent(agreement.chance)}. Whatever was learned from these rankings is noise, "

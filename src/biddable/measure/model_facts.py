@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from biddable import lineage, records
-from biddable.lineage import Made, Tracks
+from biddable.contents import contents
+from biddable.lineage import SHIPPED, Made, Tracks
 from biddable.measure.cost import Cost, cost
 from biddable.measure.results import ReportData
 from biddable.provenance import Artifact
 from biddable.records import Prompt
 
 HUB = re.compile(r"models--([\w-][\w.]*(?:-[\w.]+)*)--([\w.-]+)/snapshots/([0-9a-f]{7,64})")
-SHIPPED = ("biddable", "hamlet", "base")  # where the package keeps Hamlet's base
 HEADER = 100_000_000  # bytes that the header of a safetensors file may have, by its own rules
 
 
@@ -105,7 +105,7 @@ def _given(tracks: Tracks, run: Made) -> tuple[Given, ...]:
     found = []
     for name, known in sorted(run.manifest.inputs.items()):
         path = tracks.file(known)
-        there = lineage.contents(path) if path is not None and path.suffix == ".jsonl" else None
+        there = contents(path) if path is not None and path.suffix == ".jsonl" else None
         found.append(Given(name, _named(tracks, known), known.sha256, dict(there.kinds) if there else {}))
     return tuple(found)
 

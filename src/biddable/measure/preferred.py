@@ -3,7 +3,19 @@ the judges that are no people are worth. Sentences, a picture and tables."""
 
 from collections.abc import Iterable, Sequence
 
-from biddable.measure.captions import RATE_NAMES, between, direction, listed, number, percent, ranged, span
+from biddable.measure.captions import (
+    FEW,
+    RATE_NAMES,
+    between,
+    direction,
+    listed,
+    no_better,
+    number,
+    percent,
+    ranged,
+    span,
+    versus,
+)
 from biddable.measure.charts import Mark, Row, both_widths, dots, share_scale
 from biddable.measure.davidson import Scale
 from biddable.measure.interval import Interval
@@ -11,7 +23,7 @@ from biddable.measure.judges import Judged
 from biddable.measure.markup import Safe, el, join, table
 from biddable.measure.planning import Need
 from biddable.measure.preference import Pairing, Preference
-from biddable.measure.results import name_of, pair
+from biddable.measure.results import name_of
 from biddable.measure.winrate import TieRule
 
 WHO = {"people": "people", "gold": "the truth"}
@@ -30,7 +42,11 @@ def sentences(found: Preference) -> list[str]:
 
 
 def caveats(pairings: Sequence[Pairing]) -> list[str]:
-    """For the first screen: whether ties decide, and whether it matters that somebody looked on the way."""
+    """For the first screen: whether few were asked, whether ties decide, and whether it matters that somebody looked on
+    the way."""
+    fewest = min((one.labelers for one in pairings), default=FEW)
+    who = "one person was" if fewest == 1 else f"{fewest} people were"
+    few = [f"Only {who} asked, too few to speak for others."] if 0 < fewest < FEW else []
     hang = [name_of(one.against) for one in pairings if _hangs(one)]
     said = [f"Against {listed(hang)} the answer hangs on how ties are counted."] if hang else []
     early = [
@@ -38,14 +54,15 @@ def caveats(pairings: Sequence[Pairing]) -> list[str]:
         for one in pairings
         if one.looks is not None and direction(one.rates["half"]) != "open" and direction(one.looks.now) == "open"
     ]
-    return [*said, *([f"If somebody looked on the way and might have stopped: {listed(early)}."] if early else [])]
+    looked = [f"If somebody looked on the way and might have stopped: {listed(early)}."] if early else []
+    return [*few, *said, *looked]
 
 
 def in_short(found: Preference) -> list[str]:
     """For a terminal: what is not settled, and every judge's worth before its win rates."""
     said = _settled([one for one in found.pairings if one.judge == "people"])
     for one in found.judges:
-        rates = (f"{' over '.join(name_of(m) for m in pair(key))} {span(rate)}" for key, rate in one.rates.items())
+        rates = (f"{versus(key)} {span(rate)}" for key, rate in one.rates.items())
         said += [*judged(one), f"  its win rates: {'; '.join(rates) or 'none, no pair was answered in both orders'}"]
     return said
 
@@ -91,19 +108,25 @@ def _settled(pairings: Sequence[Pairing]) -> list[str]:
             said.append(f"{named(one)} is not settled. {_needs(one.need)}")
     if once:
         said.insert(0, (
-            "Shown to whoever looks once, at an end that was fixed beforehand. Who looked on the way and might have "
-            f"stopped needs the wider interval, which still holds one half: {'; '.join(once)}."
+            "Shown only if nobody looked at the numbers before an end that was fixed beforehand: whoever looks again "
+            "and again, and may stop when they please, is misled by luck more often and needs a wider interval, which "
+            f"still holds one half: {'; '.join(once)}."
         ))  # fmt: skip
-    return ([f"Settled, however often somebody looked: {listed(firm)}."] if firm else []) + said
+    if firm:
+        said.insert(0, (
+            "Shown for the people who were asked, even if somebody looked after every prompt and might have stopped at "
+            f"the first clear look: {listed(firm)}."
+        ))  # fmt: skip
+    return said
 
 
 def _needs(need: Need) -> str:
     told = []
     if need.seen_same is not None:
-        told.append(f"{need.seen_same:,} more verdicts by the same people would show a difference as large as was seen")
+        told.append(f"{need.seen_same:,} more verdicts by the same people would likely show a difference such as this")
     elif need.seen_new is not None:
         told.append(
-            f"{need.seen_new:,} more would show a difference as large as was seen, if more people gave them: these "
+            f"{need.seen_new:,} more would likely show a difference such as this, if more people gave them: these "
             "differ too much among themselves"
         )
     more = need.narrow_same if need.narrow_same is not None else need.narrow_new
@@ -126,9 +149,14 @@ def _islands(scales: Sequence[Scale]) -> list[str]:
     return said
 
 
+def _word(one: Judged) -> str:
+    wide = one.agrees is not None and one.chance is not None and not no_better(one.agrees, one.chance)
+    return "not shown to be better than chance" if wide and one.word == "no better than chance" else one.word
+
+
 def judged(one: Judged) -> list[str]:
     """A judge's worth before its verdicts: without the one, the other is not told."""
-    told = f"The judge {one.judge} is {one.word}"
+    told = f"The judge {one.judge} is {_word(one)}"
     if one.agrees is None:
         return [f"{told}: no pair was seen by it and by a person. Its win rates are its own opinion."]
     with_people = f"; people agree with one another on {span(one.people)}" if one.people else ""
@@ -230,12 +258,12 @@ def _more(pairings: Iterable[Pairing]) -> Safe | None:
     half = next(one.need.half for one in pairings if one.need is not None)
     head = [
         "pair", f"± {100 * half:g}, same people", f"± {100 * half:g}, more people", "shown, same people",
-        "shown, more people", "design effect", "interval that may be looked at any time", "decided after prompts",
+        "shown, more people", "verdicts that tell as much as one", "interval for many looks", "shown after prompts",
     ]  # fmt: skip
     caption = (
         f"How many more verdicts it would take to know the win rate within ± {100 * half:g} points, or to show a "
-        "difference as large as was seen, by the same people or by more; 0: it is there. Design effect: times as many "
-        "verdicts as if each were of its own prompt and person"
+        "difference as large as was seen, by the same people or by more; 0: it is there. Verdicts on one prompt or by "
+        "one person are alike: so many of them tell as much as one that shares neither (the design effect)"
     )
     return table(caption, head, rows)
 
@@ -276,7 +304,7 @@ def _judges(judges: Sequence[Judged]) -> Safe | None:
     rows = []
     for one in judges:
         worth = [
-            one.word,
+            _word(one),
             _cell(one.agrees),
             _cell(one.people),
             _cell(one.flipped),
@@ -284,7 +312,7 @@ def _judges(judges: Sequence[Judged]) -> Safe | None:
             _cell(one.longer),
         ]
         for key, rate in one.rates.items():
-            label = " over ".join(name_of(model) for model in pair(key))
+            label = versus(key)
             equal = one.controlled[key].equal if key in one.controlled else None
             rows.append(
                 [one.judge, *worth, label, _cell(rate), _cell(equal), _cell(one.helped.get(key)), f"{one.pairs:,}"]

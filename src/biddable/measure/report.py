@@ -1,5 +1,6 @@
 """One page with every figure, in one file: no network, no script, light and dark, screen and paper."""
 
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,11 @@ HAMLET = (
     "preferred."
 )
 
+WORTH = (
+    "Under each answer stands what it is truly worth in the practice world: points for doing what was asked, truly and "
+    "in good sentences, less for faults. More is better; compare answers to the same prompt alone."
+)
+
 SECTIONS = (
     ("summary", "In one minute"),
     ("loop", "What happened"),
@@ -40,6 +46,16 @@ def write_report(data: ReportData, out: Path) -> Path:
     """Write the page to `out`, aside and then renamed."""
     write_aside(out, page(data))
     return out
+
+
+def lacking(data: ReportData, there: Path) -> list[str]:
+    """Headings of a page that is there and that this one would not have. A walk counts what no later measurement can:
+    its gates, the truth, the tax."""
+    if not there.is_file():
+        return []
+    before = re.findall(r'<section id="(\w+)"', there.read_text(encoding="utf-8", errors="replace"))
+    now = body(data)
+    return [heading for key, heading in SECTIONS if key in before and key not in now]
 
 
 def page(data: ReportData) -> str:
@@ -174,6 +190,8 @@ def _machine(data: ReportData) -> Safe | None:
 
 def answers(data: ReportData) -> Safe:
     told = "The same prompts, answered by each model, as they came."
+    if any(one.worth for one in data.samples):
+        told += f" {WORTH}"
     return section(
         "answers",
         el("p", told),
@@ -261,7 +279,7 @@ def method(data: ReportData) -> Safe:
             walk[0], " or ", walk[1], ". The page was made of the data ", known, ".",
         ),
         table("Every number: figure → run → snapshot", ["run", "input", "file", "sha256"], rows),
-        el("h3", "The models"),
+        el("h3", "The models") if models else None,
         table("Each loads with transformers", ["model", "folder"], models) if models else None,
     )  # fmt: skip
 

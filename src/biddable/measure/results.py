@@ -44,6 +44,7 @@ COUNTED_FROM: dict[str, tuple[str, ...]] = {
     "human_win_rate": ("verdicts",),
     "agreement": ("rankings",),
     "agreements": ("rankings",),
+    "verdict_agreement": ("verdicts",),
     "alone": ("rankings",),
     "reward_accuracy": ("rankings", "scores"),
     "tax": ("items", "likelihoods", "benchmarks", "marks"),
@@ -94,6 +95,7 @@ class Results(Record):
     folds: Folds | None = None  # the paper's own way to hold the reward model against labelers that it does not know
     agreements: tuple[Agreed, ...] = ()  # by who met, and by every measure
     alone: dict[str, tuple[Alone, ...]] = Field(default_factory=dict)  # each person beside the others of a group
+    verdict_agreement: Agreement | None = None  # of people who compared the same two answers
     followed: tuple[Followed, ...] = ()  # how far runs went with their reward models, and what others say of that
     cost: Cost | None = None
 

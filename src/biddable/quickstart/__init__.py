@@ -6,6 +6,7 @@ Run again, it goes on where it was stopped; a finished one does nothing twice an
 """
 
 import itertools
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from biddable.config import ConfigError, Settings, load
 from biddable.gather import GatherConfig
 from biddable.hamlet import exam, pages
 from biddable.measure import in_short
+from biddable.measure.card import NAME
 from biddable.measure.results import Gate, ReportData
 from biddable.quickstart import gates, people, reckoning
 from biddable.quickstart.machines import Stage, together, workers
@@ -249,10 +251,13 @@ def _told(report: dict) -> str:
 
 
 def _five(data: ReportData, out: Path) -> None:
-    """The five numbers that matter, as the page has them, and where it is."""
+    """The five numbers that matter, as the page has them, where it is, and what to type next."""
     for line in in_short.lines(data):
         print(line)
-    print(f"report: {out / 'report.html'}   numbers: {out / 'results.json'}   {data.results.seconds:.0f} s")
+    print(f"numbers: {out / 'results.json'}   {data.results.seconds:.0f} s")
+    own = Path(sys.executable).with_name("biddable")  # `make` does not put it on the path of whoever called it
+    command = own if not shutil.which("biddable") and own.exists() else "biddable"
+    print(f"report: {out / 'report.html'}, with {out / NAME}; next: cd {out} && {command} trace report.html")
 
 
 class _Stages:

@@ -8,7 +8,7 @@ from biddable.hamlet import truth
 from biddable.lineage import Tracks
 from biddable.measure import metadata, reward, tax, winrate
 from biddable.measure.agreed import agreed, alone
-from biddable.measure.agreement import agreement
+from biddable.measure.agreement import agreement, agreement_if_any, of_two
 from biddable.measure.card import NAME, write_card
 from biddable.measure.cost import cost
 from biddable.measure.counting import MeasureConfig, machine, name_of_run, place
@@ -104,7 +104,7 @@ def report(evidence: Evidence) -> ReportData:
     write_report(data, evidence.out / "report.html")
     write_results(data.results, evidence.out / "results.json")
     tracks = Tracks.below(made, evidence.out)
-    if (trained := tracks.run(subject(data.results))) is not None:
+    if (trained := tracks.run(subject(data.results) or "")) is not None:
         write_card(tracks, trained, tracks.run(folder.name), evidence.out / NAME)
     return data
 
@@ -156,6 +156,7 @@ def _results(evidence: Evidence, inputs: dict[str, Path], read: _Read) -> Result
         agreement=agreement(read.checked, groups=read.groups, between=("training", "training")),
         agreements=tuple(agreed(read.checked, read.groups)),
         alone=alone(read.checked, read.groups),
+        verdict_agreement=agreement_if_any(of_two(read.verdicts)),
         reward_accuracy=_accuracies(read.scores, read.checked, read.groups),
         tax={name: read.tasks[name].mean for name in MODELS},
         hallucination=read.rates.get("hallucination", {}),
