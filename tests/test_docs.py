@@ -13,7 +13,6 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 from typer.testing import CliRunner
 
-from biddable import hamlet
 from biddable.cli import app
 from biddable.config import Settings
 from biddable.gather import GatherConfig
@@ -156,7 +155,7 @@ def test_what_the_page_on_own_data_types_prints_what_it_shows(tmp_path, monkeypa
             monkeypatch.chdir(words[0])
         else:
             assert verb == "biddable"
-            result = CliRunner().invoke(app, [str(hamlet.BASE) if word == "BASE" else word for word in words])
+            result = CliRunner().invoke(app, words)
             told = re.sub(
                 "(?<=made in ).*|(?<=sample-dpo-sft-)[0-9a-f]{8}|(?<=runs/measure-)[0-9a-f]{8}", "…", result.output
             )

@@ -1,5 +1,6 @@
 """From a file of votes to win rates and their page, by commands alone, in a project in which nothing was trained."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_votes_alone_come_to_win_rates_and_their_page():
     )  # fmt: skip
     assert "known already: 1 labelers, 8 prompts, 16 completions, 8 verdicts" in carried("import", "votes.jsonl")
     out = carried("measure")
-    assert re.search(r"^old over new, by people +31\s%  \[\d+–\d+\]", out, flags=re.MULTILINE)
+    assert re.search(r"^old over new, by one person +31\s%  \[\d+–\d+\]", out, flags=re.MULTILINE)
     assert "no win rates" not in out
     assert "not counted" not in out
     rate = counted().human_win_rate["old_vs_new"]
@@ -70,7 +71,9 @@ def test_votes_alone_come_to_win_rates_and_their_page():
     page = Path("report.html").read_text(encoding="utf-8")
     assert "old" in page
     assert "31\u00a0%" in page
-    assert re.search(r"^new over old, by people +69\s%", carried("measure", "--baseline", "old"), flags=re.MULTILINE)
+    assert re.search(
+        r"^new over old, by one person +69\s%", carried("measure", "--baseline", "old"), flags=re.MULTILINE
+    )
     carried("snapshot", "verdicts")
     with open_store("store.db") as store:
         assert {one.shown for one in store.verdicts()} == {"unknown"}
@@ -100,6 +103,25 @@ def test_votes_that_are_not_counted_are_told_of_with_the_command_that_counts_the
     told = "not counted are verdicts on train prompts: biddable measure --split all"
     assert told in carried("measure").splitlines()
     assert "verdicts on" not in carried("measure", "--split", "all")
+
+
+def test_of_many_models_those_pairs_are_told_that_have_the_baseline():
+    """Six models are fifteen pairs; sixty would be two thousand lines."""
+    names = "abcdef"
+    rows = [
+        {"prompt": f"say {n}", "answer_a": f"{one} {n}", "answer_b": f"{other} {n}", "model_a": one, "model_b": other,
+         "winner": "model_a", "labeler": "ann"}
+        for n, (one, other) in enumerate(itertools.combinations(names, 2))
+    ]  # fmt: skip
+    carried("import", lines("votes.jsonl", *rows))
+    told = carried("measure", "--baseline", "c")
+    assert {*re.findall("[a-f] over [a-f]", told)} == {"a over c", "b over c", "d over c", "e over c", "f over c"}
+    assert "10 more pairs, without c, are in the report's table." in told
+    assert len(counted().human_win_rate) == 15
+    carried("report")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "Between c and a" not in page
+    assert "Between a and c" in page or "a is preferred to c" in page
 
 
 def test_that_nobody_signed_is_told_once():

@@ -280,6 +280,16 @@ def test_few_pairs_do_not_show_that_a_reward_model_is_a_coin():
     assert "no better than a coin" not in told
 
 
+@pytest.mark.parametrize(
+    ("half", "told"),
+    [(0.02, "about as well as another labeler"), (0.2, "better or worse than another labeler does is")],
+)
+def test_it_is_as_good_as_a_labeler_where_intervals_are_near_and_not_where_they_are_wide(half, told):
+    like = results().agreement.value
+    said = results().model_copy(update={"reward_accuracy": {"train_labelers": about(like, half)}})
+    assert told in " ".join(captions.labels(made(results=said)))
+
+
 def test_without_a_model_no_heading_stands_alone():
     bare = page(ReportData(results=Results(seconds=60, models={}), world="real"))
     assert "The models" not in bare

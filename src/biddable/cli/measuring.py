@@ -184,7 +184,7 @@ def _on(verdicts: Path, split: Split) -> bool:
 def _tell(path: Path, asked: str | None) -> None:
     """The numbers that a person wants at once: those of the page's first screen, then those beside them. `asked` is the
     baseline that was named."""
-    from biddable.measure.captions import followed, people, span, versus
+    from biddable.measure.captions import few_pairs, followed, people, span, versus
     from biddable.measure.in_short import headlines, lines
     from biddable.measure.preferred import in_short
     from biddable.measure.results import NAMES, RANKED_BY, ReportData
@@ -193,7 +193,9 @@ def _tell(path: Path, asked: str | None) -> None:
     results, told = data.results, {one.label for one in headlines(data)}
     for line in lines(data):
         say(line)
-    wins = {f"{versus(key)}, by {people(results, key)}": rate for key, rate in results.human_win_rate.items()}
+    baseline = results.preference.baseline if results.preference else None
+    few = few_pairs(results.human_win_rate, baseline)
+    wins = {f"{versus(key)}, by {people(results, key)}": results.human_win_rate[key] for key in few}
     rates = {
         **{label: rate for label, rate in wins.items() if label not in told},
         **{f"reward model, {RANKED_BY[key]}": rate for key, rate in results.reward_accuracy.items()},
@@ -204,7 +206,6 @@ def _tell(path: Path, asked: str | None) -> None:
     for what, rate in rates.items():
         say(f"{what}: {span(rate)}")
     if results.preference is not None:
-        baseline = results.preference.baseline
         if asked is None and baseline not in (None, *NAMES):
             say(f"held against {baseline}, the first by name; against another: biddable measure --baseline NAME")
         for line in in_short(results.preference):

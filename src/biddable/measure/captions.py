@@ -1,6 +1,7 @@
 """What the numbers say, in sentences. Every sentence follows from the data: an interval that holds "no difference"
 is never told as one."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from biddable.measure.agreement import Agreement
@@ -11,7 +12,8 @@ from biddable.measure.reward import Folds
 
 GAP = "\u00a0"  # 87 % must not break before its sign
 UNMEASURED = "not measured: no prompt was ranked by two people"
-NEAR = 0.1  # what cannot lie ten points above chance is called no better; a wider interval shows neither
+NEAR = 0.1  # what cannot lie ten points apart is called alike; a wider interval shows nothing
+MANY = 10  # pairs of models: of more, those with the baseline are told, since sixty models make two thousand
 FEW = 5  # people: fewer are counted where they are spoken of, and are called few
 Direction = Literal["above", "below", "open"]
 
@@ -134,6 +136,13 @@ def versus(key: str) -> str:
     return " over ".join(map(name_of, pair(key)))
 
 
+def few_pairs(keys: Collection[str], baseline: str | None) -> list[str]:
+    """Of which to speak: all, or of many those with the baseline."""
+    if len(keys) <= MANY or baseline is None:
+        return [*keys]
+    return [key for key in keys if baseline in pair(key)]
+
+
 def comparison(key: str, interval: Interval, judge: str) -> str:
     """One pair of models in a sentence."""
     model, against = (name_of(each) for each in pair(key))
@@ -153,7 +162,8 @@ def comparison(key: str, interval: Interval, judge: str) -> str:
 def preference(data: ReportData) -> list[str]:
     gold, human = data.results.gold_win_rate, data.results.human_win_rate
     said = []
-    for key in dict.fromkeys((*gold, *human)):
+    baseline = data.results.preference.baseline if data.results.preference else None
+    for key in few_pairs(dict.fromkeys((*gold, *human)), baseline):
         if key in gold and key in human:
             said.append(_both(key, gold[key], human[key], people(data.results, key)))
         elif key in gold:
@@ -232,7 +242,12 @@ def _against_agreement(agreement: Agreement | None, accuracy: Interval | None) -
         return []
     gap = accuracy.value - agreement.value
     if not apart(accuracy, agreement):
-        return ["Whether it foresees a labeler better or worse than another labeler does is not clear."]
+        alike = max(accuracy.high - agreement.low, agreement.high - accuracy.low) < NEAR
+        return [
+            "It foresees a labeler about as well as another labeler does."
+            if alike
+            else "Whether it foresees a labeler better or worse than another labeler does is not clear."
+        ]
     return [f"That is {points(gap)} {'above' if gap > 0 else 'below'} what labelers reach with one another."]
 
 

@@ -8,10 +8,12 @@ from biddable.measure.captions import (
     RATE_NAMES,
     between,
     direction,
+    few_pairs,
     listed,
     no_better,
     number,
     percent,
+    plural,
     ranged,
     span,
     versus,
@@ -36,8 +38,8 @@ def named(pairing: Pairing) -> str:
 
 def sentences(found: Preference) -> list[str]:
     """What to conclude, the rule of ties first."""
-    people = [one for one in found.pairings if one.judge == "people"]
-    said = [*_ties(people), *_settled(people), *_islands(found.scales)]
+    people, settled = _asked(found)
+    said = [*_ties(people), *settled, *_islands(found.scales)]
     return [*said, *(text for judge in found.judges for text in judged(judge))]
 
 
@@ -60,11 +62,25 @@ def caveats(pairings: Sequence[Pairing]) -> list[str]:
 
 def in_short(found: Preference) -> list[str]:
     """For a terminal: what is not settled, and every judge's worth before its win rates."""
-    said = _settled([one for one in found.pairings if one.judge == "people"])
+    said = _asked(found)[1]
     for one in found.judges:
         rates = (f"{versus(key)} {span(rate)}" for key, rate in one.rates.items())
         said += [*judged(one), f"  its win rates: {'; '.join(rates) or 'none, no pair was answered in both orders'}"]
     return said
+
+
+def _asked(found: Preference) -> tuple[list[Pairing], list[str]]:
+    """What people compared, of many pairs those with the baseline; and whether it is settled."""
+    every = [one for one in found.pairings if one.judge == "people"]
+    few = few_pairs([one.key for one in every], found.baseline)
+    those = [one for one in every if one.key in few]
+    rest = len(every) - len(those)
+    more = (
+        [f"{plural(rest, 'more pair')}, without {name_of(found.baseline or '')}, are in the report's table."]
+        if rest
+        else []
+    )
+    return those, [*_settled(those), *more]
 
 
 def _ties(pairings: Sequence[Pairing]) -> list[str]:
