@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import signal
@@ -22,6 +23,16 @@ settings.load_profile("suite")
 
 # A suite that was started in the background is deaf to Ctrl-C, and so would be what its tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Modules and tests are millions of objects, none of which ever goes: not to be looked through while they are made, nor
+# in each full collection after that.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,8 +17,10 @@ batches that were learnt, for none skipped and none repeated.
 """
 
 import argparse
+import copy
 import errno
 import functools
+import gc
 import hashlib
 import json
 import mmap
@@ -312,18 +314,18 @@ def let_work(pid: int, seconds: float) -> None:
 class Stage:
     """The runs of one stage, each compared with the one that was left alone."""
 
-    def __init__(self, job: Job, place: Path, luck: random.Random):
-        self.job, self.place, self.luck = job, place, luck
+    def __init__(self, job: Job, place: Path):
+        self.job, self.place, self.luck = job, place, random.Random(0)
         self.phase = mmap.mmap(-1, 1)
         self.tally = Tally(job.kind)
         self.count = 0
         whole, again = self.folder(), self.folder()
-        carry = [wait(child(job, folder, self.phase)) for folder in (whole, again)]
-        pid = child(job, self.folder(), self.phase)
+        carry = [wait(child(job, whole, self.phase))]
+        pid = child(job, again, self.phase)
         let_work(pid, float("inf"))
         self.takes = worked(pid)
         carry.append(wait(pid))
-        if carry != [0, 0, 0]:
+        if carry != [0, 0]:
             raise SystemExit(f"{job.kind}: does not run: {whole.with_suffix('.error').read_text()}")
         self.should, self.ledger = prints(whole), learnt(whole.with_suffix(".ledger"))
         lines = runs.read_metrics(whole)
@@ -332,6 +334,13 @@ class Stage:
         stamp = (whole / "manifest.json").stat().st_mtime_ns
         if wait(child(job, whole, self.phase)) or (whole / "manifest.json").stat().st_mtime_ns != stamp:
             self.tally.wrong.append("a finished run was touched")
+
+    def apart(self, place: Path, seed: int) -> "Stage":
+        """The same stage in another folder, with nothing done to it yet: in a process of its own, beside others."""
+        other = copy.copy(self)
+        other.place, other.luck, other.phase = place, random.Random(seed), mmap.mmap(-1, 1)
+        other.tally = Tally(self.job.kind, steps=self.tally.steps)
+        return other
 
     def folder(self) -> Path:
         self.count += 1
@@ -419,20 +428,18 @@ def at_steps(folder: Path) -> bool:
     return (folder / "checkpoints").is_dir() and not (folder / "model").exists()
 
 
-def killed(job: Job, place: Path, kills: int, seed: int) -> Tally:
+def killed(stage: Stage, kills: int) -> Tally:
     """`kill -9` after a random time."""
     begun = time.monotonic()
-    stage = Stage(job, place, random.Random(seed))
     stage.stop_by_chance("kills", signal.SIGKILL, kills)
     stage.tally.seconds = time.monotonic() - begun
     return stage.tally
 
 
-def all_else(job: Job, place: Path, terms: int, others: int, nth: int, seed: int) -> Tally:
+def all_else(stage: Stage, terms: int, others: int, nth: int) -> Tally:
     """What is done at each place of a run, and what else after a random time. Of the checkpoints the last one alone is
     touched: the model and the manifest are written after it, and an older one is deleted."""
     begun = time.monotonic()
-    stage = Stage(job, place, random.Random(seed))
     tally = stage.tally
     stage.stop_by_chance("terms", signal.SIGTERM, terms)
     stage.stop_by_chance("ints", signal.SIGINT, others)
@@ -498,10 +505,12 @@ def main() -> None:
         if given.stage and name not in given.stage:
             continue
         carry_out(job, place / name / "once" / name)  # what is imported late is imported now, and not in each child
-        one = functools.partial(killed, job, place / name / "a", given.kills, 2 * given.seed)
+        gc.freeze()  # what is there already: a child that looked it through would copy each page of it
+        stage = Stage(job, place / name)
+        one = functools.partial(killed, stage.apart(place / name / "a", 2 * given.seed), given.kills)
         counts = given.terms, given.others, given.nth
-        other = functools.partial(all_else, job, place / name / "b", *counts, 2 * given.seed + 1)
-        tally = together(*side_by_side([one, other]))
+        other = functools.partial(all_else, stage.apart(place / name / "b", 2 * given.seed + 1), *counts)
+        tally = functools.reduce(together, side_by_side([one, other]), stage.tally)
         wrong |= bool(tally.wrong)
         print(json.dumps(vars(tally)) if given.json else said(tally), flush=True)
     if wrong:
