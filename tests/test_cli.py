@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
+import warm
 from biddable import records, runs
 from biddable.cli import app
 from biddable.model import causal
@@ -112,8 +112,7 @@ def test_a_missing_recipe_is_named_before_torch_is_loaded():
         ["quickstart"],
         ["hamlet", "pretrain"],
     ):
-        command = [sys.executable, "-c", code, *verb, "no.toml"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        answer = warm.run(*verb, "no.toml", code=code, loaded=warm.LABEL)
         assert answer.stderr == "biddable: no.toml: cannot be read: No such file or directory\n"
         assert answer.returncode == 2
 
@@ -338,15 +337,11 @@ def test_a_disk_without_room_is_named_before_the_work(base):
 def limited(bytes_: int, *words: object) -> subprocess.CompletedProcess:
     """The command where no file may grow larger: a real EFBIG from the kernel, wherever it writes."""
 
-    def small_files_only() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
-
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", *map(str, words)]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        command, preexec_fn=small_files_only, capture_output=True, text=True, env=environment, check=False
+    small_files_only = (
+        "import resource, signal, sys; sys.dont_write_bytecode = True; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes_}, {bytes_})); "
     )
+    return warm.run(*words, code=small_files_only + warm.MAIN)
 
 
 def test_a_disk_that_fills_is_one_line_and_leaves_no_half_model(base):
@@ -404,8 +399,7 @@ def test_sigterm_before_a_run_begins_is_told_from_ctrl_c():
     )
     for name, status in (("SIGTERM", 75), ("SIGINT", 130)):
         environ = os.environ | {"WITH": name}
-        command = [sys.executable, "-c", code, "slow"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+        done = warm.run("slow", code=code, loaded=warm.LABEL, env=environ)
         assert done.returncode == status, done.stderr
         assert done.stderr == "biddable: stopped; run the same command again to go on\n"
 
@@ -421,8 +415,7 @@ def test_ctrl_c_says_how_to_go_on(base):
         "prompt_tokens=32",
         "answer_tokens=16",
     ]
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = warm.Warm(words, stderr=subprocess.PIPE, text=True)
     metrics = Path("runs/sft/metrics.jsonl")
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size > 1000):
@@ -446,7 +439,7 @@ def test_a_bug_of_ours_is_not_hidden(monkeypatch):
 
 def test_a_missing_extra_says_what_to_install():
     code = "import sys; sys.modules['torch'] = None; from biddable.cli import main; sys.argv[1:] = ['sft']; main()"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    answer = warm.run(code=code, loaded=warm.LABEL)
     assert answer.returncode == 2
     assert answer.stderr == "biddable: this needs torch, which is not installed: pip install 'biddable[learn]'\n"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import warm
 from biddable import records, runs
 from biddable.benchmarks import nouns
 from biddable.benchmarks.nouns import Mark, Question, Reply, Setting
@@ -147,20 +148,22 @@ def test_the_whole_walk(models, monkeypatch):
 
 def test_a_killed_evaluation_goes_on_and_ends_with_the_same_bytes(models, tmp_path):
     evals = rows(tmp_path / "evals", count=200)
-    words = ["evaluate", models["base"], models["sft"], "--task", "lambada", "--task", "sst", "--data", evals]
-    command = [str(Path(sys.executable).with_name("biddable")), *map(str, words)]
+    words = [
+        str(w) for w in ("evaluate", models["base"], models["sft"], "--task=lambada", "--task=sst", "--data", evals)
+    ]
+    command = [str(Path(sys.executable).with_name("biddable")), *words]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         folder.mkdir()
     subprocess.run(command, cwd=whole, check=True, capture_output=True)
-    with subprocess.Popen(command, cwd=cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with warm.Warm(words, cwd=cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 120
         while time.monotonic() < until and not any(p.stat().st_size for p in cut.glob("runs/*/kept-0.jsonl")):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     [left] = cut.glob("runs/*/kept-0.jsonl")
     assert 0 < len(left.read_bytes().splitlines()) < 200 * 3  # in the middle
-    subprocess.run(command, cwd=cut, check=True, capture_output=True)
+    warm.run(*words, cwd=cut).check_returncode()
     [one], [other] = whole.glob("runs/*/benchmarks.jsonl"), cut.glob("runs/*/benchmarks.jsonl")
     assert one.read_bytes() == other.read_bytes()
     assert not list(cut.glob("runs/*/kept-*"))

@@ -16,14 +16,14 @@ WORDS = [
 ]  # fmt: skip
 
 
-# The loop in Hamlet, every part of it and none of it large.
+# The loop in Hamlet, every part of it and none of it larger than its gates need.
 RECIPE = """
 [walk]
-written = 300
-customers = 700
-ranked = 60
-checked = 30
-tested = 40
+written = 150
+customers = 450
+ranked = 40
+checked = 16
+tested = 24
 items = 5
 pages = 100
 best_of = 4
@@ -88,9 +88,9 @@ k = 5
 answer_tokens = 40
 
 [ppo]
-episodes = 64
-batch = 32
-minibatch = 16
+episodes = 32
+batch = 16
+minibatch = 8
 learning_rate = 3e-4
 value_learning_rate = 3e-4
 warmup_iterations = 1

@@ -6,7 +6,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from planted import failed, serving
 from typer.testing import CliRunner
 
+import warm
 from biddable import records, runs
 from biddable.cli import app
 from biddable.hamlet import answers as answer_of
@@ -327,9 +327,9 @@ def test_killed_at_any_moment_it_asks_only_what_is_missing(project, served):
     """SIGKILL to a real process while answers come in, three times; each answer that came is asked for once."""
     served.trouble = lambda _nth: 0.15
     verb = ["judge", "ppo", "sft", "--url", served.url, "--model", "truthful", "--at-once", "2"]
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", *verb]
     for enough in (3, 8, 14):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"BIDDABLE_QUIET": "1"})
+        quiet = os.environ | {"BIDDABLE_QUIET": "1"}
+        process = warm.labeling(verb, stdout=subprocess.DEVNULL, env=quiet)
         while len(served.asked) < enough and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -89,21 +89,23 @@ def prepare(where: str, people: int, count: int, lease: float) -> dict[str, str]
 # The server.
 
 
+def cold(words: list[str], **as_ever) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", SERVE, *words], **as_ever)
+
+
 class Server:
-    def __init__(self, folder: Path, where: str) -> None:
+    def __init__(self, folder: Path, where: str, begun: Callable[..., subprocess.Popen] = cold) -> None:
         with socket.socket() as door:
             door.bind(("127.0.0.1", 0))
             self.port = door.getsockname()[1]
         (folder / "biddable.toml").write_text("", encoding="utf-8")
-        self.folder, self.environment = folder, os.environ | {"BIDDABLE_STORE": where}
+        self.folder, self.environment, self.begun = folder, os.environ | {"BIDDABLE_STORE": where}, begun
         self.starts: list[float] = []
 
     async def start(self) -> None:
         began = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "label", "--port", str(self.port)],
-            cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        words = ["label", "--port", str(self.port)]
+        self.process = self.begun(words, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
         while True:
             with contextlib.suppress(OSError, EOFError):
                 wire = Wire(self.port, "")
@@ -341,9 +343,10 @@ def run(
     pause: float = 0.0,
     lease: float = 6.0,
     strike: Strike = kill_server,
+    begun: Callable[..., subprocess.Popen] = cold,
 ) -> tuple[Ledger, dict[str, int], Server]:
     sessions = prepare(where, people, submits, lease)
-    server = Server(folder, where)
+    server = Server(folder, where, begun)
     try:
         ledger = alone(storm(server, sessions, submits, kills, seed, pause, lease, strike))
     finally:

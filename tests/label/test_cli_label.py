@@ -17,11 +17,11 @@ import pytest
 from served import alone, client_of
 from team import rank_job, ranked, stock, team, true_worth, work_on
 
+import warm
 from biddable.cli.label import _listen
 from biddable.store import open_store
 from biddable.store.keeper import now
 
-MAIN = "from biddable.cli import main; main()"
 LIGHT = f"""
 import sys
 
@@ -31,16 +31,12 @@ class Gone:  # as if they were not installed
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Gone())
-{MAIN}
+{warm.MAIN}
 """
 
 
-def command(*words: str, code: str = MAIN) -> list[str]:
-    return [sys.executable, "-c", code, *words]
-
-
 def run(*words: str, cwd) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=120)
+    return warm.run(*words, loaded=warm.LABEL, cwd=cwd)
 
 
 def test_outside_a_project_it_says_what_to_do(tmp_path):
@@ -55,8 +51,8 @@ def test_practice_leads_to_a_first_label_within_a_minute_and_leaves_nothing(tmp_
     begun = time.monotonic()
     env = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     served = subprocess.Popen(
-        command("label", "--practice", "--port", "0", code=LIGHT), cwd=tmp_path, env=env, stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", LIGHT, "label", "--practice", "--port", "0"], cwd=tmp_path, env=env,
+        stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         said = ""

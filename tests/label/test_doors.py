@@ -4,7 +4,6 @@ import itertools
 import json
 import statistics
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import httpx2
 import pytest
 from served import client_of, serving
 
+import warm
 from biddable.label import create_app, signin
 from biddable.label.guard import LARGEST
 from biddable.store import accounts, open_store
@@ -281,8 +281,7 @@ def test_a_server_for_this_machine_answers_to_its_own_name_alone(where):
 @pytest.mark.parametrize("words", [("--host", "0.0.0.0"), ("--behind-proxy",)])
 def test_nobody_elses_machine_is_let_in_before_there_is_an_owner(tmp_path, words):
     (tmp_path / "biddable.toml").write_text("")
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", "label", "--port", "0", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = warm.run("label", "--port", "0", *words, loaded=warm.LABEL, cwd=tmp_path)
     assert done.returncode == 2
     assert "there is no owner yet" in done.stderr
 
@@ -292,10 +291,8 @@ def test_passwords_in_the_clear_are_warned_of(tmp_path):
     with open_store(tmp_path / "store.db") as store, store.writing() as connection:
         olga = accounts.make(connection, "olga", "owner", "researcher", store.clock())
         accounts.change(connection, olga.labeler, store.clock(), password="a hash")
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", "label", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--host", "0.0.0.0"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as served:
+    words = ["label", "--port", "0", "--host", "0.0.0.0"]
+    with warm.labeling(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr is not None
         said = served.stderr.readline()
         served.terminate()  # while it starts

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import siege
 from served import alone, serving
 from sqlalchemy import func, select
 
+import warm
 from biddable.config import ConfigError
 from biddable.hamlet import online, people, tasks
 from biddable.hamlet.answers import write
@@ -161,7 +161,7 @@ def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_pa
     with open_store(where) as store:
         owner(store)
         fill(store, len(TEAM))
-    server = siege.Server(tmp_path, str(where))
+    server = siege.Server(tmp_path, str(where), warm.labeling)
     alone(server.start())
     failed: list[BaseException] = []
 
@@ -258,8 +258,7 @@ def test_the_other_kinds_of_work_are_forms_that_the_server_takes(where, kind):
 
 
 def command(*words: str, **more: str) -> subprocess.CompletedProcess:
-    said = [sys.executable, "-c", "from biddable.cli import main; main()", "hamlet", "people", *words]
-    return subprocess.run(said, env=os.environ | more, capture_output=True, text=True, timeout=600)
+    return warm.run("hamlet", "people", *words, loaded=warm.LABEL, env=os.environ | more, timeout=600)
 
 
 def test_the_command_lets_a_team_in_and_says_what_was_done(team, where, tmp_path):

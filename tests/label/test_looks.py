@@ -184,6 +184,16 @@ def test_little_is_loaded(ending, most):
     assert 0 < sum(path.stat().st_size for path in STATIC.glob(f"*.{ending}")) <= most
 
 
+def test_scripts_are_asked_for_at_once(work):
+    """And not each when the one that imports it has come."""
+    page = work("board")
+    asked = "all => all.map(one => one.href || one.src)"
+    ahead = page.eval_on_selector_all("link[rel=modulepreload], script[type=module]", asked)
+    loaded = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
+    assert sorted(ahead) == sorted(name for name in loaded if name.endswith(".js"))
+    assert len(ahead) > 10
+
+
 def test_static_files_are_kept_and_pages_are_not(work):
     page = work("board")
     script = page.locator("script[type=module]").get_attribute("src")

@@ -30,6 +30,7 @@ with warnings.catch_warnings():
 
 from served import alone
 
+import warm
 from biddable.store import StoreError, history, open_store
 from biddable.store.tables import prompts
 from biddable.store.work_tables import answers
@@ -40,7 +41,7 @@ from biddable.store.writer import Writer
 def test_kills_retries_and_double_clicks(engine: str, tmp_path, request):
     """The small sister of `make torture-label`."""
     where = str(tmp_path / "store.db") if engine == "sqlite" else request.getfixturevalue("database")
-    ledger, found, _ = siege.run(tmp_path, where, people=8, submits=80, kills=2, seed=1, lease=1.5)
+    ledger, found, _ = siege.run(tmp_path, where, people=8, submits=80, kills=2, seed=1, lease=1.5, begun=warm.labeling)
     assert ledger.wrong == []
     assert not any(found.values()), found
     assert ledger.kills == 2
@@ -77,7 +78,15 @@ def test_kills_of_the_database_itself(mortal, tmp_path):
         struck.append(postmaster)
 
     ledger, found, _ = siege.run(
-        tmp_path, mortal.get_uri(), people=8, submits=80, kills=2, seed=3, lease=3.0, strike=strike
+        tmp_path,
+        mortal.get_uri(),
+        people=8,
+        submits=80,
+        kills=2,
+        seed=3,
+        lease=3.0,
+        strike=strike,
+        begun=warm.labeling,
     )
     assert ledger.wrong == []
     assert not any(found.values()), found
@@ -101,7 +110,7 @@ def back_again(server: PostgresServer, killed: int) -> None:
 def test_the_ledger_notices(tmp_path):
     """What the torture would say of a store that has lost, doubled or damaged something."""
     where = str(tmp_path / "store.db")
-    ledger, found, _ = siege.run(tmp_path, where, people=2, submits=6, kills=0, seed=2)
+    ledger, found, _ = siege.run(tmp_path, where, people=2, submits=6, kills=0, seed=2, begun=warm.labeling)
     assert not any(found.values())
     one = next(iter(ledger.acknowledged))
     ledger.acknowledged[one[0], "never-kept"] = ledger.acknowledged[one]
@@ -203,7 +212,7 @@ def test_a_disk_that_refuses_to_write_loses_nothing_and_is_over_when_it_writes_a
     where = tmp_path / "store.db"
     sessions = siege.prepare(str(where), people=1, count=60, lease=60)
     ((labeler, session),) = sessions.items()
-    server = siege.Server(tmp_path, str(where))
+    server = siege.Server(tmp_path, str(where), warm.labeling)
     ledger = siege.Ledger(lease=0)  # nobody dawdles until theirs is gone: that would be a minute
 
     def limit(size: int) -> None:

@@ -3,12 +3,12 @@
 import html
 import re
 import subprocess
-import sys
 
 import httpx2
 import pytest
 from served import client_of, serving
 
+import warm
 from biddable.label import create_app, signin, weak
 from biddable.store import accounts, open_store
 
@@ -57,8 +57,7 @@ def test_an_only_owner_who_forgot_comes_back_from_the_machine(tmp_path):
     home = tmp_path / "mine"
 
     def run(*words: str, cwd=home) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+        return warm.run(*words, loaded=warm.LABEL, cwd=cwd)
 
     assert run("init", "mine", cwd=tmp_path).returncode == 0
     none = run("label", "--owner-link")

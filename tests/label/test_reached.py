@@ -1,10 +1,8 @@
 """Where the app is found: the addresses that it prints, the links that it makes, and what says that one is for here."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +11,9 @@ import httpx2
 import pytest
 from served import client_of, serving
 
+import warm
 from biddable.label import create_app
 from biddable.store import accounts, open_store
-
-MAIN = [sys.executable, "-c", "from biddable.cli import main; main()"]
 
 
 @pytest.fixture
@@ -32,10 +29,9 @@ def owned(tmp_path):
 @contextmanager
 def labeling(where, *words: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The program, and the first line that it says."""
-    with subprocess.Popen(
-        [*MAIN, "label", "--port", "0", *words], cwd=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    ) as served:  # fmt: skip
+    with warm.labeling(
+        ["label", "--port", "0", *words], cwd=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as served:
         assert served.stdout is not None
         try:
             yield served, served.stdout.readline()
@@ -55,18 +51,14 @@ def test_all_addresses_are_none_so_those_that_others_use_are_said(owned):
 def test_the_public_address_stands_in_what_is_printed(owned):
     with labeling(owned, "--url", "https://label.example.org/") as (_, said):
         assert said.startswith("labeling at https://label.example.org (")
-    link = subprocess.run(
-        [*MAIN, "label", "--owner-link", "--url", "https://label.example.org"],
-        cwd=owned,
-        capture_output=True,
-        text=True,
-    ).stdout
+    words = ["label", "--owner-link", "--url", "https://label.example.org"]
+    link = warm.run(*words, loaded=warm.LABEL, cwd=owned).stdout
     assert "    https://label.example.org/join/" in link
 
 
 @pytest.mark.parametrize("url", ["label.example.org", "https://", "https://label.example.org/labels", "ftp://a"])
 def test_an_address_that_is_none_is_refused(owned, url):
-    done = subprocess.run([*MAIN, "label", "--url", url], cwd=owned, capture_output=True, text=True, timeout=60)
+    done = warm.run("label", "--url", url, loaded=warm.LABEL, cwd=owned)
     assert (done.returncode, "is not like https://label.example.org" in done.stderr) == (2, True)
 
 

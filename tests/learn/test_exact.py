@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,11 +12,12 @@ import torch
 
 import tiny
 import torture
+import warm
 from biddable import runs
 from biddable.learn import loop
 from biddable.runs import Preempted
 
-TORTURE = Path(torture.__file__)
+TORTURED = f"import sys; sys.path.insert(0, {str(Path(torture.__file__).parent)!r}); import torture; torture.main()"
 pytestmark = pytest.mark.whole_runs
 # What is done to each stage. The rest differ from these three by little; `make torture` kills all 200 times.
 CORE = {"kills": 15, "terms": 3, "others": 2, "nth": 9}
@@ -37,7 +37,7 @@ def tallies() -> dict[str, dict]:
     for done in (CORE, REST):
         words = ["--json", *(f"--{name}={times}" for name, times in done.items())]
         words += [f"--stage={stage}" for stage, its in DONE.items() if its is done]
-        answer = subprocess.run([sys.executable, str(TORTURE), *words], capture_output=True, text=True, check=False)
+        answer = warm.run(*words, code=TORTURED, timeout=900)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         told += map(json.loads, answer.stdout.splitlines())
     return {tally["stage"]: tally for tally in told}
@@ -139,8 +139,7 @@ def test_the_command_ends_with_75_and_says_how_to_go_on(tmp_path, monkeypatch):
     base = tiny.saved(Path("base"), width=16, layers=1)
     demos = tiny.demonstrations(Path("demos.jsonl"), [(f"say {'red ' * n}", "red") for n in range(1, 9)])
     words = ["sft", f"model={base}", f"data={demos}", "epochs=5000", "prompt_tokens=32", "answer_tokens=16"]
-    command = [sys.executable, "-c", "from biddable.cli import main; main()", *words]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = warm.Warm(words, stderr=subprocess.PIPE, text=True)
     metrics = Path("runs/sft/metrics.jsonl")
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size > 1000):

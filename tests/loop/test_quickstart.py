@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 import tiny
+import warm
 from biddable import records, runs
 from biddable.cli import app
 
@@ -26,14 +27,14 @@ PAIRS = {"sft_vs_base", "ppo_ptx_vs_sft", "ppo_ptx_vs_base"}
 LABELS = {"labeler", "prompt", "completion", "demonstration", "ranking", "page"}
 
 
-def walk(recipe: Path, out: Path) -> subprocess.Popen:
-    """A walk in a process group of its own, so that Ctrl-C reaches it and its workers, and nobody else."""
+def walk(recipe: Path, out: Path, cold: bool = False) -> subprocess.Popen:
+    """A walk in a process group of its own, so that Ctrl-C reaches it and its workers, and nobody else. A cold one
+    begins as a user's does."""
     words = ["quickstart", str(recipe), "best_prompts=12", "--seed", "3", "--out", str(out)]
-    code = "from biddable.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], start_new_session=True, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    piped = {"start_new_session": True, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    if cold:
+        return subprocess.Popen([sys.executable, "-c", warm.MAIN, *words], **piped)
+    return warm.Warm(words, warm.WALK + warm.MAIN, **piped)
 
 
 def ended(process: subprocess.Popen) -> str:
@@ -58,7 +59,7 @@ def recipe(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory, recipe) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("walk") / "out"
-    return out, ended(walk(recipe, out))
+    return out, ended(walk(recipe, out, cold=True))
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def test_every_stage_is_done(walked):
 def test_stopped_in_mid_training_and_run_again_it_ends_with_the_same_numbers(walked, recipe, tmp_path):
     """Ctrl-C while PPO trains, into another folder: also that the same seed gives the same numbers twice."""
     out = tmp_path / "again"
-    process = walk(recipe, out)
+    process = walk(recipe, out, cold=True)
     metrics = out / "runs" / "ppo" / "metrics.jsonl"
     deadline = time.monotonic() + 300
     while not (metrics.exists() and metrics.read_text().count("\n") >= 1):

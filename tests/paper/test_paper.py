@@ -10,46 +10,37 @@ from pathlib import Path
 import pytest
 
 import tiny
+import warm
 from biddable import records
 from biddable.paper.figure import Figure
 from biddable.paper.figures import ORDER
 from biddable.records import Completion, Score
 from biddable.runs import read_manifest
 
-
-def paper(recipe: Path, out: Path) -> str:
-    words = ["paper", str(recipe), "--fast", "--seed", "3", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-c", "from biddable.cli import main; main()", *words], capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "BIDDABLE_QUIET": "1"}, timeout=500, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+QUIET = os.environ | {"BIDDABLE_QUIET": "1"}
 
 
-# Of the walk that comes before: no less than its gates need. A run that is killed goes on elsewhere in these tests.
-SMALL = {
-    "ranked = 60": "ranked = 40", "checked = 30": "checked = 16", "tested = 40": "tested = 24",
-    "episodes = 64": "episodes = 32", "minibatch = 16": "minibatch = 8", "batch = 32": "batch = 16",
-    "checkpoint_every = 4": "checkpoint_every = 100",
-}  # fmt: skip
+def words(recipe: Path, out: Path) -> list[str]:
+    return ["paper", str(recipe), "--fast", "--seed", "3", "--out", str(out)]
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    text = tiny.RECIPE
-    for line, less in SMALL.items():
-        assert text.count(f"\n{line}\n") == 1
-        text = text.replace(f"\n{line}\n", f"\n{less}\n")
-    place.write_text(text, encoding="utf-8")
+    often = "\ncheckpoint_every = 1\n"
+    assert tiny.RECIPE.count(often) == 1
+    # A run that is killed goes on elsewhere in these tests.
+    place.write_text(tiny.RECIPE.replace(often, "\ncheckpoint_every = 100\n"), encoding="utf-8")
     return place
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, recipe) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("paper") / "out"
-    return out, paper(recipe, out)
+    command = [sys.executable, "-c", warm.MAIN, *words(recipe, out)]
+    done = subprocess.run(command, capture_output=True, text=True, env=QUIET, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +103,8 @@ def test_again_it_only_counts(made, recipe):
         return {key: value for key, value in told.items() if key != "seconds"}
 
     before = ended(), numbers()
-    paper(recipe, out)
+    again = warm.run(*words(recipe, out), code=warm.WALK + warm.MAIN, env=QUIET, timeout=500)
+    assert again.returncode == 0, again.stderr
     assert (ended(), numbers()) == before
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 import tiny
+import warm
 from biddable import hamlet, runs
 from biddable.paper.plan import Job
 from biddable.paper.schedule import chains, once
@@ -68,14 +68,13 @@ if __name__ == "__main__":
 def place(tmp_path) -> Path:
     tiny.saved(tmp_path / "base")
     tiny.demonstrations(tmp_path / "demos.jsonl", [("say red", "red"), ("say blue", "blue"), ("say dog", "dog")])
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     return tmp_path
 
 
 def started(place: Path, out: str) -> subprocess.Popen:
-    words = [place / "script.py", place / out, place / "base", place / "demos.jsonl", place / "wrong.jsonl"]
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)], start_new_session=True, text=True,
+    words = [place / out, place / "base", place / "demos.jsonl", place / "wrong.jsonl"]
+    return warm.Warm(
+        [*map(str, words)], warm.WALK + SCRIPT, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"BIDDABLE_QUIET": "1"},
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 from village import LABELERS, PROMPTS, everything, ranking
 
+import warm
 from biddable.records import Completion, Labeler, Prompt
 from biddable.store import Store, StoreError, open_store, queries
 
@@ -108,7 +108,8 @@ def test_an_sqlite_writer_is_one_from_its_first_word(tmp_path: Path):
 
 # One ranking a transaction, or five hundred prompts; the key is said only after the call has returned.
 WRITER = """
-import sys
+import sys, warnings
+warnings.simplefilter("error")
 from biddable.records import Prompt, Ranking
 from biddable.store import open_store
 where, mode, start = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -130,8 +131,8 @@ def test_kill_9_loses_nothing_that_was_acknowledged(where: str, mode: str):
     acknowledged: list[int] = []
     for lines in (1, 7, 30):
         start = acknowledged[-1] + 2 if acknowledged else 0  # the one in flight may have got in
-        command = [sys.executable, "-W", "error", "-c", WRITER, where, mode, str(start)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        words = [where, mode, str(start)]
+        with warm.Warm(words, WRITER, warm.LABEL, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             acknowledged += [int(writer.stdout.readline()) for _ in range(lines)]
             writer.send_signal(signal.SIGKILL)

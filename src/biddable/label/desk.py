@@ -1,5 +1,6 @@
 """What every handler needs: the store, its one writer, the clock, the pages; and who is asking."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import jinja2
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup
 from sqlalchemy import Connection
 
 from biddable.label import access
@@ -75,6 +77,18 @@ def _stamp() -> str:
 
 
 STATIC = f"/static/{_stamp()}"
+IMPORTED = re.compile(r'^import .* from "\./(.+)";$', re.MULTILINE)
+
+
+def _script(name: str) -> Markup:
+    """A script and all that it imports, asked for at once: a browser finds out of what imports what only as each comes,
+    and of a board that would be five rounds."""
+    needed = [name]
+    for one in needed:
+        text = (HERE / "static" / one).read_text(encoding="utf-8")
+        needed += [other for other in IMPORTED.findall(text) if other not in needed]
+    ahead = Markup("").join(Markup('<link rel="modulepreload" href="{}/{}">').format(STATIC, one) for one in needed[1:])
+    return ahead + Markup('<script type="module" src="{}/{}"></script>').format(STATIC, name)
 
 
 def pages() -> jinja2.Environment:
@@ -83,6 +97,7 @@ def pages() -> jinja2.Environment:
     made.lstrip_blocks = True
     names = {path.name: f"{STATIC}/{path.name}" for path in (HERE / "static").iterdir()}
     made.filters["static"] = names.__getitem__
+    made.filters["script"] = {name: _script(name) for name in names if name.endswith(".js")}.__getitem__
     return made
 
 
