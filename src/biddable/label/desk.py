@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -80,6 +81,7 @@ STATIC = f"/static/{_stamp()}"
 IMPORTED = re.compile(r'^import .* from "\./(.+)";$', re.MULTILINE)
 
 
+@cache
 def _script(name: str) -> Markup:
     """A script and all that it imports, asked for at once: a browser finds out of what imports what only as each comes,
     and of a board that would be five rounds."""
@@ -97,7 +99,7 @@ def pages() -> jinja2.Environment:
     made.lstrip_blocks = True
     names = {path.name: f"{STATIC}/{path.name}" for path in (HERE / "static").iterdir()}
     made.filters["static"] = names.__getitem__
-    made.filters["script"] = {name: _script(name) for name in names if name.endswith(".js")}.__getitem__
+    made.filters["script"] = _script
     return made
 
 

@@ -54,7 +54,8 @@ def _page(
     request: Request, desk: Desk, told: Told = (), status: int = 200, q: str = "", start: int = 0
 ) -> Response:  # fmt: skip
     people = desk.read(accounts.everyone)
-    found = [one for one in people if _like(one, q)]
+    wanted = accounts.key(q)
+    found = [one for one in people if _like(one, wanted)]
     here = desk.url or str(request.base_url).rstrip("/")
     secrets = [(one, said["key"] if "key" in said else f"{here}{said['invite']}") for one, said in told]
     return desk.page(
@@ -65,10 +66,10 @@ def _page(
     )  # fmt: skip
 
 
-def _like(one: Account, q: str) -> bool:
-    """Whether a word of theirs, as the page shows them, holds what is looked for."""
+def _like(one: Account, wanted: str) -> bool:
+    """Whether a word of theirs, as the page shows them, holds what is looked for, however either is written."""
     shown = (one.name, one.labeler, one.role, one.group.replace("_", " "), one.state, *one.skills)
-    return any(accounts.key(q) in accounts.key(word) for word in shown)
+    return any(wanted in accounts.key(word) for word in shown)
 
 
 class Asked(NamedTuple):
