@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from biddable.measure.agreement import Agreement, agreement, meetings
+from biddable.measure.agreement import Agreement, agreement_if_any, of_two
 from biddable.measure.interval import Interval
 from biddable.measure.weighted import by_lot
 from biddable.measure.winrate import win_rate
-from biddable.records import Ranking, Verdict
+from biddable.records import Verdict
 from biddable.store import quality
 
 
@@ -58,19 +58,10 @@ def wins_of(connection: Connection, job: str) -> Wins:
         for who in here if len(here) > 1 else ():
             mine = [one for one in met if groups[one.labeler or ""] == who]
             rows += [_win(mine, models, model, against, who)] if mine else []
-    told = [_ranking(verdict) for verdict in kept]
-    return Wins(rows, agreement(told) if meetings(told) else None, len(said) - len(kept))
+    return Wins(rows, agreement_if_any(of_two(kept)), len(said) - len(kept))
 
 
 def _win(said: Sequence[Verdict], models: dict[str, str], model: str, against: str, who: str | None) -> Win:
     ties = sum(verdict.better == "tie" for verdict in said) / len(said)
     prompts = len({verdict.prompt_id for verdict in said})
     return Win(model, against, who, win_rate(said, models, model, against), prompts, ties)
-
-
-def _ranking(verdict: Verdict) -> Ranking:
-    """The same said as an order of two, as agreement reads it."""
-    a, b = (verdict.a,), (verdict.b,)
-    order = {"a": (a, b), "b": (b, a), "tie": ((verdict.a, verdict.b),)}[verdict.better]
-    assert verdict.labeler is not None
-    return Ranking(prompt_id=verdict.prompt_id, labeler=verdict.labeler, order=order, propensity=verdict.propensity)
